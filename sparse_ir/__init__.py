@@ -1,0 +1,78 @@
+"""sparse-ir: learned sparse retrieval from one end to the other."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sparse_ir.engines.base import Engine, SearchRequest
+    from sparse_ir.engines.opening import open_engine
+    from sparse_ir.errors import SparseIRError
+    from sparse_ir.evaluating.evaluate import evaluate
+    from sparse_ir.indexing.index import index_corpus
+    from sparse_ir.models.base import SparseEncoder
+    from sparse_ir.models.loading import load_encoder
+    from sparse_ir.models.splade import SpladeEncoder
+    from sparse_ir.pruning import Pruning
+    from sparse_ir.searching.search import search
+    from sparse_ir.types import Document, Entry, Qrels, Query, Run, ScoredDoc, SparseVector
+    from sparse_ir.vectors import SparseBatch
+
+__version__ = "0.1.0"
+
+# Resolved on first use, so that `import sparse_ir` stays cheap and loads no torch.
+_PUBLIC = {
+    "Document": "sparse_ir.types",
+    "Engine": "sparse_ir.engines.base",
+    "Entry": "sparse_ir.types",
+    "Pruning": "sparse_ir.pruning",
+    "Qrels": "sparse_ir.types",
+    "Query": "sparse_ir.types",
+    "Run": "sparse_ir.types",
+    "ScoredDoc": "sparse_ir.types",
+    "SearchRequest": "sparse_ir.engines.base",
+    "SparseBatch": "sparse_ir.vectors",
+    "SparseEncoder": "sparse_ir.models.base",
+    "SparseIRError": "sparse_ir.errors",
+    "SparseVector": "sparse_ir.types",
+    "SpladeEncoder": "sparse_ir.models.splade",
+    "evaluate": "sparse_ir.evaluating.evaluate",
+    "index_corpus": "sparse_ir.indexing.index",
+    "load_encoder": "sparse_ir.models.loading",
+    "open_engine": "sparse_ir.engines.opening",
+    "search": "sparse_ir.searching.search",
+}
+
+__all__ = [
+    "Document",
+    "Engine",
+    "Entry",
+    "Pruning",
+    "Qrels",
+    "Query",
+    "Run",
+    "ScoredDoc",
+    "SearchRequest",
+    "SparseBatch",
+    "SparseEncoder",
+    "SparseIRError",
+    "SparseVector",
+    "SpladeEncoder",
+    "__version__",
+    "evaluate",
+    "index_corpus",
+    "load_encoder",
+    "open_engine",
+    "search",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'sparse_ir' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

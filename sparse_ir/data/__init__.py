@@ -1,0 +1,1 @@
+"""Everything that is a file: corpora, queries, qrels, runs, vector shards, ledgers."""

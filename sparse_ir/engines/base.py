@@ -1,0 +1,177 @@
+"""What every engine offers, wherever its vectors live."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from sparse_ir.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from sparse_ir.engines.filters import Filter
+    from sparse_ir.engines.stamp import Stamp
+    from sparse_ir.types import Entry, ScoredDoc, SparseVector
+
+_INDEX_NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,127}$")
+
+
+class SearchRequest(NamedTuple):
+    """One weighted-term search.
+
+    Attributes:
+        terms: Query term -> weight > 0.
+        k: Hits wanted, at least 1.
+        offset: Hits to pass over first.
+        filter: Conditions on metadata that must all hold.
+        documents: Whether hits bring title, text and metadata.
+        vectors: Whether hits bring their stored term weights.
+    """
+
+    terms: SparseVector
+    k: int = 10
+    offset: int = 0
+    filter: Filter = ()
+    documents: bool = True
+    vectors: bool = False
+
+
+class Failure(NamedTuple):
+    """A document that was refused for good.
+
+    Attributes:
+        doc_id: The document.
+        reason: The engine's own words.
+    """
+
+    doc_id: str
+    reason: str
+
+
+class IndexStats(NamedTuple):
+    """The size of an index.
+
+    Attributes:
+        documents: How many are in.
+        bytes: On disk (for an index in memory: in memory).
+    """
+
+    documents: int
+    bytes: int
+
+
+class Engine(Protocol):
+    """An index that scores a document by the dot product with the query.
+
+    An index is built aside and comes into sight whole: ``create`` starts a build and returns its
+    physical name, ``add`` fills it, ``publish`` makes it what the index's name stands for. Until
+    then a search finds what was there before. Every method that takes an index takes either name.
+    """
+
+    @property
+    def address(self) -> str:
+        """What ``open_engine`` takes to open this engine again."""
+        ...
+
+    def indexes(self) -> list[str]:
+        """Names of the published indexes, ascending."""
+        ...
+
+    def exists(self, index: str) -> bool:
+        """Whether there is a published index, or a build, of that name."""
+        ...
+
+    def create(self, index: str, stamp: Stamp, vocabulary: Sequence[str]) -> str:
+        """Start a build and return its physical name, which is new.
+
+        Args:
+            index: The name it will be published under.
+            stamp: What the index will say about itself.
+            vocabulary: Every term a vector may hold.
+
+        Raises:
+            ConfigError: the name is not allowed.
+        """
+        ...
+
+    def publish(self, index: str, physical: str) -> None:
+        """Let the name stand for this build, in one step; drop what it stood for before."""
+        ...
+
+    def add(self, index: str, entries: Iterable[Entry]) -> Iterator[Failure]:
+        """Stream entries in and yield each refused for good.
+
+        Nothing is written until the iterator is consumed. A document already present is replaced
+        whole, so a stopped run can simply be started again.
+        """
+        ...
+
+    def delete(self, index: str, doc_ids: Iterable[str]) -> int:
+        """Delete documents by id; returns how many were there."""
+        ...
+
+    def delete_matching(self, index: str, conditions: Filter) -> int:
+        """Delete the documents that satisfy every condition; returns how many."""
+        ...
+
+    def refresh(self, index: str) -> None:
+        """Make everything added so far durable and searchable."""
+        ...
+
+    def search(self, index: str, requests: Sequence[SearchRequest]) -> list[list[ScoredDoc]]:
+        """Answer each request completely, or raise: never a short list.
+
+        Hits come by score, then doc_id. A document that shares no term with the query is no hit.
+
+        Raises:
+            IndexNotFoundError: there is no such index.
+        """
+        ...
+
+    def get(self, index: str, doc_ids: Sequence[str]) -> list[Entry | None]:
+        """Read stored documents with their vectors; None for an id that is not there."""
+        ...
+
+    def scan(self, index: str) -> Iterator[Entry]:
+        """Read everything, in no particular order."""
+        ...
+
+    def stats(self, index: str) -> IndexStats:
+        """Count documents and bytes."""
+        ...
+
+    def describe(self, index: str) -> Stamp:
+        """Read the stamp.
+
+        Raises:
+            IndexNotFoundError: there is no such index.
+        """
+        ...
+
+    def vocabulary(self, index: str) -> tuple[str, ...]:
+        """Every term a vector of this index may hold, in column order."""
+        ...
+
+    def drop(self, index: str) -> None:
+        """Remove an index, or a build, and all it holds."""
+        ...
+
+    def close(self) -> None:
+        """Write what is pending and let go of files and connections."""
+        ...
+
+
+def require_index_name(index: str) -> str:
+    """Return the name if every engine allows it.
+
+    Raises:
+        ConfigError: it does not begin with a-z or 0-9, or holds something else than a-z, 0-9, "_",
+            "." and "-", or is longer than 128 characters.
+    """
+    if not _INDEX_NAME.match(index):
+        raise ConfigError(
+            f"index name {index!r} is not allowed. Use a-z, 0-9, '_', '.' and '-', beginning with "
+            "a letter or digit, at most 128 characters."
+        )
+    return index

@@ -1,0 +1,1 @@
+"""From a corpus or vector shards into an engine."""

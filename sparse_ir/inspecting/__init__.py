@@ -1,0 +1,1 @@
+"""Looks at models, indexes and files, and changes nothing."""

@@ -1,0 +1,70 @@
+"""The plain data that goes between the rooms, with the field's own names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SparseVector: TypeAlias = dict[str, float]
+"""Term -> weight > 0."""
+
+Run: TypeAlias = dict[str, dict[str, float]]
+"""query_id -> doc_id -> score."""
+
+Qrels: TypeAlias = dict[str, dict[str, int]]
+"""query_id -> doc_id -> grade."""
+
+NO_METADATA: Mapping[str, Any] = {}
+
+
+class Document(NamedTuple):
+    """A text to be found.
+
+    Attributes:
+        doc_id: Unique within its corpus.
+        text: The body.
+        title: May be empty.
+        metadata: JSON values to filter by and to show.
+    """
+
+    doc_id: str
+    text: str
+    title: str = ""
+    metadata: Mapping[str, Any] = NO_METADATA
+
+    @property
+    def content(self) -> str:
+        """What a model reads: the title, a space and the text, as BEIR joins them."""
+        return f"{self.title} {self.text}".strip() if self.title else self.text
+
+
+class Query(NamedTuple):
+    """A question, with the id by which qrels and runs know it."""
+
+    query_id: str
+    text: str
+
+
+class Entry(NamedTuple):
+    """What an engine stores: a document with the vector it is found by."""
+
+    document: Document
+    vector: SparseVector
+
+
+class ScoredDoc(NamedTuple):
+    """One hit.
+
+    Attributes:
+        doc_id: The document.
+        score: Dot product of query and document vector.
+        document: Stored title, text and metadata, where they were asked for.
+        vector: The stored term weights, where they were asked for.
+    """
+
+    doc_id: str
+    score: float
+    document: Document | None = None
+    vector: SparseVector | None = None
