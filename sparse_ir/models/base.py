@@ -83,6 +83,7 @@ class SparseEncoder(Protocol):
         *,
         ids: Sequence[str] | None = None,
         on_cut: Callable[[int], None] | None = None,
+        advance: Callable[[int], None] = lambda n: None,
     ) -> SparseBatch:
         """Weigh documents, in the order given.
 
@@ -91,6 +92,7 @@ class SparseEncoder(Protocol):
             ids: One id a text; "0", "1", … by default.
             on_cut: Called with the number of texts that were longer than the encoder reads.
                 By default a warning is logged.
+            advance: Called with the number of texts finished, as they are.
 
         Returns:
             n rows over the vocabulary.

@@ -1,0 +1,98 @@
+"""The road from a corpus to finished batches of vectors."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from sparse_ir.data.ledger import Chunk, digest_documents
+from sparse_ir.errors import InputError
+from sparse_ir.pruning import NO_PRUNING, Pruning, prune
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from sparse_ir.models.base import SparseEncoder
+    from sparse_ir.types import Document
+    from sparse_ir.vectors import SparseBatch
+
+
+class EncodedChunk(NamedTuple):
+    """A stretch of the corpus with its vectors.
+
+    Attributes:
+        number: Counted from 0.
+        documents: In the order of the corpus.
+        batch: One row a document.
+        texts_cut: How many documents were longer than the encoder reads.
+        digest: SHA-256 of the documents, for the ledger.
+    """
+
+    number: int
+    documents: tuple[Document, ...]
+    batch: SparseBatch
+    texts_cut: int
+    digest: str
+
+
+def encode_corpus(
+    documents: Iterable[Document],
+    encoder: SparseEncoder,
+    *,
+    chunk_documents: int = 512,
+    pruning: Pruning = NO_PRUNING,
+    done: Sequence[Chunk] = (),
+    advance: Callable[[int], None] = lambda n: None,
+) -> Iterator[EncodedChunk]:
+    """Encode a corpus chunk by chunk; memory is one chunk, whatever the corpus.
+
+    Args:
+        documents: The corpus, read once.
+        encoder: Weighs the texts.
+        chunk_documents: Documents per chunk, at least 1.
+        pruning: Applied to every document vector.
+        done: Chunks of a stopped run. Their documents are read and compared, not encoded.
+        advance: Called with the number of documents finished.
+
+    Raises:
+        InputError: the documents of a finished chunk are not those of the stopped run.
+    """
+    reader = iter(documents)
+    for chunk in done:
+        _pass_over(reader, chunk)
+        advance(chunk.documents)
+    number = len(done)
+    while part := tuple(islice(reader, chunk_documents)):
+        yield encode_chunk(part, encoder, number=number, pruning=pruning, advance=advance)
+        number += 1
+
+
+def encode_chunk(
+    documents: tuple[Document, ...],
+    encoder: SparseEncoder,
+    *,
+    number: int,
+    pruning: Pruning = NO_PRUNING,
+    advance: Callable[[int], None] = lambda n: None,
+) -> EncodedChunk:
+    """Encode one chunk; arguments as in ``encode_corpus``."""
+    cuts: list[int] = []
+    batch = encoder.encode_documents(
+        [document.content for document in documents],
+        ids=[document.doc_id for document in documents],
+        on_cut=cuts.append,
+        advance=advance,
+    )
+    return EncodedChunk(
+        number, documents, prune(batch, pruning), sum(cuts), digest_documents(documents)
+    )
+
+
+def _pass_over(reader: Iterator[Document], chunk: Chunk) -> None:
+    part = tuple(islice(reader, chunk.documents))
+    if len(part) != chunk.documents or digest_documents(part) != chunk.digest:
+        first = part[0].doc_id if part else "the end of the corpus"
+        raise InputError(
+            f"the corpus is not the one this run was started with (chunk {chunk.number} differs, "
+            f"at {first!r}). Give the same corpus, or start again with --replace."
+        )
