@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import MISSING, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
@@ -13,10 +12,9 @@ from sparse_ir.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
 T = TypeVar("T")
-
-DEFAULTS_NAME = "sparse-ir.yaml"
 
 
 def load_settings(cls: type[T], values: Mapping[str, Any], *, where: str) -> T:
@@ -96,12 +94,3 @@ def parse_set(assignments: Sequence[str]) -> list[tuple[list[str], Any]]:
         except yaml.YAMLError:
             raise ConfigError(f"--set {text!r}: the value is not valid YAML.") from None
     return parsed
-
-
-def find_defaults(start: Path) -> Path | None:
-    """Find ``sparse-ir.yaml`` in a folder or the nearest one above it."""
-    for folder in (start, *start.parents):
-        candidate = folder / DEFAULTS_NAME
-        if candidate.is_file():
-            return candidate
-    return None

@@ -49,3 +49,12 @@ def cache() -> Path:
     if chosen:
         return Path(chosen).expanduser() / "cache"
     return Path(platformdirs.user_cache_dir("sparse-ir"))
+
+
+def find_upward(name: str, start: Path) -> Path | None:
+    """Find a file in a folder or the nearest one above it."""
+    for folder in (start, *start.parents):
+        candidate = folder / name
+        if candidate.is_file():
+            return candidate
+    return None

@@ -1,4 +1,4 @@
-"""The road from a corpus to finished batches of vectors."""
+"""The road from a corpus to finished chunks of vectors."""
 
 from __future__ import annotations
 

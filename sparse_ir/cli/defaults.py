@@ -1,0 +1,51 @@
+"""``sparse-ir.yaml``: settings for all commands, or for one of them, kept beside the data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sparse_ir.config import nearest, read_yaml
+from sparse_ir.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import click
+
+
+def default_map(path: Path, ctx: click.Context) -> dict[str, Any]:
+    """Read defaults: top-level settings for every command, a section per command for its own.
+
+    >>> # index: {chunk_documents: 256}   a section: the name of a command, a mapping
+    >>> # engine: embedded:./indexes      a setting of every command that has it
+
+    Raises:
+        ConfigError: a name is neither a setting nor a command, or a section has an unknown
+            setting.
+    """
+    from sparse_ir.cli import main
+
+    commands = {name: main.get_command(ctx, name) for name in main.list_commands(ctx)}
+    options = {
+        name: {p.name for p in command.params if p.name}
+        for name, command in commands.items()
+        if command is not None
+    }
+    values = read_yaml(path)
+    common = {n: v for n, v in values.items() if not (n in commands and isinstance(v, dict))}
+    known = set().union(*options.values())
+    for name in common:
+        if name not in known:
+            close = nearest(name, known | set(commands))
+            raise ConfigError(f"{path}: {name} is not a setting or a command.{close}")
+    merged: dict[str, Any] = {}
+    for command, names in options.items():
+        section = values.get(command)
+        section = section if isinstance(section, dict) else {}
+        for name in section:
+            if name not in names:
+                raise ConfigError(
+                    f"{path}: {command}.{name} is not a setting.{nearest(name, names)}"
+                )
+        merged[command] = {n: v for n, v in common.items() if n in names} | section
+    return merged

@@ -1,0 +1,152 @@
+"""``sparse-ir explain``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sparse_ir.cli.models import load_named
+from sparse_ir.cli.options import engine_option, json_option
+from sparse_ir.cli.output import console, print_json, print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparse_ir.models.base import Explanation, SparseEncoder
+    from sparse_ir.searching.explain import PairExplanation
+
+_NAMED_MISSING = 8
+
+
+@click.command()
+@click.argument("texts", nargs=-1, required=True, metavar="TEXT [TEXT]")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    help="Folder, hub id, bm25 or index:NAME; repeat to compare side by side.",
+)
+@engine_option
+@click.option("--query", is_flag=True, help="Weigh a single text as a query.")
+@click.option(
+    "--top", default=30, show_default=True, type=click.IntRange(min=1), help="Terms shown."
+)
+@json_option
+def explain(
+    texts: tuple[str, ...],
+    models: tuple[str, ...],
+    engine: str,
+    query: bool,
+    top: int,
+    as_json: bool,
+) -> None:
+    """Show a text's terms and the word each came from; of two texts, what they share.
+
+    Of two texts the first is the query, the second the document.
+    """
+    if len(texts) > 2:
+        raise click.UsageError("explain takes one text or two. Put each in quotes.")
+    loaded = [load_named(name, engine=engine, texts=texts) for name in models or (None,)]
+    if len(texts) == 1:
+        _one(texts[0], loaded, query=query, top=top, as_json=as_json)
+    else:
+        _pair(texts[0], texts[1], loaded, top=top, as_json=as_json)
+
+
+def _one(
+    text: str, loaded: Sequence[tuple[SparseEncoder, str]], *, query: bool, top: int, as_json: bool
+) -> None:
+    from sparse_ir.searching.explain import explain as explain_text
+
+    found = [(name, explain_text(text, encoder, query=query)) for encoder, name in loaded]
+    if as_json:
+        print_json([{"model": name, **_explanation_json(e)} for name, e in found])
+        return
+    columns = [[_origin(t) for t in e.terms[:top]] for _, e in found]
+    height = max(map(len, columns), default=0)
+    rows = [[c[i] if i < len(c) else "" for c in columns] for i in range(height)]
+    print_table([f"{name}: {len(e.terms)} terms" for name, e in found], rows)
+    for name, e in found:
+        if e.cut:
+            console().print(f"{name}: the text is longer than the model reads and was cut.")
+        if not e.terms:
+            console().print(f"{name}: no term.")
+
+
+def _origin(term: Any) -> str:
+    word = term.word or "(no word)"
+    came = "" if word.lower() == term.term else f" ← {word}"
+    return f"{term.weight:6.3f}  {term.term}{came}"
+
+
+def _explanation_json(explanation: Explanation) -> dict[str, Any]:
+    return {
+        "text": explanation.text,
+        "cut": explanation.cut,
+        "terms": [term._asdict() for term in explanation.terms],
+    }
+
+
+def _pair(
+    first: str,
+    second: str,
+    loaded: Sequence[tuple[SparseEncoder, str]],
+    *,
+    top: int,
+    as_json: bool,
+) -> None:
+    from sparse_ir.searching.explain import explain_pair
+
+    found = [(name, explain_pair(first, second, encoder)) for encoder, name in loaded]
+    if as_json:
+        print_json([{"model": name, **_pair_json(pair)} for name, pair in found])
+        return
+    for name, pair in found:
+        _print_pair(name, pair, top=top)
+
+
+def _pair_json(pair: PairExplanation) -> dict[str, Any]:
+    return {
+        "dot": pair.dot,
+        "cosine": pair.cosine,
+        "shared": [{**t._asdict(), "contribution": t.contribution} for t in pair.shared],
+        "query": _explanation_json(pair.query),
+        "document": _explanation_json(pair.document),
+    }
+
+
+def _print_pair(name: str, pair: PairExplanation, *, top: int) -> None:
+    title = f"{name}: dot product {pair.dot:.3f}, cosine {pair.cosine:.3f}"
+    if not pair.shared:
+        console().print(title, markup=False)
+        console().print(_no_overlap(pair), markup=False)
+        return
+    rows = [
+        [t.term, f"{t.contribution:.3f}", f"{t.query_weight:.3f}", f"{t.document_weight:.3f}",
+         t.query_word, t.document_word]
+        for t in pair.shared[:top]
+    ]  # fmt: skip
+    headers = ["shared term", "adds", "query", "document", "from", "from"]
+    print_table(headers, rows, title=title)
+    if len(pair.shared) > top:
+        rest = sum(t.contribution for t in pair.shared[top:])
+        console().print(f"{len(pair.shared) - top} more shared terms add {rest:.3f}.")
+
+
+def _no_overlap(pair: PairExplanation) -> str:
+    return (
+        "No shared term. The query asks for: "
+        + _named(pair.query)
+        + ". The document offers: "
+        + _named(pair.document)
+        + "."
+    )
+
+
+def _named(explanation: Explanation) -> str:
+    if not explanation.terms:
+        return "nothing (no term that the model knows)"
+    shown = ", ".join(term.term for term in explanation.terms[:_NAMED_MISSING])
+    more = len(explanation.terms) - _NAMED_MISSING
+    return shown + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,94 @@
+"""``sparse-ir index``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sparse_ir.cli.options import (
+    corpus_option,
+    document_pruning_option,
+    engine_option,
+    index_option,
+    json_option,
+    limit_option,
+    resume_option,
+    skip_bad_option,
+)
+from sparse_ir.cli.output import format_bytes, format_seconds, note, print_json, progress
+from sparse_ir.cli.stopping import resumable
+from sparse_ir.errors import RejectedDocumentsError
+
+if TYPE_CHECKING:
+    from sparse_ir.indexing.index import IndexReport
+
+_LISTED = 20
+
+
+@click.command()
+@corpus_option
+@index_option
+@engine_option
+@click.option("--model", help="Folder or hub id of the model, or bm25. Default: the bundled one.")
+@click.option("--vectors", help="Take the vectors from this folder, made by encode.")
+@resume_option
+@click.option("--replace", is_flag=True, help="Build anew; the old index serves until then.")
+@limit_option
+@skip_bad_option
+@document_pruning_option
+@click.option(
+    "--chunk-documents",
+    type=click.IntRange(min=1),
+    default=512,
+    show_default=True,
+    help="Documents encoded, written and acknowledged together.",
+)
+@json_option
+def index(as_json: bool, **options: object) -> None:
+    """Encode a corpus and index it.
+
+    A stopped run loses nothing: the same command with --resume goes on. The index can be searched
+    once everything is in.
+    """
+    from sparse_ir.config import load_settings
+    from sparse_ir.data.counting import count_rows
+    from sparse_ir.indexing.index import IndexSettings, index_corpus
+
+    settings = load_settings(IndexSettings, options, where="index")
+    total = count_rows(settings.corpus, limit=settings.limit)
+    with resumable(), progress("index", total=total) as advance:
+        report = index_corpus(settings, advance=advance)
+    if as_json:
+        print_json({**report._asdict(), "rejects": str(report.rejects or "")})
+    else:
+        _print(report)
+    if report.rejected:
+        raise RejectedDocumentsError(
+            f"{report.rejected:,} documents were refused for good; {report.rejects} names them "
+            "and why.",
+            (),
+        )
+
+
+def _print(report: IndexReport) -> None:
+    for row in report.skipped[:_LISTED]:
+        note(f"Skipped: {row.path}, line {row.line}: {row.reason}")
+    if report.skipped:
+        more = f" (the first {_LISTED} are listed)" if len(report.skipped) > _LISTED else ""
+        note(f"{len(report.skipped):,} unusable rows were skipped{more}.")
+    if report.texts_cut:
+        note(f"{report.texts_cut:,} documents were longer than the model reads and were cut.")
+    if not report.encoded:
+        click.echo(
+            f"Index {report.index!r} was complete already: {report.documents:,} documents, "
+            f"{format_bytes(report.bytes)}."
+        )
+        return
+    rate = report.encoded / max(report.seconds, 1e-9)
+    click.echo(
+        f"Index {report.index!r} holds {report.documents:,} documents "
+        f"({format_bytes(report.bytes)}); {report.encoded:,} encoded in "
+        f"{format_seconds(report.seconds)}, {rate:.0f}/s."
+    )
+    click.echo(f'Search it with: sparse-ir search --index {report.index} "your question"')

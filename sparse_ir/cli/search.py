@@ -1,0 +1,200 @@
+"""``sparse-ir search``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sparse_ir.cli.options import engine_option, index_option, json_option
+from sparse_ir.cli.output import console, note, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparse_ir.searching.explain import SharedTerm
+    from sparse_ir.searching.search import Searcher, SearchResult
+    from sparse_ir.types import Query, ScoredDoc
+
+_SHOWN_TERMS = 8
+_SHOWN_CHARACTERS = 200
+
+
+@click.command()
+@click.argument("query", nargs=-1)
+@click.option("--queries", help="Answer the queries of this file instead.")
+@index_option
+@engine_option
+@click.option("--model", help="Another query encoder that fits the index.")
+@click.option("-k", "k", default=10, show_default=True, help="Hits per query.")
+@click.option("--offset", default=0, help="Pass over so many hits first.")
+@click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="COND",
+    help="field=value, field=a|b, field>=number; repeat to ask for all.",
+)
+@click.option(
+    "--query-pruning",
+    default="",
+    metavar="RULES",
+    help="Search with fewer terms: top_k=N, mass=0..1, ratio=0..1.",
+)
+@click.option("--explain", is_flag=True, help="Show which terms matched and their words.")
+@click.option("--save-run", help="Write the hits to this file as a TREC run.")
+@json_option
+def search(
+    query: tuple[str, ...],
+    queries: str | None,
+    explain: bool,
+    save_run: str | None,
+    as_json: bool,
+    **options: object,
+) -> None:
+    """Search an index: sparse-ir search "your question".
+
+    Several words without quotes are one query. The index knows which model made it.
+    """
+    from sparse_ir.config import load_settings
+    from sparse_ir.searching.search import Searcher, SearchSettings
+
+    asked = _asked(query, queries)
+    settings = load_settings(SearchSettings, options, where="search")
+    with Searcher(settings) as searcher:
+        results = searcher.search(asked, vectors=explain)
+        if save_run is not None:
+            _save_run(results, save_run)
+        for result in results:
+            if as_json:
+                print_json(_as_json(result, searcher, explain=explain))
+            elif save_run is None:
+                print_result(result, searcher, explain=explain, first=settings.offset + 1)
+
+
+def _asked(words: Sequence[str], path: str | None) -> list[Query]:
+    from sparse_ir.data.corpora import read_queries
+    from sparse_ir.types import Query
+
+    text = " ".join(words).strip()
+    if bool(text) == (path is not None):
+        raise click.UsageError(
+            'Give a query, as in: sparse-ir search "your question", or --queries FILE.'
+        )
+    return list(read_queries(path)) if path is not None else [Query("1", text)]
+
+
+def _save_run(results: Sequence[SearchResult], path: str) -> None:
+    from sparse_ir.data.trec import write_run
+
+    run = {r.query.query_id: {hit.doc_id: hit.score for hit in r.hits} for r in results}
+    write_run(path, run, tag="sparse-ir")
+    note(f"{path}: {sum(map(len, run.values())):,} hits of {len(run):,} queries.")
+
+
+def _as_json(result: SearchResult, searcher: Searcher, *, explain: bool) -> dict[str, Any]:
+    matched = _matched(result, searcher) if explain else [()] * len(result.hits)
+    hits = []
+    for rank, (hit, terms) in enumerate(zip(result.hits, matched, strict=True), start=1):
+        row: dict[str, Any] = {"rank": rank, "doc_id": hit.doc_id, "score": hit.score}
+        if hit.document is not None:
+            row |= {"title": hit.document.title, "text": hit.document.text}
+            row["metadata"] = dict(hit.document.metadata)
+        if explain:
+            row["terms"] = [{**t._asdict(), "contribution": t.contribution} for t in terms]
+        hits.append(row)
+    return {
+        "query_id": result.query.query_id,
+        "query": result.query.text,
+        "terms": result.terms,
+        "hits": hits,
+    }
+
+
+def _matched(result: SearchResult, searcher: Searcher) -> list[tuple[SharedTerm, ...]]:
+    from sparse_ir.searching.explain import explain_hit
+
+    query = searcher.encoder.explain(result.query.text, query=True)
+    return [explain_hit(result.terms, query, hit, searcher.encoder) for hit in result.hits]
+
+
+def print_result(result: SearchResult, searcher: Searcher, *, explain: bool, first: int) -> None:
+    """Print one answered query: a headline, a snippet and, if asked, the matched terms a hit."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    out = console()
+    if result.query.query_id != "1" or explain:
+        out.print(Text(result.query.text, style="bold"))
+    if explain:
+        out.print(_query_line(result))
+    if not result.hits:
+        out.print(_nothing(result))
+    matched = _matched(result, searcher) if explain else [()] * len(result.hits)
+    for rank, (hit, terms) in enumerate(zip(result.hits, matched, strict=True), start=first):
+        out.print(_headline(rank, hit))
+        body = _snippet(hit)
+        if body:
+            out.print(Padding(Text(body), (0, 0, 0, 4)))
+        if explain:
+            out.print(Padding(_matched_line(terms, hit.score), (0, 0, 0, 4)))
+
+
+def _query_line(result: SearchResult) -> Any:
+    from rich.text import Text
+
+    heaviest = sorted(result.terms.items(), key=lambda t: (-t[1], t[0]))[:_SHOWN_TERMS]
+    terms = " ".join(f"{term} {weight:.2f}" for term, weight in heaviest)
+    more = len(result.terms) - len(heaviest)
+    return Text(f"query terms: {terms}" + (f" and {more} more" if more > 0 else ""), style="dim")
+
+
+def _nothing(result: SearchResult) -> str:
+    if not result.terms:
+        return "No hit: the query has no term that the model knows."
+    return "No hit: no document shares a term with the query (or a filter leaves none)."
+
+
+def _headline(rank: int, hit: ScoredDoc) -> Any:
+    from rich.text import Text
+
+    line = Text(f"{rank:>2}. ")
+    line.append(f"{hit.score:.2f}  ", style="cyan")
+    line.append(hit.doc_id, style="bold")
+    title = hit.document.title if hit.document is not None else ""
+    if title and title != hit.doc_id:
+        line.append(
+            title.removeprefix(hit.doc_id) if title.startswith(hit.doc_id) else f"  {title}"
+        )
+    return line
+
+
+def _snippet(hit: ScoredDoc) -> str:
+    if hit.document is None:
+        return ""
+    text = " ".join(hit.document.text.split())
+    if len(text) <= _SHOWN_CHARACTERS:
+        return text
+    return text[:_SHOWN_CHARACTERS].rsplit(" ", 1)[0] + " …"
+
+
+def _matched_line(terms: Sequence[SharedTerm], score: float) -> Any:
+    from rich.text import Text
+
+    line = Text(style="dim")
+    for term in terms[:_SHOWN_TERMS]:
+        line.append(term.term, style="green")
+        line.append(f" {term.contribution:.2f}")
+        line.append(_words(term) + "  ")
+    rest = score - sum(t.contribution for t in terms[:_SHOWN_TERMS])
+    if len(terms) > _SHOWN_TERMS:
+        line.append(f"{len(terms) - _SHOWN_TERMS} more {rest:.2f}")
+    return line
+
+
+def _words(term: SharedTerm) -> str:
+    """Where the term came from, if that is not the word itself."""
+    query, document = term.query_word.lower(), term.document_word.lower()
+    if query == term.term == document:
+        return ""
+    return f" ({term.query_word} → {term.document_word})"

@@ -1,0 +1,26 @@
+"""What a command says when it is told to stop."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Terminated(BaseException):
+    """The process was asked to end (SIGTERM)."""
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Tell who stops the block how to go on: the same command with ``--resume``."""
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated) as stop:
+        words = [word for word in sys.argv[1:] if word not in ("--resume", "--replace")]
+        command = shlex.join(["sparse-ir", *words, "--resume"])
+        raise type(stop)(f"What is in is kept. Go on with: {command}") from None

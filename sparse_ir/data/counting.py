@@ -1,0 +1,57 @@
+"""How many documents a source holds, where that is cheap to know: for progress bars only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sparse_ir.data.files import open_binary
+from sparse_ir.errors import SparseIRError
+
+_LINED = (".jsonl", ".ndjson", ".tsv", ".txt")
+_BLOCK = 1 << 20
+
+
+def count_rows(source: str, *, limit: int | None = None) -> int | None:
+    """Count the rows of a source, or None where that would cost too much.
+
+    A row may turn out to be no document, so the number is an upper bound.
+
+    Args:
+        source: As ``read_documents`` takes it.
+        limit: No more than this many will be read.
+    """
+    try:
+        count = _count(source)
+    except (OSError, SparseIRError):
+        return None  # the reader will say what is wrong
+    return count if limit is None or count is None else min(count, limit)
+
+
+def _count(source: str) -> int | None:
+    if source == "python-docs":
+        from sparse_ir.data.python_docs import read_python_docs
+
+        return sum(1 for _ in read_python_docs())
+    path = Path(source)
+    if path.is_dir():
+        found = sorted(path.glob("corpus.jsonl*")) or sorted(path.glob("*.parquet"))
+        counts = [_count_file(file) for file in found]
+        return None if not counts or None in counts else sum(c for c in counts if c is not None)
+    return _count_file(path) if path.is_file() else None
+
+
+def _count_file(path: Path) -> int | None:
+    name = path.name.removesuffix(".gz").removesuffix(".zst")
+    if name.endswith(".parquet"):
+        import pyarrow.parquet as pq
+
+        return int(pq.read_metadata(path).num_rows)
+    if not name.endswith(_LINED):
+        return None
+    lines = 0
+    last = b"\n"
+    with open_binary(path) as stream:
+        while block := stream.read(_BLOCK):
+            lines += block.count(b"\n")
+            last = block[-1:]
+    return lines + (last != b"\n")

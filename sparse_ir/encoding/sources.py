@@ -1,0 +1,63 @@
+"""What a run reads, and the model that weighs it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sparse_ir.data.corpora import read_documents
+from sparse_ir.models.loading import load_encoder
+from sparse_ir.resources import cache, home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparse_ir.models.base import SparseEncoder
+
+STANDARD_INPUT = "-"
+
+
+@contextmanager
+def readable_twice(corpus: str, model: str | None) -> Iterator[str]:
+    """Give a source that can be read again, as BM25 needs: standard input goes to a spool file."""
+    if corpus != STANDARD_INPUT or model != "bm25":
+        yield corpus
+        return
+    folder = cache() / "spool"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, suffix=".spool", delete=False) as spool:
+        shutil.copyfileobj(sys.stdin.buffer, spool)
+    try:
+        yield spool.name
+    finally:
+        Path(spool.name).unlink(missing_ok=True)
+
+
+def encoder_for(
+    model: str | None, corpus: str, *, limit: int | None = None, skip_bad: bool = False
+) -> SparseEncoder:
+    """Load a model; ``bm25`` is fitted to the corpus first and kept for the queries to come.
+
+    Args:
+        model: As ``load_encoder`` takes it, or "bm25".
+        corpus: The source of the documents, readable again.
+        limit: Read at most so many documents.
+        skip_bad: Pass over unusable rows; they are reported by the pass that indexes.
+    """
+    if model != "bm25":
+        return load_encoder(model)
+    from sparse_ir.models.bm25 import Bm25Encoder
+
+    documents = read_documents(corpus, limit=limit, on_bad=_ignore if skip_bad else None)
+    fitted = Bm25Encoder.fit(document.content for document in documents)
+    folder = home() / "models" / f"bm25-{fitted.fingerprint[:16]}"
+    fitted.save(folder)
+    return load_encoder(folder)
+
+
+def _ignore(row: object) -> None:
+    del row

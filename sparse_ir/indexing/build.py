@@ -1,0 +1,162 @@
+"""One build of an index, from nothing or from where a stopped one was, to in sight."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sparse_ir.data.files import writing
+from sparse_ir.data.ledger import Chunk, Ledger
+from sparse_ir.engines.base import require_index_name
+from sparse_ir.errors import ConfigError, EngineError
+from sparse_ir.resources import home
+from sparse_ir.types import Entry
+from sparse_ir.vectors import to_terms
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from sparse_ir.encoding.chunks import EncodedChunk
+    from sparse_ir.engines.base import Engine, Failure
+    from sparse_ir.engines.stamp import Stamp
+
+
+class StoppedRun(NamedTuple):
+    """What a run finds when it begins.
+
+    Attributes:
+        ledger: Of an unfinished build, or None.
+        published: Whether an index of that name is in sight.
+    """
+
+    ledger: Ledger | None
+    published: bool
+
+
+def ledger_path(engine: Engine, index: str) -> Path:
+    """Where the ledger of an index's build lies: one for every engine address and index name."""
+    where = hashlib.sha256(engine.address.encode()).hexdigest()[:12]
+    return home() / "state" / where / f"{require_index_name(index)}.jsonl"
+
+
+def look_up(engine: Engine, index: str, *, resume: bool, replace: bool) -> StoppedRun:
+    """Decide how a run begins.
+
+    ``resume`` goes on with an unfinished build and is content with a finished index; ``replace``
+    starts again; both together resume where they can and else start again.
+
+    Raises:
+        ConfigError: something is there and neither flag says what to do with it.
+    """
+    ledger = Ledger.open(ledger_path(engine, index))
+    if ledger is not None and not engine.exists(str(ledger.settings.get("physical"))):
+        ledger.remove()  # its build is gone: nothing to go on with
+        ledger = None
+    published = index in engine.indexes()
+    if ledger is not None and not (resume or replace):
+        raise ConfigError(
+            f"an unfinished build of index {index!r} holds {ledger.documents:,} documents. Go on "
+            "with --resume, or start again with --replace."
+        )
+    if ledger is None and published and not (resume or replace):
+        raise ConfigError(
+            f"index {index!r} exists. Use --replace to build it anew, or another name."
+        )
+    return StoppedRun(ledger, published)
+
+
+class Build:
+    """A build in progress: chunks go in, each is acknowledged, then it is published."""
+
+    def __init__(self, engine: Engine, index: str, ledger: Ledger, rejects: Path) -> None:
+        """Use ``start`` or ``go_on``."""
+        self.engine = engine
+        self.index = index
+        self.ledger = ledger
+        self.rejects = rejects
+        self.physical = str(ledger.settings["physical"])
+
+    @classmethod
+    def start(
+        cls,
+        engine: Engine,
+        index: str,
+        *,
+        stamp: Stamp,
+        vocabulary: Sequence[str],
+        settings: Mapping[str, Any],
+    ) -> Build:
+        """Create the build in the engine and its ledger; what a stopped run left is dropped."""
+        path = ledger_path(engine, index)
+        stopped = Ledger.open(path)
+        if stopped is not None:
+            left = str(stopped.settings.get("physical"))
+            if engine.exists(left) and left not in _in_sight(engine, index):
+                engine.drop(left)
+            stopped.remove()
+        physical = engine.create(index, stamp, vocabulary)
+        ledger = Ledger.create(path, {**settings, "physical": physical})
+        rejects = path.with_suffix(".rejects.jsonl")
+        rejects.unlink(missing_ok=True)
+        return cls(engine, index, ledger, rejects)
+
+    @classmethod
+    def go_on(cls, engine: Engine, index: str, ledger: Ledger) -> Build:
+        """Take up a stopped build."""
+        return cls(engine, index, ledger, ledger.path.with_suffix(".rejects.jsonl"))
+
+    def add(self, chunk: EncodedChunk, vocabulary: Sequence[str]) -> None:
+        """Write a chunk to the engine and acknowledge it once it is durable."""
+        entries = (
+            Entry(document, vector)
+            for document, vector in zip(
+                chunk.documents, to_terms(chunk.batch, vocabulary), strict=True
+            )
+        )
+        failures = list(self.engine.add(self.physical, entries))
+        self.engine.refresh(self.physical)
+        if failures:
+            self._keep_rejects(failures)
+        self.ledger.acknowledge(
+            Chunk(
+                number=chunk.number,
+                documents=len(chunk.documents),
+                rejected=len(failures),
+                texts_cut=chunk.texts_cut,
+                digest=chunk.digest,
+            )
+        )
+
+    def publish(self) -> int:
+        """Count what is in, bring the index into sight and forget the ledger.
+
+        Returns:
+            The number of documents in the index.
+
+        Raises:
+            EngineError: the engine holds another number of documents than was acknowledged.
+        """
+        expected = self.ledger.documents - self.ledger.rejected
+        found = self.engine.stats(self.physical).documents
+        if found != expected:
+            raise EngineError(
+                f"index {self.index!r} holds {found:,} documents where {expected:,} were "
+                "acknowledged; it is not published. Start again with --replace."
+            )
+        self.engine.publish(self.index, self.physical)
+        self.ledger.remove()
+        return found
+
+    def _keep_rejects(self, failures: Sequence[Failure]) -> None:
+        lines = self.rejects.read_text("utf-8").splitlines() if self.rejects.exists() else []
+        lines += [json.dumps(failure._asdict(), ensure_ascii=False) for failure in failures]
+        with writing(self.rejects) as stream:
+            # a chunk that is done again after a crash refuses the same documents again
+            stream.writelines(f"{line}\n" for line in dict.fromkeys(lines))
+
+
+def _in_sight(engine: Engine, index: str) -> list[str]:
+    # A run killed between publishing and forgetting its ledger leaves a ledger of what is in sight.
+    return [engine.resolve(index)] if index in engine.indexes() else []

@@ -1,0 +1,229 @@
+"""Index a corpus: encode it on the way, restartably, and bring the index into sight whole."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sparse_ir import __version__
+from sparse_ir.data.corpora import BadRow, read_documents
+from sparse_ir.encoding.chunks import encode_corpus
+from sparse_ir.encoding.sources import encoder_for, readable_twice
+from sparse_ir.engines.opening import open_engine
+from sparse_ir.engines.stamp import Stamp
+from sparse_ir.indexing.build import Build, look_up
+from sparse_ir.indexing.vectors import VectorShards
+from sparse_ir.pruning import parse_pruning
+from sparse_ir.vectors import vocabulary_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sparse_ir.data.ledger import Ledger
+    from sparse_ir.engines.base import Engine
+    from sparse_ir.models.base import SparseEncoder
+
+
+@dataclass(frozen=True)
+class IndexSettings:
+    """How a corpus is indexed.
+
+    Attributes:
+        corpus: As ``read_documents`` takes it.
+        index: The name it is searched by.
+        engine: As ``open_engine`` takes it.
+        model: As ``load_encoder`` takes it, "bm25", or None for the bundled model.
+        vectors: A folder of vector shards made by ``encode``; no model is run then.
+        limit: Read at most so many documents.
+        skip_bad: Pass over unusable rows and report them.
+        resume: Go on with a stopped run.
+        replace: Build anew although the index exists; it stays in sight until the new one is whole.
+        document_pruning: As ``parse_pruning`` takes it.
+        chunk_documents: Documents encoded, written and acknowledged together.
+    """
+
+    corpus: str
+    index: str = "default"
+    engine: str = "embedded"
+    model: str | None = None
+    vectors: str | None = None
+    limit: int | None = None
+    skip_bad: bool = False
+    resume: bool = False
+    replace: bool = False
+    document_pruning: str = ""
+    chunk_documents: int = 512
+
+
+class IndexReport(NamedTuple):
+    """What an indexing run did.
+
+    Attributes:
+        index: The name it is searched by.
+        engine: The engine's address.
+        documents: In the index.
+        encoded: Of these, encoded by this run (the rest by a stopped one).
+        rejected: Refused by the engine for good.
+        rejects: The file that names them, where there are any.
+        skipped: Unusable rows that were passed over.
+        texts_cut: Documents longer than the encoder reads.
+        seconds: Of this run.
+        bytes: Of the index on disk.
+    """
+
+    index: str
+    engine: str
+    documents: int
+    encoded: int
+    rejected: int
+    rejects: Path | None
+    skipped: tuple[BadRow, ...]
+    texts_cut: int
+    seconds: float
+    bytes: int
+
+
+def index_corpus(
+    settings: IndexSettings, *, advance: Callable[[int], None] = lambda n: None
+) -> IndexReport:
+    """Encode a corpus and index it.
+
+    A killed or interrupted run loses nothing: call again with ``resume``. The index comes into
+    sight when everything is in and counted; until then a search finds what was there before.
+
+    Args:
+        settings: What to read, how to weigh it, where to put it.
+        advance: Called with the number of documents finished.
+
+    Raises:
+        ConfigError: the index exists, or an unfinished build of it, and neither ``resume`` nor
+            ``replace`` is set; or a resumed run was started with other settings.
+        InputError: the corpus cannot be read, or is not that of the stopped run.
+        EngineError: the engine cannot be opened or lost documents.
+    """
+    started = time.monotonic()
+    engine = open_engine(settings.engine)
+    try:
+        found = look_up(engine, settings.index, resume=settings.resume, replace=settings.replace)
+        if found.ledger is None and found.published and not settings.replace:
+            return _already_there(engine, settings, started)
+        with readable_twice(settings.corpus, settings.model) as corpus:
+            return _run(engine, settings, corpus, found.ledger, advance, started)
+    finally:
+        engine.close()
+
+
+def _run(
+    engine: Engine,
+    settings: IndexSettings,
+    corpus: str,
+    ledger: Ledger | None,
+    advance: Callable[[int], None],
+    started: float,
+) -> IndexReport:
+    skipped: list[BadRow] = []
+    encoder = _vector_source(settings, corpus, ledger)
+    build = _open_build(engine, settings, encoder, ledger)
+    before = build.ledger.documents
+    documents = read_documents(
+        corpus, limit=settings.limit, on_bad=skipped.append if settings.skip_bad else None
+    )
+    chunks = encode_corpus(
+        documents,
+        encoder,
+        chunk_documents=settings.chunk_documents,
+        pruning=parse_pruning(settings.document_pruning),
+        done=tuple(build.ledger.chunks),
+        advance=advance,
+    )
+    for chunk in chunks:
+        build.add(chunk, encoder.vocabulary)
+    cut, rejected, read = (
+        build.ledger.texts_cut,
+        build.ledger.rejected,
+        build.ledger.documents,
+    )
+    count = build.publish()
+    return IndexReport(
+        index=settings.index,
+        engine=engine.address,
+        documents=count,
+        encoded=read - before,
+        rejected=rejected,
+        rejects=build.rejects if rejected else None,
+        skipped=tuple(skipped),
+        texts_cut=cut,
+        seconds=time.monotonic() - started,
+        bytes=engine.stats(settings.index).bytes,
+    )
+
+
+def _vector_source(settings: IndexSettings, corpus: str, ledger: Ledger | None) -> SparseEncoder:
+    if settings.vectors is not None:
+        return VectorShards(settings.vectors)
+    if ledger is not None and settings.model == "bm25":
+        return encoder_for(str(ledger.settings["loaded"]), corpus)  # fitted by the stopped run
+    return encoder_for(settings.model, corpus, limit=settings.limit, skip_bad=settings.skip_bad)
+
+
+def _open_build(
+    engine: Engine, settings: IndexSettings, encoder: SparseEncoder, ledger: Ledger | None
+) -> Build:
+    wanted = _run_settings(settings, encoder)
+    if ledger is not None and settings.resume:
+        same = all(ledger.settings.get(name) == value for name, value in wanted.items())
+        if same or not settings.replace:
+            ledger.require_settings(wanted)
+            return Build.go_on(engine, settings.index, ledger)
+    return Build.start(
+        engine,
+        settings.index,
+        stamp=_stamp(settings, encoder),
+        vocabulary=encoder.vocabulary,
+        settings=wanted,
+    )
+
+
+def _run_settings(settings: IndexSettings, encoder: SparseEncoder) -> dict[str, Any]:
+    """What must be equal for a stopped run to go on."""
+    return {
+        "corpus": settings.corpus,
+        "model": settings.model,
+        "loaded": encoder.name,
+        "fingerprint": encoder.fingerprint,
+        "limit": settings.limit,
+        "document_pruning": str(parse_pruning(settings.document_pruning)),
+    }
+
+
+def _stamp(settings: IndexSettings, encoder: SparseEncoder) -> Stamp:
+    return Stamp(
+        model=encoder.name,
+        fingerprint=encoder.fingerprint,
+        query_fingerprints=(encoder.query_fingerprint,),
+        vocabulary_hash=vocabulary_hash(encoder.vocabulary),
+        vocabulary_size=len(encoder.vocabulary),
+        document_pruning=str(parse_pruning(settings.document_pruning)),
+        corpus=settings.corpus,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        version=__version__,
+    )
+
+
+def _already_there(engine: Engine, settings: IndexSettings, started: float) -> IndexReport:
+    stats = engine.stats(settings.index)
+    return IndexReport(
+        index=settings.index,
+        engine=engine.address,
+        documents=stats.documents,
+        encoded=0,
+        rejected=0,
+        rejects=None,
+        skipped=(),
+        texts_cut=0,
+        seconds=time.monotonic() - started,
+        bytes=stats.bytes,
+    )

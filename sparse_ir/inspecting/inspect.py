@@ -1,0 +1,112 @@
+"""What an index, a model or a folder of vector shards says about itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sparse_ir.data.shards import MANIFEST_NAME, read_shard_manifest
+from sparse_ir.engines.opening import open_engine
+from sparse_ir.errors import InputError
+from sparse_ir.models.loading import load_encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sparse_ir.engines.base import Engine
+    from sparse_ir.types import Entry
+
+_SAMPLE = 2000
+_COMMON_TERMS = 15
+
+
+def list_indexes(engine_address: str) -> list[dict[str, Any]]:
+    """One row an index: name, documents, bytes, model, corpus."""
+    engine = open_engine(engine_address)
+    try:
+        return [_row(engine, name) for name in engine.indexes()]
+    finally:
+        engine.close()
+
+
+def _row(engine: Engine, name: str) -> dict[str, Any]:
+    stamp, stats = engine.describe(name), engine.stats(name)
+    return {
+        "index": name,
+        "documents": stats.documents,
+        "bytes": stats.bytes,
+        "model": stamp.model,
+        "corpus": stamp.corpus,
+    }
+
+
+def inspect_target(target: str, engine_address: str) -> dict[str, Any]:
+    """Describe an index by name, or a model folder or shard folder by path.
+
+    Raises:
+        InputError: the target is none of them.
+    """
+    folder = Path(target)
+    if (folder / MANIFEST_NAME).is_file():
+        return {"kind": "vector shards", **read_shard_manifest(folder)}
+    if folder.is_dir() or target == "default":
+        return _model(target)
+    engine = open_engine(engine_address)
+    try:
+        if target not in engine.indexes():
+            known = ", ".join(engine.indexes()) or "none"
+            raise InputError(
+                f"{target!r} is no index of {engine.address} (there: {known}), no model folder and "
+                "no folder of vector shards."
+            )
+        return _index(engine, target)
+    finally:
+        engine.close()
+
+
+def _model(target: str) -> dict[str, Any]:
+    encoder = load_encoder(target)
+    return {
+        "kind": "model",
+        "encoder": type(encoder).__name__,
+        "path": str(encoder.path),
+        "vocabulary_size": len(encoder.vocabulary),
+        "fingerprint": encoder.fingerprint,
+        "query_fingerprint": encoder.query_fingerprint,
+        **getattr(encoder, "settings", {}),
+    }
+
+
+def _index(engine: Engine, name: str) -> dict[str, Any]:
+    stats = engine.stats(name)
+    stamp = engine.describe(name).to_json()
+    return {
+        "kind": "index",
+        "engine": engine.address,
+        "documents": stats.documents,
+        "bytes": stats.bytes,
+        **sample_terms(islice(engine.scan(name), _SAMPLE)),
+        **stamp,
+    }
+
+
+def sample_terms(entries: Iterable[Entry]) -> dict[str, Any]:
+    """Terms per document and the commonest terms of a sample."""
+    common: Counter[str] = Counter()
+    counts = []
+    for entry in entries:
+        common.update(entry.vector.keys())
+        counts.append(len(entry.vector))
+    if not counts:
+        return {}
+    return {
+        "sampled_documents": len(counts),
+        "terms_per_document": sum(counts) / len(counts),
+        "documents_without_terms": counts.count(0),
+        "commonest_terms": [
+            f"{term} {100 * count / len(counts):.0f}%"
+            for term, count in common.most_common(_COMMON_TERMS)
+        ],
+    }

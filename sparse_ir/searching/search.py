@@ -1,0 +1,180 @@
+"""Search an index with the model that made it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from sparse_ir.engines.filters import parse_filter
+from sparse_ir.engines.opening import open_engine
+from sparse_ir.engines.stamp import require_same_model
+from sparse_ir.models.loading import load_encoder
+from sparse_ir.pruning import parse_pruning
+from sparse_ir.searching.query import build_request, weigh_queries
+from sparse_ir.types import Query
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from types import TracebackType
+
+    from sparse_ir.engines.base import Engine
+    from sparse_ir.models.base import SparseEncoder
+    from sparse_ir.types import Run, ScoredDoc, SparseVector
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How queries are answered.
+
+    Attributes:
+        index: The index to search.
+        engine: As ``open_engine`` takes it.
+        model: As ``load_encoder`` takes it; None for the model that made the index.
+        k: Hits per query, at least 1.
+        offset: Hits to pass over first.
+        filters: Conditions as ``parse_filter`` takes them.
+        query_pruning: As ``parse_pruning`` takes it.
+    """
+
+    index: str = "default"
+    engine: str = "embedded"
+    model: str | None = None
+    k: int = 10
+    offset: int = 0
+    filters: tuple[str, ...] = ()
+    query_pruning: str = ""
+
+
+class SearchResult(NamedTuple):
+    """One answered query.
+
+    Attributes:
+        query: What was asked.
+        terms: What was searched for: the encoded and pruned query.
+        hits: By score, then doc_id.
+    """
+
+    query: Query
+    terms: SparseVector
+    hits: list[ScoredDoc]
+
+
+class Searcher:
+    """An open index with its query encoder; close it, or use it in a ``with`` statement."""
+
+    def __init__(self, settings: SearchSettings) -> None:
+        """Open the index and load the model.
+
+        Raises:
+            IndexNotFoundError: there is no such index.
+            ModelMismatchError: the model asked for does not fit the index.
+        """
+        self.settings = settings
+        self.engine: Engine = open_engine(settings.engine)
+        try:
+            stamp = self.engine.describe(settings.index)
+            self.encoder: SparseEncoder = load_encoder(settings.model or stamp.model)
+            require_same_model(stamp, self.encoder, index=settings.index)
+        except BaseException:
+            self.engine.close()
+            raise
+        self._conditions = parse_filter(settings.filters)
+        self._pruning = parse_pruning(settings.query_pruning)
+
+    def __enter__(self) -> Searcher:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the engine."""
+        self.engine.close()
+
+    def search(
+        self,
+        queries: Sequence[Query],
+        *,
+        k: int | None = None,
+        documents: bool = True,
+        vectors: bool = False,
+    ) -> list[SearchResult]:
+        """Answer queries in order.
+
+        Args:
+            queries: What is asked.
+            k: Hits per query; by default the setting's.
+            documents: Whether hits bring title, text and metadata.
+            vectors: Whether hits bring their term weights.
+        """
+        weighed = weigh_queries(queries, self.encoder, pruning=self._pruning)
+        requests = [
+            build_request(
+                terms,
+                k=self.settings.k if k is None else k,
+                offset=self.settings.offset,
+                conditions=self._conditions,
+                documents=documents,
+                vectors=vectors,
+            )
+            for terms in weighed
+        ]
+        found = self.engine.search(self.settings.index, requests)
+        return [
+            SearchResult(query, terms, hits)
+            for query, terms, hits in zip(queries, weighed, found, strict=True)
+        ]
+
+    def stream(
+        self,
+        queries: Sequence[Query],
+        *,
+        k: int,
+        batch: int = 64,
+        advance: Callable[[int], None] = lambda n: None,
+    ) -> Iterator[SearchResult]:
+        """Answer many queries, a batch at a time, without documents."""
+        for start in range(0, len(queries), batch):
+            part = queries[start : start + batch]
+            yield from self.search(part, k=k, documents=False)
+            advance(len(part))
+
+    def run(
+        self,
+        queries: Sequence[Query],
+        *,
+        k: int,
+        advance: Callable[[int], None] = lambda n: None,
+    ) -> Run:
+        """Answer many queries as a run: query_id -> doc_id -> score."""
+        return {
+            result.query.query_id: {hit.doc_id: hit.score for hit in result.hits}
+            for result in self.stream(queries, k=k, advance=advance)
+        }
+
+
+def search(
+    queries: str | Sequence[Query], settings: SearchSettings | None = None
+) -> list[SearchResult]:
+    """Answer one query text, or several queries, from an index.
+
+    The index says which model made it; that model encodes the queries unless another that fits is
+    asked for. To answer queries again and again, keep a ``Searcher`` open.
+
+    Args:
+        queries: One text, or queries with ids.
+        settings: Index, engine, filters and the rest; the embedded index "default" by default.
+
+    Raises:
+        IndexNotFoundError: there is no such index.
+        ModelMismatchError: the model asked for does not fit the index.
+        ConfigError: a filter or number is wrong.
+    """
+    asked = [Query("1", queries)] if isinstance(queries, str) else list(queries)
+    with Searcher(settings or SearchSettings()) as searcher:
+        return searcher.search(asked)

@@ -1,0 +1,114 @@
+"""The stages that a recipe can name: for each its settings, how it runs, when it is done."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sparse_ir.data.counting import count_rows
+from sparse_ir.encoding.encode import EncodeSettings, encode
+from sparse_ir.engines.opening import open_engine
+from sparse_ir.evaluating.evaluate import EvaluateSettings, evaluate_index
+from sparse_ir.indexing.index import IndexSettings, index_corpus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class Made(NamedTuple):
+    """What a stage made: one line for people, JSON values for the next reader."""
+
+    summary: str
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One kind of stage.
+
+    Attributes:
+        settings: Its frozen dataclass.
+        run: Does it; takes the settings and what to call with progress.
+        there: Whether what it makes is there.
+        input_key: JSON values that change when its input does.
+        total: Units of progress, where known.
+    """
+
+    settings: type[Any]
+    run: Callable[[Any, Callable[[int], None]], Made]
+    there: Callable[[Any], bool]
+    input_key: Callable[[Any], Any]
+    total: Callable[[Any], int | None]
+
+
+def _index(settings: IndexSettings, advance: Callable[[int], None]) -> Made:
+    # A recipe is started again to go on: resume what can be resumed, build anew what has changed.
+    report = index_corpus(replace(settings, resume=True, replace=True), advance=advance)
+    summary = f"index {report.index!r} holds {report.documents:,} documents"
+    return Made(summary, {**report._asdict(), "skipped": len(report.skipped)})
+
+
+def _index_there(settings: IndexSettings) -> bool:
+    engine = open_engine(settings.engine)
+    try:
+        return settings.index in engine.indexes()
+    finally:
+        engine.close()
+
+
+def _encode(settings: EncodeSettings, advance: Callable[[int], None]) -> Made:
+    report = encode(replace(settings, resume=True, replace=True), advance=advance)
+    summary = f"{report.out} holds {report.documents:,} vectors"
+    return Made(summary, {**report._asdict(), "skipped": len(report.skipped)})
+
+
+def _evaluate(settings: EvaluateSettings, advance: Callable[[int], None]) -> Made:
+    result = evaluate_index(settings, advance=advance)
+    summary = ", ".join(f"{name} {value:.4f}" for name, value in result.mean.items())
+    return Made(summary, result._asdict())
+
+
+def _evaluate_key(settings: EvaluateSettings) -> Any:
+    engine = open_engine(settings.engine)
+    try:
+        return engine.describe(settings.index).to_json()
+    finally:
+        engine.close()
+
+
+def corpus_key(source: str) -> Any:
+    """JSON values that change when a corpus does: files' names, sizes and times."""
+    if source == "python-docs":
+        return platform.python_version()
+    path = Path(source)
+    if not path.exists():
+        return source
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    return [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in files]
+
+
+STAGES: dict[str, Stage] = {
+    "index": Stage(
+        settings=IndexSettings,
+        run=_index,
+        there=_index_there,
+        input_key=lambda s: corpus_key(s.corpus),
+        total=lambda s: count_rows(s.corpus, limit=s.limit),
+    ),
+    "encode": Stage(
+        settings=EncodeSettings,
+        run=_encode,
+        there=lambda s: Path(s.out, "manifest.json").is_file(),
+        input_key=lambda s: corpus_key(s.corpus),
+        total=lambda s: count_rows(s.corpus, limit=s.limit),
+    ),
+    "evaluate": Stage(
+        settings=EvaluateSettings,
+        run=_evaluate,
+        there=lambda s: True,
+        input_key=_evaluate_key,
+        total=lambda s: None,
+    ),
+}

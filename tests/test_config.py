@@ -1,0 +1,74 @@
+"""YAML and --set: checked, with the nearest name for a typo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from sparse_ir.config import load_settings, nearest, parse_set, read_yaml
+from sparse_ir.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Settings:
+    corpus: str
+    limit: int | None = None
+    filters: tuple[str, ...] = ()
+
+
+def test_values_become_the_dataclass():
+    loaded = load_settings(Settings, {"corpus": "c", "limit": 3, "filters": ["a=b"]}, where="x")
+    assert loaded == Settings("c", 3, ("a=b",))
+
+
+def test_a_typo_gets_the_nearest_name():
+    with pytest.raises(ConfigError, match=r"^x: limt is not a setting. Did you mean limit\?$"):
+        load_settings(Settings, {"corpus": "c", "limt": 3}, where="x")
+
+
+def test_a_missing_setting_is_named():
+    with pytest.raises(ConfigError, match="corpus is missing"):
+        load_settings(Settings, {}, where="x")
+
+
+def test_a_wrong_type_names_setting_and_value():
+    with pytest.raises(ConfigError, match="limit is 'many'"):
+        load_settings(Settings, {"corpus": "c", "limit": "many"}, where="x")
+
+
+def test_yaml_errors_name_the_line(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text("a: 1\nb: [2\nc: 3\n")
+    with pytest.raises(ConfigError, match=r"r\.yaml, line 3"):
+        read_yaml(path)
+
+
+def test_a_yaml_list_is_refused(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text("- 1\n")
+    with pytest.raises(ConfigError, match="mapping"):
+        read_yaml(path)
+
+
+def test_a_missing_yaml_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="no such file"):
+        read_yaml(tmp_path / "none.yaml")
+
+
+def test_set_reads_yaml_values():
+    assert parse_set(["index.limit=3", "name=a b", "x=[1, 2]"]) == [
+        (["index", "limit"], 3),
+        (["name"], "a b"),
+        (["x"], [1, 2]),
+    ]
+
+
+@pytest.mark.parametrize("text", ["limit", "=3", "a=[1"])
+def test_a_wrong_set_is_one_clear_line(text):
+    with pytest.raises(ConfigError, match="--set"):
+        parse_set([text])
+
+
+def test_nearest_says_nothing_where_nothing_is_near():
+    assert nearest("zzz", ["corpus"]) == ""
