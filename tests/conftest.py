@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 
@@ -16,3 +18,51 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("SPARSE_IR_HOME", str(home))
     return home
+
+
+class Outcome(NamedTuple):
+    """What a command line did."""
+
+    exit_code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def sparse_ir(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run a command line in this process: ``sparse_ir("search", "apple")``."""
+    from sparse_ir.cli import execute
+
+    def call(*arguments: str) -> Outcome:
+        capsys.readouterr()
+        exit_code = execute([str(a) for a in arguments])
+        captured = capsys.readouterr()
+        return Outcome(exit_code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def write_jsonl(tmp_path: Path) -> Callable[[str, Iterable[object]], Path]:
+    """Write rows as a JSONL file of this test's folder."""
+
+    def write(name: str, rows: Iterable[object]) -> Path:
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        return path
+
+    return write
+
+
+FRUIT = (
+    {"_id": "d1", "title": "Apple", "text": "An apple is a sweet red fruit.", "year": 2001},
+    {"_id": "d2", "title": "Pear", "text": "A pear is a sweet green fruit.", "year": 2002},
+    {"_id": "d 3", "title": "Plum", "text": "A plum is a blue stone fruit.", "year": 2003},
+    {"_id": "dé4", "title": "Car", "text": "Cars and trucks drive on roads.", "year": 2004},
+)
+
+
+@pytest.fixture
+def fruit(write_jsonl: Callable[[str, Iterable[object]], Path]) -> Path:
+    """Four documents with metadata; ids with a space and a letter beyond ASCII."""
+    return write_jsonl("fruit.jsonl", FRUIT)

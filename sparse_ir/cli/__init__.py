@@ -69,10 +69,11 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command line and leave the process with its exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(_run(arguments))
+    sys.exit(execute(arguments))
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def execute(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code; what went wrong is one line on stderr."""
     try:
         result: Any = main.main(args=arguments, prog_name="sparse-ir", standalone_mode=False)
     except click.exceptions.Abort:
