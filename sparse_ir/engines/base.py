@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -82,6 +83,14 @@ class Engine(Protocol):
         """Whether there is a published index, or a build, of that name."""
         ...
 
+    def resolve(self, index: str) -> str:
+        """The physical name that a published index's name stands for.
+
+        Raises:
+            IndexNotFoundError: there is no such index.
+        """
+        ...
+
     def create(self, index: str, stamp: Stamp, vocabulary: Sequence[str]) -> str:
         """Start a build and return its physical name, which is new.
 
@@ -96,7 +105,10 @@ class Engine(Protocol):
         ...
 
     def publish(self, index: str, physical: str) -> None:
-        """Let the name stand for this build, in one step; drop what it stood for before."""
+        """Let the name stand for this build, in one step; drop what it stood for before.
+
+        Publishing what is published already changes nothing.
+        """
         ...
 
     def add(self, index: str, entries: Iterable[Entry]) -> Iterator[Failure]:
@@ -175,3 +187,22 @@ def require_index_name(index: str) -> str:
             "a letter or digit, at most 128 characters."
         )
     return index
+
+
+def require_request(request: SearchRequest) -> SearchRequest:
+    """Return the request if every engine can answer it.
+
+    Raises:
+        ValueError: k is below 1, offset below 0, or a weight not finite and above 0.
+    """
+    if request.k < 1 or request.offset < 0:
+        raise ValueError(
+            f"k is {request.k} and offset is {request.offset}; k begins at 1, offset at 0"
+        )
+    for term, weight in request.terms.items():
+        if not 0 < weight < math.inf:
+            raise ValueError(
+                f"the query term {term!r} has the weight {weight}; weights must be finite and "
+                "above 0"
+            )
+    return request

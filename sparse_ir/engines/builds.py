@@ -1,0 +1,267 @@
+"""Folders of an engine that keeps its indexes on this machine.
+
+``ROOT/NAME/STAMP/`` is one build of the index NAME, ``ROOT/NAME/current.json`` says which build the
+name stands for. A build's folder appears under its name only with its manifest and vocabulary
+complete, and ``current.json`` is replaced in one step, so a stopped process leaves nothing half.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sparse_ir.engines.base import require_index_name
+from sparse_ir.engines.stamp import Stamp, read_stamp
+from sparse_ir.errors import EngineError, IndexNotFoundError, StorageError
+from sparse_ir.vectors import vocabulary_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MANIFEST = "manifest.json"
+VOCABULARY = "vocabulary.json"
+POINTER = "current.json"
+
+
+class Build(NamedTuple):
+    """One build of an index.
+
+    Attributes:
+        name: The index it is, or will be, published as.
+        stamp: What tells it from other builds of that name.
+        folder: Where it lies.
+    """
+
+    name: str
+    stamp: str
+    folder: Path
+
+    @property
+    def physical(self) -> str:
+        """The name that means this build and no other."""
+        return f"{self.name}@{self.stamp}"
+
+
+class Builds:
+    """All builds below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        """Nothing is created until it is needed."""
+        self.root = root
+
+    def names(self) -> list[str]:
+        """Names of the published indexes, ascending."""
+        return sorted(path.parent.name for path in self.root.glob(f"*/{POINTER}"))
+
+    def exists(self, index: str) -> bool:
+        """Whether there is a published index, or a build, of that name."""
+        name, at, stamp = index.partition("@")
+        if at:
+            return (self.root / name / stamp / MANIFEST).is_file()
+        return (self.root / name / POINTER).is_file()
+
+    def create(
+        self,
+        index: str,
+        stamp: Stamp,
+        vocabulary: Sequence[str],
+        *,
+        facts: Mapping[str, Any],
+    ) -> Build:
+        """Make the folder of a new build.
+
+        Args:
+            index: The name it will be published under.
+            stamp: What the index says about itself.
+            vocabulary: Every term a vector may hold, distinct.
+            facts: What else the manifest shall say.
+
+        Raises:
+            ConfigError: the name is not allowed.
+            ValueError: the vocabulary holds a term twice.
+            StorageError: the folder cannot be written.
+        """
+        require_index_name(index)
+        if len(set(vocabulary)) != len(vocabulary):
+            raise ValueError(f"the vocabulary for index {index!r} holds a term twice")
+        now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%fZ")
+        build = Build(index, f"{now}-{secrets.token_hex(3)}", Path())
+        build = build._replace(folder=self.root / index / build.stamp)
+        aside = build.folder.with_name(f".{build.stamp}.tmp")
+        manifest = {**facts, "index": index, "stamp": stamp.to_json()}
+        try:
+            aside.mkdir(parents=True)
+            write_json(aside / VOCABULARY, list(vocabulary))
+            write_json(aside / MANIFEST, manifest)
+            aside.rename(build.folder)
+        except OSError as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise storage_error(build.folder, error) from None
+        return build
+
+    def resolve(self, index: str) -> Build:
+        """Find the build that a name stands for.
+
+        Raises:
+            IndexNotFoundError: there is no such index.
+            EngineError: the index points to a build that is gone, or the pointer is damaged.
+        """
+        name, at, stamp = index.partition("@")
+        if not at:
+            stamp = self._pointed_at(name)
+        build = Build(name, stamp, self.root / name / stamp)
+        if not stamp or not build.folder.is_dir():
+            if at:
+                raise IndexNotFoundError(f"there is no build {index!r} in {self.root}.")
+            raise EngineError(
+                f"index {name!r} points to the build {stamp!r}, which is gone from "
+                f"{self.root / name}. Index again with --replace."
+            )
+        return build
+
+    def publish(self, index: str, build: Build) -> Build | None:
+        """Let the name stand for this build, in one step.
+
+        Returns:
+            The build it stood for before, if that was another.
+        """
+        before: Build | None = None
+        if self.exists(index):
+            try:
+                before = self.resolve(index)
+            except EngineError:
+                before = None  # a damaged pointer is about to be replaced
+        try:
+            write_json(self.root / index / POINTER, {"build": build.stamp})
+        except OSError as error:
+            raise storage_error(self.root / index, error) from None
+        return None if before is None or before.folder == build.folder else before
+
+    def drop(self, index: str) -> None:
+        """Remove a build, or an index with every build of it.
+
+        Raises:
+            IndexNotFoundError: there is no such index.
+        """
+        name, at, _ = index.partition("@")
+        if at:
+            build = self.resolve(index)
+            if self.exists(name) and self._pointed_at(name) == build.stamp:
+                (self.root / name / POINTER).unlink()
+            remove_folder(build.folder)
+        elif not self.exists(name):
+            raise IndexNotFoundError(self._not_found(name))
+        else:
+            (self.root / name / POINTER).unlink()
+            remove_folder(self.root / name)
+
+    def builds(self, index: str) -> list[Build]:
+        """Every build of a name, published or not, oldest first."""
+        folders = sorted(p.parent for p in (self.root / index).glob(f"*/{MANIFEST}"))
+        return [Build(index, f.name, f) for f in folders if not f.name.startswith(".")]
+
+    def manifest(self, build: Build) -> dict[str, Any]:
+        """Read what a build says about itself.
+
+        Raises:
+            EngineError: the manifest is missing or damaged.
+        """
+        manifest = self._read(build, MANIFEST)
+        if not isinstance(manifest, dict) or not isinstance(manifest.get("stamp"), dict):
+            raise self._damaged(build, MANIFEST)
+        return manifest
+
+    def describe(self, build: Build) -> Stamp:
+        """Read a build's stamp.
+
+        Raises:
+            EngineError: the manifest is missing or damaged, or of a later sparse-ir.
+        """
+        return read_stamp(self.manifest(build)["stamp"], index=build.name)
+
+    def vocabulary(self, build: Build) -> tuple[str, ...]:
+        """Read a build's terms and check them against its stamp.
+
+        Raises:
+            EngineError: they are missing, damaged, or not those the stamp tells of.
+        """
+        stamp = self.describe(build)
+        terms = self._read(build, VOCABULARY)
+        if (
+            not isinstance(terms, list)
+            or not all(isinstance(term, str) for term in terms)
+            or (stamp.vocabulary_hash and vocabulary_hash(terms) != stamp.vocabulary_hash)
+        ):
+            raise self._damaged(build, VOCABULARY)
+        return tuple(terms)
+
+    def _pointed_at(self, name: str) -> str:
+        path = self.root / name / POINTER
+        try:
+            pointer = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            raise IndexNotFoundError(self._not_found(name)) from None
+        except ValueError:
+            pointer = None
+        if not isinstance(pointer, dict) or not isinstance(pointer.get("build"), str):
+            raise EngineError(f"index {name!r}: {path} is damaged. Index again with --replace.")
+        return str(pointer["build"])
+
+    def _not_found(self, name: str) -> str:
+        known = self.names()
+        there = f"There are: {', '.join(known)}." if known else "There is none yet."
+        return f"there is no index {name!r} in {self.root}. {there}"
+
+    def _read(self, build: Build, file: str) -> Any:
+        try:
+            return json.loads((build.folder / file).read_bytes())
+        except (OSError, ValueError):
+            raise self._damaged(build, file) from None
+
+    def _damaged(self, build: Build, file: str) -> EngineError:
+        return EngineError(
+            f"index {build.name!r}: {build.folder / file} is missing or damaged. Index again "
+            "with --replace."
+        )
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file that is there whole, on disk, or not at all."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with aside.open("w", encoding="ascii") as stream:
+            json.dump(value, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder; what another process holds open on Windows stays, unused."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def folder_bytes(folder: Path) -> int:
+    """What a folder takes up on disk, in bytes; holes in files are not counted."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            status = path.stat()
+        except OSError:
+            continue  # removed since it was listed
+        blocks = getattr(status, "st_blocks", None)
+        total += status.st_size if blocks is None else blocks * 512
+    return total
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """Say in one line that the disk refused a write."""
+    return StorageError(f"{path}: cannot be written ({error.strerror}). Make room and try again.")

@@ -1,0 +1,231 @@
+"""The engine in memory: exact dot products over a CSR matrix, the oracle of the others."""
+
+from __future__ import annotations
+
+import secrets
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from sparse_ir.engines.base import Failure, IndexStats, require_index_name, require_request
+from sparse_ir.engines.builds import Build, Builds, folder_bytes
+from sparse_ir.engines.memory_table import Table
+from sparse_ir.errors import IndexNotFoundError
+from sparse_ir.resources import home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import Any
+
+    from sparse_ir.engines.base import SearchRequest
+    from sparse_ir.engines.filters import Filter
+    from sparse_ir.engines.stamp import Stamp
+    from sparse_ir.types import Entry, ScoredDoc
+
+KIND = "memory"
+BATCH_DOCUMENTS = 1024
+
+
+class MemoryEngine:
+    """Indexes held whole in memory and searched exactly.
+
+    Args:
+        path: A folder that keeps them between runs, written by one process at a time. Without
+            one they end with the engine.
+    """
+
+    def __init__(self, path: Path | str | None = None) -> None:
+        self._path = None if path is None else Path(path).expanduser()
+        self._builds = _BuildsInMemory() if self._path is None else Builds(self._path)
+        self._tables: dict[str, Table] = {}
+
+    @property
+    def address(self) -> str:
+        """What ``open_engine`` takes to open this engine again."""
+        if self._path is None:
+            return f"{KIND}::"
+        return KIND if self._path == default_path() else f"{KIND}:{self._path}"
+
+    def indexes(self) -> list[str]:
+        """Names of the published indexes, ascending."""
+        return self._builds.names()
+
+    def exists(self, index: str) -> bool:
+        """Whether there is a published index, or a build, of that name."""
+        return self._builds.exists(index)
+
+    def resolve(self, index: str) -> str:
+        """The physical name that a published index's name stands for."""
+        return self._builds.resolve(index).physical
+
+    def create(self, index: str, stamp: Stamp, vocabulary: Sequence[str]) -> str:
+        """Start a build; see ``Engine``."""
+        build = self._builds.create(index, stamp, vocabulary, facts={"engine": KIND})
+        folder = None if self._path is None else build.folder
+        self._tables[build.physical] = Table(vocabulary, folder)
+        return build.physical
+
+    def publish(self, index: str, physical: str) -> None:
+        """Rewrite the build as one file, let the name stand for it, drop what was there before."""
+        build = self._builds.resolve(physical)
+        self._table(physical).compact()
+        before = self._builds.publish(index, build)
+        if before is not None:
+            self._tables.pop(before.physical, None)
+            self._builds.drop(before.physical)
+
+    def add(self, index: str, entries: Iterable[Entry]) -> Iterator[Failure]:
+        """Stream entries in and yield each refused for good; see ``Engine``."""
+        table = self._table(index)
+        reader = iter(entries)
+        while batch := list(islice(reader, BATCH_DOCUMENTS)):
+            for entry in batch:
+                try:
+                    table.put(entry)
+                except ValueError as error:
+                    yield Failure(str(entry.document.doc_id), str(error))
+            table.flush()
+
+    def delete(self, index: str, doc_ids: Iterable[str]) -> int:
+        """Delete documents by id; returns how many were there."""
+        return self._table(index).delete(doc_ids)
+
+    def delete_matching(self, index: str, conditions: Filter) -> int:
+        """Delete the documents that satisfy every condition; returns how many."""
+        return self._table(index).delete_matching(conditions)
+
+    def refresh(self, index: str) -> None:
+        """Write what is pending; it is searchable already."""
+        self._table(index).flush()
+
+    def search(self, index: str, requests: Sequence[SearchRequest]) -> list[list[ScoredDoc]]:
+        """Answer each request completely, or raise; see ``Engine``."""
+        table = self._table(index)
+        return [table.search(require_request(request)) for request in requests]
+
+    def get(self, index: str, doc_ids: Sequence[str]) -> list[Entry | None]:
+        """Read stored documents with their vectors; None for an id that is not there."""
+        table = self._table(index)
+        return [table.get(doc_id) for doc_id in doc_ids]
+
+    def scan(self, index: str) -> Iterator[Entry]:
+        """Read everything, in no particular order."""
+        return self._table(index).scan()
+
+    def stats(self, index: str) -> IndexStats:
+        """Count documents, and bytes on disk (in memory, where nothing is on disk)."""
+        table = self._table(index)
+        if self._path is None:
+            return IndexStats(len(table), table.bytes())
+        return IndexStats(len(table), folder_bytes(self._builds.resolve(index).folder))
+
+    def describe(self, index: str) -> Stamp:
+        """Read the stamp."""
+        return self._builds.describe(self._builds.resolve(index))
+
+    def vocabulary(self, index: str) -> tuple[str, ...]:
+        """Every term a vector may hold, in column order."""
+        return self._builds.vocabulary(self._builds.resolve(index))
+
+    def drop(self, index: str) -> None:
+        """Remove an index with all its builds, or one build."""
+        builds = [self._builds.resolve(index)] if "@" in index else self._builds.builds(index)
+        self._builds.drop(index)
+        for build in builds:
+            self._tables.pop(build.physical, None)
+
+    def close(self) -> None:
+        """Write what is pending."""
+        for table in self._tables.values():
+            table.flush()
+        if self._path is not None:
+            self._tables.clear()
+
+    def __enter__(self) -> MemoryEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _table(self, index: str) -> Table:
+        build = self._builds.resolve(index)
+        table = self._tables.get(build.physical)
+        if table is None or table.is_stale():
+            table = Table(self._builds.vocabulary(build), build.folder)
+            self._tables[build.physical] = table
+        return table
+
+
+def default_path() -> Path:
+    """Where ``memory`` keeps its indexes when no folder is named."""
+    return home() / KIND
+
+
+class _Kept(NamedTuple):
+    build: Build
+    stamp: Stamp
+    vocabulary: tuple[str, ...]
+
+
+class _BuildsInMemory:
+    """What ``Builds`` does, without a disk."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, _Kept] = {}
+        self._published: dict[str, str] = {}
+
+    def names(self) -> list[str]:
+        return sorted(self._published)
+
+    def exists(self, index: str) -> bool:
+        return index in self._kept or index in self._published
+
+    def create(
+        self,
+        index: str,
+        stamp: Stamp,
+        vocabulary: Sequence[str],
+        *,
+        facts: Mapping[str, Any],  # noqa: ARG002
+    ) -> Build:
+        require_index_name(index)
+        if len(set(vocabulary)) != len(vocabulary):
+            raise ValueError(f"the vocabulary for index {index!r} holds a term twice")
+        build = Build(index, secrets.token_hex(8), Path())
+        self._kept[build.physical] = _Kept(build, stamp, tuple(vocabulary))
+        return build
+
+    def resolve(self, index: str) -> Build:
+        return self._find(index).build
+
+    def publish(self, index: str, build: Build) -> Build | None:
+        before = self._published.get(index)
+        self._published[index] = build.physical
+        return None if before in (None, build.physical) else self._kept[str(before)].build
+
+    def drop(self, index: str) -> None:
+        build = self.resolve(index)
+        if "@" in index:
+            del self._kept[index]
+            if self._published.get(build.name) == index:
+                del self._published[build.name]
+        else:
+            del self._published[index]
+            for other in self.builds(index):
+                del self._kept[other.physical]
+
+    def builds(self, index: str) -> list[Build]:
+        return [kept.build for kept in self._kept.values() if kept.build.name == index]
+
+    def describe(self, build: Build) -> Stamp:
+        return self._kept[build.physical].stamp
+
+    def vocabulary(self, build: Build) -> tuple[str, ...]:
+        return self._kept[build.physical].vocabulary
+
+    def _find(self, index: str) -> _Kept:
+        kept = self._kept.get(self._published.get(index, index))
+        if kept is None:
+            known = ", ".join(self.names()) or "none yet"
+            raise IndexNotFoundError(f"there is no index {index!r} in memory. There is: {known}.")
+        return kept

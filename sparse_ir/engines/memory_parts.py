@@ -1,0 +1,129 @@
+"""Where the memory engine keeps an index between runs: numbered Parquet files.
+
+A later file supersedes an earlier one, document by document; a row without a record deletes.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sparse_ir.engines.builds import storage_error
+from sparse_ir.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+GROUP_ROWS = 8192
+SCHEMA = pa.schema(
+    [
+        ("doc_id", pa.string()),
+        ("record", pa.string()),
+        ("indices", pa.list_(pa.int32())),
+        ("values", pa.list_(pa.float32())),
+    ]
+)
+
+
+class Row(NamedTuple):
+    """A stored document.
+
+    Attributes:
+        record: Title, text and metadata as ``records.pack`` writes them.
+        columns: Ascending, int32.
+        weights: One a column, float32, above 0.
+    """
+
+    record: str
+    columns: np.ndarray
+    weights: np.ndarray
+
+
+def parts(folder: Path) -> list[Path]:
+    """The files of a build, earliest first."""
+    return sorted(folder.glob("part-*.parquet"))
+
+
+def read_part(path: Path) -> Iterator[tuple[str, Row | None]]:
+    """Yield each document of a file; None for one that it deletes.
+
+    Raises:
+        EngineError: the file is damaged.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=GROUP_ROWS):
+                yield from _rows(batch)
+    except (OSError, pa.ArrowException) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise EngineError(f"{path} is damaged ({error}). Index again with --replace.") from None
+
+
+def write_part(folder: Path, rows: Iterable[tuple[str, Row | None]]) -> Path:
+    """Write rows as the next file; it is there whole, on disk, or not at all.
+
+    Raises:
+        StorageError: the disk is full or not writable.
+    """
+    before = parts(folder)
+    number = int(before[-1].stem.partition("-")[2]) + 1 if before else 0
+    path = folder / f"part-{number:08d}.parquet"
+    aside = folder / f".{path.name}.{os.getpid()}.tmp"
+    try:
+        with aside.open("wb") as stream:
+            with pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer:
+                for group in _groups(rows):
+                    writer.write_batch(group)
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise storage_error(path, error) from None
+    return path
+
+
+def _rows(batch: pa.RecordBatch) -> Iterator[tuple[str, Row | None]]:
+    ids, records = batch.column(0).to_pylist(), batch.column(1).to_pylist()
+    for i, (doc_id, record) in enumerate(zip(ids, records, strict=True)):
+        if record is None:
+            yield doc_id, None
+        else:
+            columns = batch.column(2)[i].values.to_numpy(zero_copy_only=False)
+            weights = batch.column(3)[i].values.to_numpy(zero_copy_only=False)
+            yield doc_id, Row(record, columns, weights)
+
+
+def _groups(rows: Iterable[tuple[str, Row | None]]) -> Iterator[pa.RecordBatch]:
+    group: list[tuple[str, Row | None]] = []
+    for row in rows:
+        group.append(row)
+        if len(group) == GROUP_ROWS:
+            yield _batch(group)
+            group = []
+    if group:
+        yield _batch(group)
+
+
+def _batch(group: list[tuple[str, Row | None]]) -> pa.RecordBatch:
+    kept = [row for _, row in group]
+    starts = np.cumsum([0, *(0 if row is None else len(row.columns) for row in kept)])
+    there = [row for row in kept if row is not None]
+    columns = np.concatenate([np.empty(0, np.int32), *(row.columns for row in there)])
+    weights = np.concatenate([np.empty(0, np.float32), *(row.weights for row in there)])
+    offsets = pa.array(starts, pa.int32())
+    return pa.record_batch(
+        [
+            pa.array([doc_id for doc_id, _ in group], pa.string()),
+            pa.array([None if row is None else row.record for row in kept], pa.string()),
+            pa.ListArray.from_arrays(offsets, pa.array(columns, pa.int32())),
+            pa.ListArray.from_arrays(offsets, pa.array(weights, pa.float32())),
+        ],
+        schema=SCHEMA,
+    )

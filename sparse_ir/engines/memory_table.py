@@ -1,0 +1,183 @@
+"""The documents of one index in memory, and the matrix that scores them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from sparse_ir.engines import memory_parts as parts
+from sparse_ir.engines.filters import matches
+from sparse_ir.engines.records import columns_and_weights, pack, unpack
+from sparse_ir.types import Entry, ScoredDoc
+from sparse_ir.vectors import from_terms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from sparse_ir.engines.base import SearchRequest
+    from sparse_ir.engines.filters import Filter
+
+
+class _Matrix(NamedTuple):
+    """Documents in the order of their ids, so that of equal scores the lower row comes first.
+
+    Attributes:
+        ids: n of them, ascending.
+        weights: float32, (V, n): one row a term, so that a query reads its own postings only.
+    """
+
+    ids: list[str]
+    weights: sparse.csr_array
+
+
+class Table:
+    """All documents of a build.
+
+    Args:
+        vocabulary: Every term a vector may hold.
+        folder: Where they are kept, read now if something is there; None keeps them here only.
+    """
+
+    def __init__(self, vocabulary: Sequence[str], folder: Path | None) -> None:
+        self.terms = tuple(vocabulary)
+        self.columns = {term: column for column, term in enumerate(self.terms)}
+        self._folder = folder
+        self._rows: dict[str, parts.Row] = {}
+        self._changed: dict[str, None] = {}
+        self._matrix: _Matrix | None = None
+        self._read = [] if folder is None else parts.parts(folder)
+        for path in self._read:
+            for doc_id, row in parts.read_part(path):
+                self._set(doc_id, row)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def is_stale(self) -> bool:
+        """Whether another process has written since, and nothing here is pending."""
+        if self._folder is None or self._changed:
+            return False
+        return parts.parts(self._folder) != self._read
+
+    def put(self, entry: Entry) -> None:
+        """Add a document, or replace it whole.
+
+        Raises:
+            ValueError: it cannot be stored.
+        """
+        packed = pack(entry.document)
+        columns, weights = columns_and_weights(entry.vector, self.columns)
+        doc_id = entry.document.doc_id
+        row = parts.Row(packed, np.array(columns, np.int32), np.array(weights, np.float32))
+        self._set(doc_id, row)
+        self._changed[doc_id] = None
+
+    def delete(self, doc_ids: Iterable[str]) -> int:
+        """Delete documents by id, on disk too; returns how many were there."""
+        there = [doc_id for doc_id in dict.fromkeys(doc_ids) if doc_id in self._rows]
+        for doc_id in there:
+            self._set(doc_id, None)
+            self._changed[doc_id] = None
+        self.flush()
+        return len(there)
+
+    def delete_matching(self, conditions: Filter) -> int:
+        """Delete what satisfies every condition; returns how many."""
+        return self.delete([doc_id for doc_id in self._rows if self._satisfies(doc_id, conditions)])
+
+    def get(self, doc_id: str) -> Entry | None:
+        """Read a document with its vector."""
+        row = self._rows.get(doc_id)
+        if row is None:
+            return None
+        vector = zip(row.columns.tolist(), row.weights.tolist(), strict=True)
+        return Entry(unpack(doc_id, row.record), {self.terms[c]: w for c, w in vector})
+
+    def scan(self) -> Iterator[Entry]:
+        """Read everything there is when the reading begins."""
+        for doc_id in list(self._rows):
+            entry = self.get(doc_id)
+            if entry is not None:
+                yield entry
+
+    def search(self, request: SearchRequest) -> list[ScoredDoc]:
+        """Score every document that shares a term with the query."""
+        matrix = self._scored()
+        query = from_terms([request.terms], self.columns).weights
+        product = sparse.csr_array(query @ matrix.weights)
+        order = np.lexsort((product.indices, -product.data))
+        hits = []
+        wanted = request.offset + request.k
+        for i in order.tolist():
+            doc_id = matrix.ids[product.indices[i]]
+            if self._satisfies(doc_id, request.filter):
+                hits.append(self._hit(doc_id, float(product.data[i]), request))
+                if len(hits) == wanted:
+                    break
+        return hits[request.offset :]
+
+    def flush(self) -> None:
+        """Write what has changed since the last call."""
+        if self._folder is None or not self._changed:
+            return
+        rows = ((doc_id, self._rows.get(doc_id)) for doc_id in self._changed)
+        self._read.append(parts.write_part(self._folder, rows))
+        self._changed.clear()
+
+    def compact(self) -> None:
+        """Rewrite everything as one file."""
+        if self._folder is None:
+            return
+        self.flush()
+        if len(self._read) < 2:
+            return
+        earlier = self._read
+        self._read = [parts.write_part(self._folder, iter(self._rows.items()))]
+        for path in earlier:  # from the earliest: no deletion goes before what it deletes
+            path.unlink(missing_ok=True)
+
+    def bytes(self) -> int:
+        """What the documents take up in memory."""
+        return sum(
+            len(doc_id) + len(row.record) + row.columns.nbytes + row.weights.nbytes
+            for doc_id, row in self._rows.items()
+        )
+
+    def _set(self, doc_id: str, row: parts.Row | None) -> None:
+        self._matrix = None
+        if row is None:
+            self._rows.pop(doc_id, None)
+        else:
+            self._rows[doc_id] = row
+
+    def _satisfies(self, doc_id: str, conditions: Filter) -> bool:
+        if not conditions:
+            return True
+        return matches(unpack(doc_id, self._rows[doc_id].record).metadata, conditions)
+
+    def _hit(self, doc_id: str, score: float, request: SearchRequest) -> ScoredDoc:
+        entry = self.get(doc_id) if request.documents or request.vectors else None
+        if entry is None:
+            return ScoredDoc(doc_id, score)
+        return ScoredDoc(
+            doc_id,
+            score,
+            entry.document if request.documents else None,
+            entry.vector if request.vectors else None,
+        )
+
+    def _scored(self) -> _Matrix:
+        if self._matrix is None:
+            ids = sorted(self._rows)
+            rows = [self._rows[doc_id] for doc_id in ids]
+            starts = np.cumsum([0, *(len(row.columns) for row in rows)])
+            columns = np.concatenate([np.empty(0, np.int32), *(row.columns for row in rows)])
+            weights = np.concatenate([np.empty(0, np.float32), *(row.weights for row in rows)])
+            documents = sparse.csr_array(
+                (weights, columns, starts), shape=(len(ids), len(self.terms))
+            )
+            self._matrix = _Matrix(ids, sparse.csr_array(documents.T))
+        return self._matrix
