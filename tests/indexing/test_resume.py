@@ -1,0 +1,163 @@
+"""A run that is stopped, however rudely, goes on and ends like one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sparse_ir.engines.opening import open_engine
+from sparse_ir.errors import ConfigError, InputError
+from sparse_ir.indexing.index import IndexSettings, index_corpus
+
+DOCUMENTS = 600
+CHUNK = 20
+
+
+@pytest.fixture
+def corpus(write_jsonl):
+    words = ["apple", "pear", "plum", "cherry", "grape", "melon", "fig", "date", "lime", "kiwi"]
+    rows = [
+        {"_id": f"d{i}", "text": " ".join(words[j] for j in range(10) if i >> j & 1) or "none"}
+        for i in range(DOCUMENTS)
+    ]
+    return write_jsonl("corpus.jsonl", rows)
+
+
+def settings(corpus, index="default", **changes):
+    base = {"corpus": str(corpus), "index": index, "model": "bm25", "chunk_documents": CHUNK}
+    return IndexSettings(**base | changes)
+
+
+def content(index):
+    engine = open_engine("embedded")
+    try:
+        return {e.document.doc_id: (e.document, e.vector) for e in engine.scan(index)}
+    finally:
+        engine.close()
+
+
+class Stop(Exception):
+    """Stands for whatever ends a run."""
+
+
+def stop_after(documents):
+    seen = [0]
+
+    def advance(n):
+        seen[0] += n
+        if seen[0] >= documents:
+            raise Stop
+
+    return advance
+
+
+def test_a_stopped_run_goes_on_without_encoding_again(corpus):
+    with pytest.raises(Stop):
+        index_corpus(settings(corpus), advance=stop_after(200))
+    report = index_corpus(settings(corpus, resume=True))
+    assert report.documents == DOCUMENTS
+    assert 0 < report.encoded < DOCUMENTS
+    index_corpus(settings(corpus, index="whole"))
+    assert content("default") == content("whole")
+
+
+def test_a_stopped_run_is_not_started_over_by_accident(corpus):
+    with pytest.raises(Stop):
+        index_corpus(settings(corpus), advance=stop_after(200))
+    with pytest.raises(ConfigError, match="--resume"):
+        index_corpus(settings(corpus))
+
+
+def test_replace_throws_a_stopped_run_away(corpus):
+    with pytest.raises(Stop):
+        index_corpus(settings(corpus), advance=stop_after(200))
+    assert index_corpus(settings(corpus, replace=True)).encoded == DOCUMENTS
+
+
+def test_resume_with_other_settings_is_refused(corpus):
+    with pytest.raises(Stop):
+        index_corpus(settings(corpus), advance=stop_after(200))
+    with pytest.raises(ConfigError, match="document_pruning"):
+        index_corpus(settings(corpus, resume=True, document_pruning="top_k=2"))
+
+
+def test_resume_with_another_corpus_is_refused(corpus):
+    with pytest.raises(Stop):
+        index_corpus(settings(corpus), advance=stop_after(200))
+    rows = corpus.read_text().splitlines()
+    rows[3] = json.dumps({"_id": "d3", "text": "changed meanwhile"})
+    corpus.write_text("\n".join(rows) + "\n")
+    with pytest.raises(InputError, match="not the one this run was started with"):
+        index_corpus(settings(corpus, resume=True))
+
+
+def test_resume_of_a_finished_index_does_nothing(corpus):
+    index_corpus(settings(corpus))
+    assert index_corpus(settings(corpus, resume=True)).encoded == 0
+
+
+def test_resume_of_nothing_starts(corpus):
+    assert index_corpus(settings(corpus, resume=True)).encoded == DOCUMENTS
+
+
+def test_the_old_index_serves_until_the_new_one_is_whole(corpus, write_jsonl):
+    index_corpus(settings(corpus))
+    other = write_jsonl("other.jsonl", [{"_id": f"x{i}", "text": "apple"} for i in range(100)])
+    with pytest.raises(Stop):
+        index_corpus(settings(other, replace=True), advance=stop_after(50))
+    assert len(content("default")) == DOCUMENTS
+    index_corpus(settings(other, resume=True))
+    assert set(content("default")) == {f"x{i}" for i in range(100)}
+
+
+def start(corpus, home, *options):
+    command = [
+        sys.executable, "-m", "sparse_ir", "index", "--corpus", str(corpus), "--model", "bm25",
+        "--chunk-documents", str(CHUNK), *options,
+    ]  # fmt: skip
+    environment = {**os.environ, "SPARSE_IR_HOME": str(home)}
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_chunks(home, process, count):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        ledgers = list((home / "state").rglob("*.jsonl")) if (home / "state").exists() else []
+        if any(ledger.read_bytes().count(b"\n") > count for ledger in ledgers):
+            return
+        time.sleep(0.005)
+    pytest.fail(f"no {count} chunks in time (exit code {process.poll()})")
+
+
+@pytest.mark.parametrize("chunks", [1, 7])
+def test_kill_9_in_the_middle_then_resume_equals_an_uninterrupted_run(corpus, own_home, chunks):
+    process = start(corpus, own_home)
+    wait_for_chunks(own_home, process, chunks)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    report = index_corpus(settings(corpus, resume=True))
+    assert report.documents == DOCUMENTS
+    assert report.encoded <= DOCUMENTS - chunks * CHUNK
+    index_corpus(settings(corpus, index="whole"))
+    assert content("default") == content("whole")
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_says_how_to_go_on(corpus, own_home, number, exit_code):
+    process = start(corpus, own_home)
+    wait_for_chunks(own_home, process, 2)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == exit_code
+    last = err.strip().splitlines()[-1]
+    assert "What is in is kept. Go on with: sparse-ir index --corpus" in last
+    assert last.endswith("--resume")
+    assert start(corpus, own_home, "--resume").wait(timeout=60) == 0
+    assert len(content("default")) == DOCUMENTS
