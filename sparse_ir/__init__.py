@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from sparse_ir.engines.opening import open_engine
     from sparse_ir.errors import SparseIRError
     from sparse_ir.evaluating.evaluate import evaluate
-    from sparse_ir.indexing.index import index_corpus
+    from sparse_ir.indexing.index import IndexSettings, index_corpus
     from sparse_ir.models.base import SparseEncoder
     from sparse_ir.models.loading import load_encoder
     from sparse_ir.models.splade import SpladeEncoder
     from sparse_ir.pruning import Pruning
-    from sparse_ir.searching.search import search
+    from sparse_ir.searching.search import Searcher, SearchSettings, search
     from sparse_ir.types import Document, Entry, Qrels, Query, Run, ScoredDoc, SparseVector
     from sparse_ir.vectors import SparseBatch
 
@@ -26,12 +26,15 @@ _PUBLIC = {
     "Document": "sparse_ir.types",
     "Engine": "sparse_ir.engines.base",
     "Entry": "sparse_ir.types",
+    "IndexSettings": "sparse_ir.indexing.index",
     "Pruning": "sparse_ir.pruning",
     "Qrels": "sparse_ir.types",
     "Query": "sparse_ir.types",
     "Run": "sparse_ir.types",
     "ScoredDoc": "sparse_ir.types",
     "SearchRequest": "sparse_ir.engines.base",
+    "SearchSettings": "sparse_ir.searching.search",
+    "Searcher": "sparse_ir.searching.search",
     "SparseBatch": "sparse_ir.vectors",
     "SparseEncoder": "sparse_ir.models.base",
     "SparseIRError": "sparse_ir.errors",
@@ -48,12 +51,15 @@ __all__ = [
     "Document",
     "Engine",
     "Entry",
+    "IndexSettings",
     "Pruning",
     "Qrels",
     "Query",
     "Run",
     "ScoredDoc",
     "SearchRequest",
+    "SearchSettings",
+    "Searcher",
     "SparseBatch",
     "SparseEncoder",
     "SparseIRError",

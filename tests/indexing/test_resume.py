@@ -42,7 +42,7 @@ def content(index):
         engine.close()
 
 
-class Stop(Exception):
+class StopError(Exception):
     """Stands for whatever ends a run."""
 
 
@@ -52,13 +52,13 @@ def stop_after(documents):
     def advance(n):
         seen[0] += n
         if seen[0] >= documents:
-            raise Stop
+            raise StopError
 
     return advance
 
 
 def test_a_stopped_run_goes_on_without_encoding_again(corpus):
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         index_corpus(settings(corpus), advance=stop_after(200))
     report = index_corpus(settings(corpus, resume=True))
     assert report.documents == DOCUMENTS
@@ -68,27 +68,27 @@ def test_a_stopped_run_goes_on_without_encoding_again(corpus):
 
 
 def test_a_stopped_run_is_not_started_over_by_accident(corpus):
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         index_corpus(settings(corpus), advance=stop_after(200))
     with pytest.raises(ConfigError, match="--resume"):
         index_corpus(settings(corpus))
 
 
 def test_replace_throws_a_stopped_run_away(corpus):
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         index_corpus(settings(corpus), advance=stop_after(200))
     assert index_corpus(settings(corpus, replace=True)).encoded == DOCUMENTS
 
 
 def test_resume_with_other_settings_is_refused(corpus):
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         index_corpus(settings(corpus), advance=stop_after(200))
     with pytest.raises(ConfigError, match="document_pruning"):
         index_corpus(settings(corpus, resume=True, document_pruning="top_k=2"))
 
 
 def test_resume_with_another_corpus_is_refused(corpus):
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         index_corpus(settings(corpus), advance=stop_after(200))
     rows = corpus.read_text().splitlines()
     rows[3] = json.dumps({"_id": "d3", "text": "changed meanwhile"})
@@ -109,7 +109,7 @@ def test_resume_of_nothing_starts(corpus):
 def test_the_old_index_serves_until_the_new_one_is_whole(corpus, write_jsonl):
     index_corpus(settings(corpus))
     other = write_jsonl("other.jsonl", [{"_id": f"x{i}", "text": "apple"} for i in range(100)])
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         index_corpus(settings(other, replace=True), advance=stop_after(50))
     assert len(content("default")) == DOCUMENTS
     index_corpus(settings(other, resume=True))
