@@ -1,0 +1,143 @@
+"""Texts to tokens, tokens to batches of like length under a token budget."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+CHARACTERS_PER_TOKEN = 32
+"""A text longer than this times the token limit is first cut here, see :func:`_head`."""
+
+_ABSURD_LENGTH = 100_000  # tokenizers without a limit of their own say 1e30
+_USUAL_LENGTH = 512
+_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert")
+_LONE_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+class TokenizedTexts(NamedTuple):
+    """Token ids of n texts.
+
+    Attributes:
+        ids: One list a text, special tokens included, at most the maximal length.
+        cut: Whether the text had more tokens than that.
+    """
+
+    ids: list[list[int]]
+    cut: list[bool]
+
+
+def maximal_length(tokenizer: Any, config: Any) -> int:
+    """Return how many tokens a model reads: the least of what tokenizer and model say.
+
+    512 where neither names a sensible number. RoBERTa's position table begins after its padding
+    id, so that its config counts two positions that no token can have.
+    """
+    positions = getattr(config, "max_position_embeddings", None) or _ABSURD_LENGTH
+    if getattr(config, "model_type", "") in (
+        "roberta",
+        "xlm-roberta",
+        "camembert",
+        "xlm-roberta-xl",
+    ):
+        positions -= (getattr(config, "pad_token_id", None) or 0) + 1
+    length = min(int(tokenizer.model_max_length), positions if positions > 0 else _ABSURD_LENGTH)
+    return length if 0 < length < _ABSURD_LENGTH else _USUAL_LENGTH
+
+
+def tokenize(tokenizer: Any, texts: Sequence[str], max_length: int) -> TokenizedTexts:
+    """Turn texts into token ids, cut at ``max_length`` tokens with the closing token kept.
+
+    Args:
+        tokenizer: A transformers tokenizer; the fast kind is much quicker.
+        texts: n texts of any length; lone surrogates are read as U+FFFD.
+        max_length: Tokens kept of a text, special ones included.
+    """
+    if not texts:
+        return TokenizedTexts([], [])
+    texts = [encodable(text) for text in texts]
+    right = getattr(tokenizer, "truncation_side", "right") == "right"
+    heads = [_head(text, max_length) for text in texts] if right else texts
+    found = _tokenize(tokenizer, heads, max_length)
+    for i, (head, text) in enumerate(zip(heads, texts, strict=True)):
+        if len(head) < len(text) and not found.cut[i]:  # few tokens in many characters
+            whole = _tokenize(tokenizer, [text], max_length)
+            found.ids[i], found.cut[i] = whole.ids[0], whole.cut[0]
+    return found
+
+
+def encodable(text: str) -> str:
+    """Replace lone surrogates, which no tokenizer takes, by U+FFFD; the length stays."""
+    if text.isascii():
+        return text
+    return _LONE_SURROGATES.sub("\ufffd", text)
+
+
+def _tokenize(tokenizer: Any, texts: Sequence[str], max_length: int) -> TokenizedTexts:
+    options = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
+    if getattr(tokenizer, "is_fast", False):
+        found = tokenizer(list(texts), truncation=True, max_length=max_length, **options)
+        return TokenizedTexts(found["input_ids"], [bool(e.overflowing) for e in found.encodings])
+    whole = tokenizer(list(texts), truncation=False, **options)["input_ids"]
+    cut = [len(ids) > max_length for ids in whole]
+    kept = tokenizer(list(texts), truncation=True, max_length=max_length, **options)["input_ids"]
+    return TokenizedTexts(kept, cut)
+
+
+def _head(text: str, max_length: int) -> str:
+    """Cut a very long text in front of its tokens' limit, so that 1 MB costs as little as 16 kB.
+
+    The result is used only if it alone fills the token limit; the tokens within the limit are
+    then those of the whole text, as tokenizers split at white space first and the cut is made at
+    the last white space. A text without any is cut where the bound falls, far behind the limit:
+    tokens of more than a few characters are rare there.
+    """
+    bound = CHARACTERS_PER_TOKEN * max_length
+    if len(text) <= bound:
+        return text
+    head = text[:bound]
+    words = head.rsplit(maxsplit=1)
+    return words[0] if len(words) == 2 and len(words[0]) > bound // 2 else head
+
+
+def token_batches(
+    lengths: Sequence[int], *, batch_tokens: int, batch_texts: int = 256
+) -> Iterator[np.ndarray]:
+    """Group texts of like length; the longest come first, so that memory peaks at once.
+
+    Args:
+        lengths: Tokens of each text.
+        batch_tokens: Upper bound of texts times the longest text of a batch; one text that is
+            longer than this makes a batch of its own.
+        batch_texts: Upper bound of texts in a batch, as each also costs a vector of the size of
+            the vocabulary.
+
+    Yields:
+        Positions in ``lengths``; every position occurs once.
+    """
+    order = np.argsort(-np.asarray(lengths, np.int64), kind="stable")
+    start = 0
+    while start < len(order):
+        longest = max(1, lengths[order[start]])
+        size = min(max(1, batch_tokens // longest), batch_texts)
+        yield order[start : start + size]
+        start += size
+
+
+def pad(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[np.ndarray, np.ndarray]:
+    """Stack token ids, padded on the right.
+
+    Returns:
+        Ids and mask (1 for tokens, 0 for padding), both int64 of shape (texts, longest).
+    """
+    longest = max((len(row) for row in rows), default=0)
+    ids = np.full((len(rows), longest), pad_id, np.int64)
+    mask = np.zeros((len(rows), longest), np.int64)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = row
+        mask[i, : len(row)] = 1
+    return ids, mask

@@ -1,0 +1,141 @@
+"""What a model folder says about itself: how its logits become weights, and how far it reads.
+
+Two layouts are read here, from their files alone: a plain Hugging Face masked LM, and a
+sentence-transformers sparse folder as versions 5.1 to 6.2 write it. A ``sparse_ir.json`` beside
+``config.json`` may add to either (:data:`OPTIONS`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from sparse_ir.errors import ModelError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+POOLINGS = ("max", "sum")
+ACTIVATIONS = ("log1p", "log1p_log1p")
+OPTIONS = ("pooling", "activation", "max_length", "drop_positions", "drop_columns")
+"""What ``sparse_ir.json`` may set. The two ``drop_`` lists hold tokens, "special" or "unused"."""
+
+# sentence-transformers applies log1p to its activation function; its own names on the left.
+_ACTIVATION_FUNCTIONS = {"relu": "log1p", "log1p_relu": "log1p_log1p"}
+_TRANSFORMERS = ("Transformer", "MLMTransformer")
+
+
+@dataclass(frozen=True)
+class SpladeLayout:
+    """How a masked LM in a folder is to be used as a SPLADE encoder.
+
+    Attributes:
+        model: Folder of the masked LM and its tokenizer.
+        pooling: "max" or "sum" over the tokens of a text.
+        activation: "log1p": log(1 + relu(x)); "log1p_log1p": the logarithm taken twice.
+        max_length: Tokens read of a text, special ones included; None where the folder has no
+            setting of its own and the tokenizer decides.
+        lowercase: Whether texts are lower-cased before the tokenizer sees them.
+        document_prompt: Put in front of every document.
+        query_prompt: Put in front of every query.
+        drop_positions: Tokens that give no weight to any term: tokens, "special" or "unused".
+        drop_columns: Terms that are never weighed: tokens, "special" or "unused".
+    """
+
+    model: Path
+    pooling: str = "max"
+    activation: str = "log1p"
+    max_length: int | None = None
+    lowercase: bool = False
+    document_prompt: str = ""
+    query_prompt: str = ""
+    drop_positions: tuple[str, ...] = ()
+    drop_columns: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.pooling not in POOLINGS:
+            raise ModelError(f"{self.model}: pooling is {self.pooling!r}. Use max or sum.")
+        if self.activation not in ACTIVATIONS:
+            raise ModelError(
+                f"{self.model}: activation is {self.activation!r}. Use log1p or log1p_log1p."
+            )
+        if self.max_length is not None and self.max_length < 1:
+            raise ModelError(f"{self.model}: max_length is {self.max_length}. Use at least 1.")
+
+
+def read_layout(folder: Path) -> SpladeLayout:
+    """Read how a folder is to be used.
+
+    Raises:
+        ModelError: no ``config.json``, a file that is not JSON, or sentence-transformers modules
+            that are no SPLADE encoder.
+    """
+    modules = folder / "modules.json"
+    layout = _sentence_transformers(folder) if modules.is_file() else SpladeLayout(folder)
+    if not (layout.model / "config.json").is_file():
+        raise ModelError(
+            f"{layout.model} holds no config.json, so it is no model folder. Give a folder that "
+            "transformers or sentence-transformers saved."
+        )
+    return _with_options(layout, _read_json(folder / "sparse_ir.json"))
+
+
+def _with_options(layout: SpladeLayout, options: dict[str, Any]) -> SpladeLayout:
+    for name in options:
+        if name not in OPTIONS:
+            raise ModelError(
+                f"{layout.model}: sparse_ir.json sets {name!r}. Known are {', '.join(OPTIONS)}."
+            )
+    lists = {k: tuple(v) for k, v in options.items() if k.startswith("drop_")}
+    return replace(layout, **{**options, **lists})
+
+
+def _sentence_transformers(folder: Path) -> SpladeLayout:
+    modules = _read_json(folder / "modules.json")
+    kinds = [str(m.get("type", "")).rpartition(".")[2] for m in modules]
+    if len(kinds) != 2 or kinds[0] not in _TRANSFORMERS or kinds[1] != "SpladePooling":
+        raise ModelError(
+            f"{folder}: modules.json lists {', '.join(kinds) or 'nothing'}; a SPLADE encoder is a "
+            "Transformer (or MLMTransformer) followed by SpladePooling."
+        )
+    model = folder / modules[0].get("path", "")
+    pooling = _read_json(folder / modules[1].get("path", "") / "config.json")
+    reader = _read_json(model / "sentence_bert_config.json")
+    prompts = _prompts(_read_json(folder / "config_sentence_transformers.json"))
+    function = pooling.get("activation_function", "relu")
+    return SpladeLayout(
+        model,
+        pooling=pooling.get("pooling_strategy", "max"),
+        activation=_ACTIVATION_FUNCTIONS.get(function, function),
+        max_length=_max_length(reader),
+        lowercase=bool(reader.get("do_lower_case", False)),
+        document_prompt=prompts[0],
+        query_prompt=prompts[1],
+    )
+
+
+def _max_length(reader: dict[str, Any]) -> int | None:
+    # Version 6 writes what was given to the tokenizer instead of a setting of its own.
+    processor = reader.get("processor_kwargs") or reader.get("tokenizer_args") or {}
+    length = reader.get("max_seq_length") or processor.get("model_max_length")
+    return None if length is None else int(length)
+
+
+def _prompts(config: dict[str, Any]) -> tuple[str, str]:
+    """The prompts of documents and queries: each kind's own, else the default one."""
+    prompts = config.get("prompts") or {}
+    default = prompts.get(config.get("default_prompt_name") or "") or ""
+    document = [prompts[n] for n in ("document", "passage", "corpus") if prompts.get(n) is not None]
+    query = prompts.get("query")
+    return (document[0] if document else default), (default if query is None else query)
+
+
+def _read_json(path: Path) -> Any:
+    """Return the content of a JSON file, or {} where there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise ModelError(f"{path} cannot be read as JSON: {error}") from error

@@ -1,0 +1,301 @@
+"""The SPLADE encoder: a masked LM whose pooled logits weigh the terms of its vocabulary."""
+
+from __future__ import annotations
+
+import logging
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from sparse_ir.errors import ConfigError, ModelError
+from sparse_ir.models.base import Explanation, TermOrigin
+from sparse_ir.models.batches import maximal_length, pad, token_batches, tokenize
+from sparse_ir.models.fingerprint import fingerprint, tokenizer_digest, weights_digest
+from sparse_ir.models.head import TermWeights, term_weights
+from sparse_ir.models.layouts import SpladeLayout, read_layout
+from sparse_ir.models.masked_lm import PRECISIONS, load_masked_lm, load_tokenizer
+from sparse_ir.models.origins import token_words
+from sparse_ir.vectors import SparseBatch, concatenate, select
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+
+BATCH_TOKENS = 4096
+"""Texts times longest text of a batch."""
+
+_WINDOW = 4096  # texts tokenised and sorted at a time
+_log = logging.getLogger(__name__)
+
+
+class SpladeEncoder:
+    """Weighs the terms of a masked LM's vocabulary for a text.
+
+    Attributes:
+        tokenizer: The model's transformers tokenizer.
+        layout: How the folder is used: pooling, activation, maximal length, what is dropped.
+        max_length: Tokens read of a text, special ones included.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        device: str = "auto",
+        precision: str = "fp32",
+        batch_tokens: int = BATCH_TOKENS,
+        max_length: int | None = None,
+        layout: SpladeLayout | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        """Load a model folder.
+
+        Args:
+            path: A folder that transformers or sentence-transformers saved.
+            name: What ``load_encoder`` takes to load it again; the folder by default.
+            device: "auto" (CUDA, then MPS, then CPU) or any name torch knows.
+            precision: "fp32", "bf16" or "fp16"; the logits are float32 in each.
+            batch_tokens: Upper bound of texts times longest text in a batch.
+            max_length: Read fewer tokens of a text than the model allows.
+            layout: Use the folder otherwise than its files say.
+            trust_remote_code: Run Python code that the folder brings.
+
+        Raises:
+            ModelError: the folder holds no masked LM with its head and tokenizer.
+            ConfigError: a setting is wrong.
+        """
+        self.path = Path(path)
+        self.name = name or str(self.path.resolve())
+        self.batch_tokens = batch_tokens
+        self._device = _device(device)
+        if precision not in PRECISIONS:
+            raise ConfigError(f"precision is {precision!r}. Use fp32, bf16 or fp16.")
+        self.layout = layout or read_layout(self.path)
+        folder = self.layout.model
+        self.tokenizer = load_tokenizer(
+            folder, lowercase=self.layout.lowercase, trust_remote_code=trust_remote_code
+        )
+        self._model = load_masked_lm(folder, trust_remote_code=trust_remote_code)
+        self._model.to(self._device, precision)
+        if len(self.tokenizer) > self._model.size:
+            raise ModelError(
+                f"{folder}: the tokenizer knows {len(self.tokenizer)} tokens, the model only "
+                f"{self._model.size}. They do not belong together."
+            )
+        own = maximal_length(self.tokenizer, self._model.config)
+        self.max_length = min(max_length or own, self.layout.max_length or own, own)
+        self._dropped_positions = self._token_ids(self.layout.drop_positions)
+        self._dropped_columns = self._token_ids(self.layout.drop_columns)
+
+    @cached_property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The term of every column; a column without a token of its own is "[id:N]"."""
+        known = self.tokenizer.convert_ids_to_tokens(list(range(len(self.tokenizer))))
+        seen: set[str] = set()
+        terms = []
+        for i in range(self._model.size):
+            token = known[i] if i < len(known) else None
+            term = f"[id:{i}]" if token is None or token in seen else str(token)
+            seen.add(term)
+            terms.append(term)
+        return tuple(terms)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256, hex, of weights, tokenizer, pooling, activation, length, drops and prompt."""
+        return self._fingerprint(self.layout.document_prompt)
+
+    @cached_property
+    def query_fingerprint(self) -> str:
+        """As ``fingerprint``; another one only where queries have a prompt of their own."""
+        return self._fingerprint(self.layout.query_prompt)
+
+    def encode_documents(
+        self,
+        texts: Sequence[str],
+        *,
+        ids: Sequence[str] | None = None,
+        on_cut: Callable[[int], None] | None = None,
+        advance: Callable[[int], None] = lambda n: None,
+    ) -> SparseBatch:
+        """Weigh documents, in the order given; see ``SparseEncoder``."""
+        return self._encode(texts, self.layout.document_prompt, ids, on_cut, advance)
+
+    def encode_queries(
+        self, texts: Sequence[str], *, ids: Sequence[str] | None = None
+    ) -> SparseBatch:
+        """Weigh queries, in the order given; see ``SparseEncoder``."""
+        return self._encode(texts, self.layout.query_prompt, ids)
+
+    def get_sparse(self, input_ids: Any, attention_mask: Any) -> list[dict[str, float]]:
+        """Weigh texts that are tokens already.
+
+        Args:
+            input_ids: (batch, tokens), tensor or nested list.
+            attention_mask: 1 for tokens, 0 for padding, (batch, tokens).
+
+        Returns:
+            Term -> weight for each text, heaviest first, not rounded.
+        """
+        ids, mask = torch.as_tensor(input_ids), torch.as_tensor(attention_mask)
+        rows = _sparse(self._weigh(ids, mask).weights)
+        found = []
+        for i in range(rows.shape[0]):
+            columns = rows.indices[rows.indptr[i] : rows.indptr[i + 1]]
+            weights = rows.data[rows.indptr[i] : rows.indptr[i + 1]]
+            order = np.lexsort((columns, -weights))
+            found.append({self.vocabulary[columns[j]]: float(weights[j]) for j in order})
+        return found
+
+    def explain(self, text: str, *, query: bool = False) -> Explanation:
+        """Weigh one text and name the word that produced each term; see ``SparseEncoder``."""
+        prompt = self.layout.query_prompt if query else self.layout.document_prompt
+        tokens = tokenize(self.tokenizer, [prompt + text], self.max_length)
+        row = tokens.ids[0]
+        if not row:
+            return Explanation(text, (), tokens.cut[0])
+        ids = torch.tensor([row])
+        found = self._weigh(ids, torch.ones_like(ids), positions=True)
+        weights, positions = found.weights[0].cpu(), found.where(0)
+        words = token_words(self.tokenizer, text, row, prompt=prompt)
+        columns = weights.nonzero().flatten()
+        columns = columns[weights[columns].argsort(descending=True, stable=True)]
+        origins = (
+            TermOrigin(self.vocabulary[c], float(weights[c]), *words[token])
+            for c, token in zip(columns.tolist(), positions[columns].tolist(), strict=True)
+        )
+        return Explanation(text, tuple(origins), tokens.cut[0])
+
+    def _encode(
+        self,
+        texts: Sequence[str],
+        prompt: str,
+        ids: Sequence[str] | None,
+        on_cut: Callable[[int], None] | None = None,
+        advance: Callable[[int], None] = lambda n: None,
+    ) -> SparseBatch:
+        names = [str(i) for i in range(len(texts))] if ids is None else list(ids)
+        if len(names) != len(texts):
+            raise ValueError(f"{len(names)} ids for {len(texts)} texts")
+        cut = 0
+        batches = []
+        for start in range(0, len(texts), _WINDOW):
+            window = [prompt + text for text in texts[start : start + _WINDOW]]
+            tokens = tokenize(self.tokenizer, window, self.max_length)
+            cut += sum(tokens.cut)
+            ids = names[start : start + _WINDOW]
+            batches.append(self._encode_tokens(tokens.ids, ids, advance))
+        if cut and on_cut is not None:
+            on_cut(cut)
+        elif cut:
+            _log.warning(
+                "%d of %d texts are longer than %d tokens; the rest of them is not read",
+                cut,
+                len(texts),
+                self.max_length,
+            )
+        if not batches:
+            return SparseBatch((), sparse.csr_array((0, self._model.size), dtype=np.float32))
+        return batches[0] if len(batches) == 1 else concatenate(batches)
+
+    def _encode_tokens(
+        self, rows: list[list[int]], ids: Sequence[str], advance: Callable[[int], None]
+    ) -> SparseBatch:
+        done: list[SparseBatch] = []
+        order: list[int] = []
+        for batch in token_batches([len(r) for r in rows], batch_tokens=self.batch_tokens):
+            weights = self.encode_batch([rows[i] for i in batch])
+            done.append(SparseBatch(tuple(ids[i] for i in batch), weights))
+            order.extend(batch.tolist())
+            advance(len(batch))
+        return select(concatenate(done), np.argsort(order))
+
+    def encode_batch(self, rows: Sequence[Sequence[int]]) -> sparse.csr_array:
+        """Weigh one batch of token ids, (batch, vocabulary).
+
+        Raises:
+            ModelError: the model gives a weight that is not a number.
+        """
+        input_ids, mask = pad(rows, self.tokenizer.pad_token_id or 0)
+        if input_ids.size == 0:  # a tokenizer without special tokens leaves nothing of ""
+            return sparse.csr_array((len(rows), self._model.size), dtype=np.float32)
+        found = _sparse(self._weigh(torch.from_numpy(input_ids), torch.from_numpy(mask)).weights)
+        if not np.isfinite(found.data).all():
+            raise ModelError(
+                f"{self.name} gives weights that are not finite numbers. If you asked for fp16, "
+                "use bf16 or fp32."
+            )
+        return found
+
+    @torch.inference_mode()
+    def _weigh(self, ids: Tensor, mask: Tensor, *, positions: bool = False) -> TermWeights:
+        ids, mask = ids.to(self._device), mask.to(self._device)
+        hidden = self._model.hidden(ids, mask)
+        counted = mask.bool()
+        if self._dropped_positions is not None:
+            counted &= ~torch.isin(ids, self._dropped_positions)
+        found = term_weights(
+            hidden,
+            counted,
+            self._model.layer,
+            pooling=self.layout.pooling,
+            activation=self.layout.activation,
+            positions=positions,
+        )
+        if self._dropped_columns is not None:
+            found.weights[:, self._dropped_columns] = 0.0
+        return found
+
+    def _fingerprint(self, prompt: str) -> str:
+        layout = self.layout
+        return fingerprint(
+            {
+                "weights": weights_digest(layout.model),
+                "tokenizer": tokenizer_digest(layout.model),
+                "pooling": layout.pooling,
+                "activation": layout.activation,
+                "max_length": self.max_length,
+                "lowercase": layout.lowercase,
+                "prompt": prompt,
+                "drop_positions": sorted(layout.drop_positions),
+                "drop_columns": sorted(layout.drop_columns),
+            }
+        )
+
+    def _token_ids(self, names: Sequence[str]) -> Tensor | None:
+        """Look up tokens to drop; "special" and "unused" stand for all of their kind."""
+        ids: set[int] = set()
+        for name in names:
+            if name == "special":
+                ids.update(self.tokenizer.all_special_ids)
+            elif name == "unused":
+                ids.update(i for i, t in enumerate(self.vocabulary) if t.startswith("[unused"))
+            elif name in (known := self.tokenizer.get_vocab()):
+                ids.add(known[name])
+            else:
+                raise ModelError(f"{self.layout.model}: sparse_ir.json drops {name!r}, no token.")
+        return torch.tensor(sorted(ids), device=self._device) if ids else None
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device is {name!r}, which torch cannot use here. Use cpu.") from error
+    return device
+
+
+def _sparse(weights: Tensor) -> sparse.csr_array:
+    return sparse.csr_array(weights.cpu().numpy())
