@@ -1,6 +1,7 @@
 # Every target makes the environment it needs. make PYTHON=python3.12 TARGET chooses the Python.
 PYTHON ?= python3
-# Words for pytest: make test ARGS="-k pruning"
+# make test TESTS=tests/engines ARGS="-k filter" runs a part of the tests.
+TESTS ?= tests
 ARGS ?=
 BIN := .venv/bin
 
@@ -39,7 +40,7 @@ test: ## build the wheel, install it into .venv-test, run the tests against it
 	.venv-test/bin/python -m hatchling build -t wheel -d build/wheel
 	@.venv-test/bin/python -m pip install --quiet --no-deps --force-reinstall build/wheel/*.whl
 	cd build/test && SPARSE_IR_EXPECT_WHEEL=1 ../../.venv-test/bin/pytest \
-		-c ../../pyproject.toml --rootdir ../.. ../../tests $(ARGS)
+		-c ../../pyproject.toml --rootdir ../.. $(addprefix ../../,$(TESTS)) $(ARGS)
 
 demo: install ## index Python's own documentation, search it, evaluate it
 	$(BIN)/sparse-ir demo
