@@ -1,0 +1,102 @@
+"""A row becomes a document or a query, or says why it cannot."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from sparse_ir.data.rows import (
+    DOC_ID_FIELDS,
+    DOC_TEXT_FIELDS,
+    QUERY_ID_FIELDS,
+    QUERY_TEXT_FIELDS,
+)
+from sparse_ir.types import NO_METADATA, Document, Query
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# Control characters, line and paragraph separators and the byte order mark would break the lines
+# of runs and qrels; half a surrogate pair cannot be written at all.
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
+
+
+class RowError(ValueError):
+    """A row is no document or query; the message says why."""
+
+
+def to_document(row: Mapping[str, Any]) -> Document:
+    """Make a document of a row.
+
+    Metadata is the object named ``metadata`` or, where there is none, all fields that are neither
+    id nor title nor text.
+
+    Raises:
+        RowError: the id or the text is missing or unfit.
+    """
+    id_field = _field(row, DOC_ID_FIELDS, "id")
+    text_field = _field(row, DOC_TEXT_FIELDS, "text")
+    doc_id = row[id_field]
+    if type(doc_id) is not str or not doc_id.isprintable() or not doc_id:
+        doc_id = to_id(doc_id)
+    text = _text(row[text_field], text_field)
+    title = _text(row.get("title"), "title")
+    if not text.strip() and not title.strip():
+        raise RowError("has no text")
+    metadata = row.get("metadata")
+    if not metadata or not isinstance(metadata, dict):
+        used = (id_field, text_field, "title")
+        metadata = {n: v for n, v in row.items() if n not in used and (n != "metadata" or v)}
+    return Document(doc_id, text, title, metadata or NO_METADATA)
+
+
+def to_query(row: Mapping[str, Any]) -> Query:
+    """Make a query of a row.
+
+    Raises:
+        RowError: the id or the text is missing or unfit.
+    """
+    query_id = to_id(row[_field(row, QUERY_ID_FIELDS, "id")])
+    text_field = _field(row, QUERY_TEXT_FIELDS, "text")
+    text = _text(row[text_field], text_field)
+    if not text.strip():
+        raise RowError("has no text")
+    return Query(query_id, text)
+
+
+def to_id(value: Any) -> str:
+    """Make an id of a value: whole numbers become text.
+
+    Raises:
+        RowError: it is empty, holds a tab, line break or other control character, or is neither
+            text nor whole number.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise RowError(f"has an id that is neither text nor a whole number ({_shown(value)})")
+    if not value or value.isspace():
+        raise RowError("has an empty id")
+    if not value.isprintable() and _UNFIT.search(value):
+        raise RowError(f"has an id with a tab, line break or control character ({_shown(value)})")
+    return value
+
+
+def _field(row: Mapping[str, Any], names: Sequence[str], what: str) -> str:
+    for name in names:
+        if name in row:
+            return name
+    raise RowError(f"has no {what} field ({', '.join(names[:-1])} or {names[-1]})")
+
+
+def _text(value: Any, field: str) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    raise RowError(f"has a {field} that is not text ({_shown(value)})")
+
+
+def _shown(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
