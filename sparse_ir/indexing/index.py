@@ -14,7 +14,6 @@ from sparse_ir.encoding.sources import encoder_for, readable_twice
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.stamp import Stamp
 from sparse_ir.indexing.build import Build, look_up
-from sparse_ir.indexing.vectors import VectorShards
 from sparse_ir.pruning import parse_pruning
 from sparse_ir.vectors import vocabulary_hash
 
@@ -163,6 +162,8 @@ def _run(
 
 def _vector_source(settings: IndexSettings, corpus: str, ledger: Ledger | None) -> SparseEncoder:
     if settings.vectors is not None:
+        from sparse_ir.indexing.vectors import VectorShards
+
         return VectorShards(settings.vectors)
     if ledger is not None and settings.model == "bm25":
         return encoder_for(str(ledger.settings["loaded"]), corpus)  # fitted by the stopped run

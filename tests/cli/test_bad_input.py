@@ -112,7 +112,7 @@ def test_an_index_made_by_another_model(sparse_ir, fruit, write_jsonl):
     ("arguments", "exit_code", "part"),
     [
         (("search",), 2, "Give a query"),
-        (("search", "x", "--index", "Größe"), 2, "index name"),
+        (("index", "--corpus", "python-docs", "--index", "Größe"), 2, "index name"),
         (("search", "x", "--index", "none"), 5, "none"),
         (("search", "x", "--engine", "embeded"), 2, "embedded"),
         (("serach", "x"), 2, "Did you mean search?"),

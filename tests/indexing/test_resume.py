@@ -159,5 +159,7 @@ def test_an_interrupted_run_says_how_to_go_on(corpus, own_home, number, exit_cod
     last = err.strip().splitlines()[-1]
     assert "What is in is kept. Go on with: sparse-ir index --corpus" in last
     assert last.endswith("--resume")
-    assert start(corpus, own_home, "--resume").wait(timeout=60) == 0
+    resumed = start(corpus, own_home, "--resume")
+    resumed.communicate(timeout=60)
+    assert resumed.returncode == 0
     assert len(content("default")) == DOCUMENTS
