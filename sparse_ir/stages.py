@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sparse_ir.data.counting import count_rows
 from sparse_ir.encoding.encode import EncodeSettings, encode
 from sparse_ir.engines.opening import open_engine
-from sparse_ir.evaluating.evaluate import EvaluateSettings, evaluate_index
+from sparse_ir.evaluating.evaluate_index import EvaluateSettings, evaluate_index
 from sparse_ir.indexing.index import IndexSettings, index_corpus
 
 if TYPE_CHECKING:

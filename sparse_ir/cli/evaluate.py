@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 @click.option("--index", help="Evaluate this index: search it for --queries.")
 @click.option("--run", "run_file", help="Evaluate this TREC run.")
 @click.option("--queries", help="Queries: BEIR folder, JSONL or TSV.")
-@click.option("--qrels", required=True, help="Judgements: TREC, BEIR TSV, or a BEIR folder.")
+@click.option("--qrels", help="Judgements: TREC, BEIR TSV, or a BEIR folder.")
+@click.option("--dataset", help="A BEIR folder or benchmark name instead of queries and qrels.")
+@click.option("--split", default="test", show_default=True, help="The dataset's judgements.")
 @click.option(
     "--metrics",
     default="ndcg@10,mrr@10,recall@100",
@@ -26,13 +28,12 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--min-grade",
-    default=1,
-    show_default=True,
-    help="Grades from here on are relevant for all but nDCG (MS MARCO DL: 2).",
+    type=click.IntRange(min=1),
+    help="Grades from here on are relevant for all but nDCG. Default: 1, or the dataset's.",
 )
 @engine_option
 @click.option("--model", help="Another query encoder that fits the index.")
-@click.option("-k", "k", default=1000, show_default=True, help="Hits per query.")
+@click.option("-k", "k", type=int, help="Hits per query. Default: as many as the metrics need.")
 @click.option("--query-pruning", default="", metavar="RULES", help="As for search.")
 @click.option("--save-run", help="Write the run to this file (TREC).")
 @click.option("--per-query", is_flag=True, help="With --json: every query's values.")
@@ -40,11 +41,7 @@ if TYPE_CHECKING:
 def evaluate(
     index: str | None,
     run_file: str | None,
-    queries: str | None,
-    qrels: str,
     metrics: str,
-    min_grade: int,
-    save_run: str | None,
     per_query: bool,
     as_json: bool,
     **options: Any,
@@ -53,27 +50,42 @@ def evaluate(
 
     Ties are ordered as trec_eval does; judged queries without an answer count as 0.
     """
-    from sparse_ir.evaluating.evaluate import EvaluateSettings, evaluate_index
-    from sparse_ir.evaluating.evaluate import evaluate as evaluate_run
-
     if (index is None) == (run_file is None):
-        raise click.UsageError("Give --index NAME with --queries FILE, or --run FILE.")
-    if index is not None and queries is None:
-        raise click.UsageError("--index needs --queries FILE.")
+        raise click.UsageError("Give --index NAME or --run FILE.")
+    if options["dataset"] is None and options["qrels"] is None:
+        raise click.UsageError("Give --qrels FILE, or --dataset NAME.")
+    if index is not None and options["dataset"] is None and options["queries"] is None:
+        raise click.UsageError("--index needs --queries FILE, or --dataset NAME.")
     names = tuple(name.strip() for name in metrics.split(",") if name.strip())
     if index is None:
-        result = evaluate_run(str(run_file), qrels, metrics=names, min_grade=min_grade)
+        result = _evaluate_run(str(run_file), names, options)
     else:
-        settings = EvaluateSettings(
-            index=index, queries=str(queries), qrels=qrels, metrics=names, min_grade=min_grade,
-            save_run=save_run, **options,
-        )  # fmt: skip
-        with progress("search") as advance:
-            result = evaluate_index(settings, advance=advance)
+        result = _evaluate_index(index, names, options)
     if as_json:
         print_json(_as_json(result, per_query=per_query))
     else:
         _print(index or str(run_file), result)
+
+
+def _evaluate_run(run_file: str, metrics: tuple[str, ...], options: dict[str, Any]) -> Evaluation:
+    from sparse_ir.data.datasets import open_dataset
+    from sparse_ir.evaluating.evaluate import evaluate as evaluate_run
+
+    qrels, min_grade = options["qrels"], 1
+    if options["dataset"] is not None:
+        dataset = open_dataset(options["dataset"], split=options["split"])
+        qrels, min_grade = dataset.qrels, dataset.min_grade
+    min_grade = options["min_grade"] or min_grade
+    return evaluate_run(run_file, qrels, metrics=metrics, min_grade=min_grade)
+
+
+def _evaluate_index(index: str, metrics: tuple[str, ...], options: dict[str, Any]) -> Evaluation:
+    from sparse_ir.evaluating.evaluate_index import EvaluateSettings, evaluate_index
+
+    with progress("search") as advance:
+        return evaluate_index(
+            EvaluateSettings(index=index, metrics=metrics, **options), advance=advance
+        )
 
 
 def _as_json(result: Evaluation, *, per_query: bool) -> dict[str, Any]:

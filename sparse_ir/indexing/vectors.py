@@ -67,12 +67,15 @@ class VectorShards:
         return concatenate(parts)
 
     def encode_queries(
-        self, texts: Sequence[str], *, ids: Sequence[str] | None = None
+        self,
+        texts: Sequence[str],  # noqa: ARG002
+        *,
+        ids: Sequence[str] | None = None,  # noqa: ARG002
     ) -> SparseBatch:
         """Not possible without the model."""
         raise ModelError(f"{self.path}: stored vectors cannot encode queries.")
 
-    def explain(self, text: str, *, query: bool = False) -> Explanation:
+    def explain(self, text: str, *, query: bool = False) -> Explanation:  # noqa: ARG002
         """Not possible without the model."""
         raise ModelError(f"{self.path}: stored vectors cannot explain a text.")
 
