@@ -10,8 +10,8 @@ from scipy import sparse
 from sparse_ir.engines import memory_parts as parts
 from sparse_ir.engines.filters import matches
 from sparse_ir.engines.records import columns_and_weights, pack, unpack
+from sparse_ir.engines.scoring import score_all
 from sparse_ir.types import Entry, ScoredDoc
-from sparse_ir.vectors import from_terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -106,15 +106,16 @@ class Table:
     def search(self, request: SearchRequest) -> list[ScoredDoc]:
         """Score every document that shares a term with the query."""
         matrix = self._scored()
-        query = from_terms([request.terms], self.columns).weights
-        product = sparse.csr_array(query @ matrix.weights)
-        order = np.lexsort((product.indices, -product.data))
+        known = self.columns
+        query = sorted((known[term], w) for term, w in request.terms.items() if term in known)
+        rows, scores = score_all(query, matrix.weights)
+        order = np.lexsort((rows, -scores))
         hits = []
         wanted = request.offset + request.k
         for i in order.tolist():
-            doc_id = matrix.ids[product.indices[i]]
+            doc_id = matrix.ids[rows[i]]
             if self._satisfies(doc_id, request.filter):
-                hits.append(self._hit(doc_id, float(product.data[i]), request))
+                hits.append(self._hit(doc_id, float(scores[i]), request))
                 if len(hits) == wanted:
                     break
         return hits[request.offset :]

@@ -1,0 +1,134 @@
+"""qdrant-edge as the embedded engine uses it: settings, opening, errors, filters, queries.
+
+The measurements behind the settings are in docs/embedded-engine.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import qdrant_edge as qdrant
+
+from sparse_ir.engines.builds import storage_error
+from sparse_ir.errors import EngineError, IndexLockedError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sparse_ir.engines.builds import Build
+
+FOLDER = "shard"
+OWNER = "owner.pid"
+VECTOR = "terms"
+# The store merges segments until no more than this are left, and a merge takes memory with the
+# size of its result: 11.8 GB for 1M documents of 174 terms. So it is never led to merge.
+MOST_SEGMENTS = 1000
+
+
+def installed() -> str:
+    """The version of qdrant-edge."""
+    return version("qdrant-edge-py")
+
+
+def open_store(build: Build) -> Any:
+    """Open the store of a build, or create it where there is none yet.
+
+    Raises:
+        IndexLockedError: another process holds it.
+        EngineError: it is damaged.
+        StorageError: the disk is full or not writable.
+    """
+    folder = build.folder / FOLDER
+    optimizers = qdrant.EdgeOptimizersConfig(default_segment_number=MOST_SEGMENTS)
+    vectors = {VECTOR: qdrant.EdgeSparseVectorParams()}
+    config = qdrant.EdgeConfig(sparse_vectors=vectors, optimizers=optimizers)
+    with errors_of(build):
+        if folder.is_dir() and any(folder.iterdir()):
+            store = qdrant.EdgeShard.load(str(folder), config)
+        else:
+            store = qdrant.EdgeShard.create(str(folder), config)
+    with contextlib.suppress(OSError):  # it only makes a message clearer
+        (build.folder / OWNER).write_text(str(os.getpid()))
+    return store
+
+
+def close_store(store: Any, build: Build) -> None:
+    """Let go of the files as they are."""
+    store.close()
+    with contextlib.suppress(OSError):
+        (build.folder / OWNER).unlink()
+
+
+@contextlib.contextmanager
+def errors_of(build: Build) -> Iterator[None]:
+    """Turn what the store raises into errors that name the index and say what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(build.folder, error) from error
+    except Exception as error:
+        raise _error(build, str(error)) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # the store's, when it finds itself damaged
+            raise
+        raise _error(build, str(error)) from error
+
+
+def condition(clause: dict[str, Any]) -> Any:
+    """Build a filter from its JSON form."""
+    return qdrant.Filter(
+        must=[_condition(c) for c in clause["must"]] if "must" in clause else None,
+        should=[_condition(c) for c in clause["should"]] if "should" in clause else None,
+    )
+
+
+def query(
+    terms: Sequence[tuple[int, float]], *, limit: int, above: float | None, only: Any, payload: str
+) -> Any:
+    """Build a search.
+
+    Args:
+        terms: Columns and weights.
+        limit: Hits wanted.
+        above: A hit's score must be greater.
+        only: A filter, or None.
+        payload: The key that hits shall bring.
+    """
+    vector = qdrant.SparseVector([column for column, _ in terms], [weight for _, weight in terms])
+    return qdrant.QueryRequest(
+        limit=limit,
+        query=qdrant.Query.Nearest(vector, using=VECTOR),
+        with_payload=[payload],
+        filter=only,
+        score_threshold=above,
+    )
+
+
+def _condition(clause: dict[str, Any]) -> Any:
+    if "nested" in clause:
+        nested = clause["nested"]
+        return qdrant.NestedCondition(nested["key"], condition(nested["filter"]))
+    if "match" in clause:
+        return qdrant.FieldCondition(clause["key"], match=qdrant.MatchAny(clause["match"]["any"]))
+    if "range" in clause:
+        return qdrant.FieldCondition(clause["key"], range=qdrant.RangeFloat(**clause["range"]))
+    return condition(clause)
+
+
+def _error(build: Build, words: str) -> Exception:
+    if "WouldBlock" in words:
+        holder = "another process"
+        with contextlib.suppress(OSError):
+            holder = f"process {(build.folder / OWNER).read_text().strip()}"
+        return IndexLockedError(
+            f"index {build.name!r} is open in {holder}. Wait until it ends, or stop it."
+        )
+    if "os error 28" in words or "No space left" in words:
+        return StorageError(f"{build.folder}: the disk is full. Make room and try again.")
+    return EngineError(
+        f"index {build.name!r} in {build.folder}: {' '.join(words.split())}. If it is damaged, "
+        "index again with --replace."
+    )
