@@ -14,7 +14,7 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparse_ir.data.python_names import PublicNames, is_left_out, method_owner
+from sparse_ir.data.python_names import PublicNames, is_left_out, method_owner, order
 from sparse_ir.data.python_source import read_source
 from sparse_ir.data.python_topics import read_topics
 from sparse_ir.errors import InputError
@@ -48,7 +48,9 @@ def read_python_docs(root: Path | None = None) -> Iterator[Document]:
     """
     root = root or Path(sysconfig.get_path("stdlib"))
     documents: dict[str, Document] = {}
+    titles: dict[str, str] = {}  # a method may have its signature here and its text in a base
     for document in _documents(root):
+        titles.setdefault(document.doc_id, document.title)
         if document.text:
             documents.setdefault(document.doc_id, document)
     if not documents:
@@ -59,21 +61,26 @@ def read_python_docs(root: Path | None = None) -> Iterator[Document]:
             path=root,
         )
     for doc_id in sorted(documents):
-        document = documents[doc_id]
-        yield document._replace(text=cut(document.title, document.text))
+        title = titles[doc_id]
+        yield documents[doc_id]._replace(title=title, text=cut(title, documents[doc_id].text))
 
 
 def _documents(root: Path) -> Iterator[Document]:
     sources = list(_read_sources(root, ""))
     names = PublicNames(sources)
-    for source in sorted(sources, key=lambda source: names.order(source.module)):
+    stand_ins = []
+    for source in sorted(sources, key=lambda source: order(source.module)):
         module = names.module(source.module)
         if module:
             yield Document(module, source.text, module, {"kind": "module", "module": module})
         for definition in source.definitions:
             name = names.member(source.module, definition.name)
-            if name:
+            if name and name.endswith(f".{definition.name}"):
                 yield from _describe(name, definition)
+            elif name:
+                stand_ins.append((name, definition))
+    for name, definition in stand_ins:
+        yield from _describe(name, definition)
     yield from read_topics(root / "pydoc_data" / "topics.py")
 
 

@@ -53,30 +53,33 @@ _STANDS_FOR = {
     "concurrent.futures._base": "concurrent.futures",
     "concurrent.futures.process": "concurrent.futures",
     "concurrent.futures.thread": "concurrent.futures",
-    "genericpath": "os.path",
     "multiprocessing.process": "multiprocessing",
-    "pathlib._abc": "pathlib",
     "pathlib._local": "pathlib",
+    "pathlib._abc": "pathlib",
     "posixpath": "os.path",
+    "genericpath": "os.path",
     "unittest.async_case": "unittest",
     "zoneinfo._zoneinfo": "zoneinfo",
 }
 
 _KNOWN_AS = {
+    "argparse._ActionsContainer": "argparse.ArgumentParser",
     "asyncio.BaseEventLoop": "asyncio.AbstractEventLoop",
+    "os.path._splitext": "os.path.splitext",
     "multiprocessing.BaseProcess": "multiprocessing.Process",
     "pathlib.PathBase": "pathlib.Path",
     "pathlib.PurePathBase": "pathlib.PurePath",
+    "pickle._Pickler": "pickle.Pickler",
+    "pickle._Unpickler": "pickle.Unpickler",
 }
-"""A class that holds the text -> the class that people use."""
+"""What holds the text -> what people use."""
 
 _METHODS_KNOWN_AS = {
+    "argparse._ActionsContainer": "argparse.ArgumentParser",
     "multiprocessing.context.BaseContext": "multiprocessing",
     "random.Random": "random",
 }
 """A class whose methods a module offers as functions -> that module."""
-
-_BASES = frozenset(name.rpartition(".")[2] for name in [*_KNOWN_AS, *_METHODS_KNOWN_AS])
 
 # The class answers what a person asks; its methods are many, alike and short. Without them the
 # corpus has about 3,000 documents.
@@ -105,6 +108,11 @@ def is_left_out(module: str) -> bool:
     return hidden or not LEFT_OUT.isdisjoint(parts)
 
 
+def order(module: str) -> int:
+    """Sorts the file that speaks for a name before those that stand in for it."""
+    return list(_STANDS_FOR).index(module) + 1 if module in _STANDS_FOR else 0
+
+
 class PublicNames:
     """Finds the public name of whatever a source file defines."""
 
@@ -127,23 +135,18 @@ class PublicNames:
         public = _STANDS_FOR.get(module, module)
         return None if is_private(public) or public in self._opened else public
 
-    def order(self, module: str) -> tuple[int, str]:
-        """Sorts the file that speaks for a name before those that stand in for it."""
-        base = module.endswith("._abc")
-        return (2 if base else int(self.module(module) != module), module)
-
     def member(self, module: str, name: str) -> str | None:
         """The qualified name that people use for ``name`` of ``module``, None if it is private."""
-        if name.startswith("_"):
-            return None
         exporter = self._exporter.get((module, name))
-        if exporter is None:
-            exporter = self.module(module)
-            for declared in (self._declared.get(module), self._declared.get(exporter or "")):
-                if declared is not None and name not in declared and name not in _BASES:
-                    return None
-        public = f"{exporter}.{name}"
-        return None if exporter is None else _KNOWN_AS.get(public, public)
+        owner = exporter or self.module(module)
+        public = f"{owner}.{name}"
+        if public in _KNOWN_AS:
+            return _KNOWN_AS[public]
+        declared = self._declared.get(module), self._declared.get(owner or "")
+        hidden = any(names is not None and name not in names for names in declared)
+        if owner is None or name.startswith("_"):
+            return None
+        return None if hidden and not exporter and public not in _METHODS_KNOWN_AS else public
 
     def _read_exports(self, source: Source) -> None:
         for statement in source.imports:

@@ -90,10 +90,10 @@ def read_source(path: Path, module: str) -> Source:
     return Source(
         module=module,
         package=package,
-        text=ast.get_docstring(tree) or "",
+        text=ast.get_docstring(tree) or _assigned_docstring(body),
         declared=_declared(body),
         imports=tuple(_import(s, package) for s in body if isinstance(s, ast.ImportFrom)),
-        definitions=tuple(_definitions(body)),
+        definitions=(*_definitions(body), *_aliases(body)),
     )
 
 
@@ -106,6 +106,16 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
         elif isinstance(statement, ast.Try):
             handlers = [s for handler in statement.handlers for s in handler.body]
             yield from _statements(statement.body + handlers + statement.orelse)
+
+
+def _assigned_docstring(body: list[ast.stmt]) -> str:
+    """The text of ``__doc__ = "…"``, as ``hashlib`` writes it."""
+    for statement in body:
+        target = _changed(statement)
+        if isinstance(target, ast.Name) and target.id == "__doc__":
+            value = getattr(statement, "value", None)
+            return str(value.value) if isinstance(value, ast.Constant) else ""
+    return ""
 
 
 def _declared(body: list[ast.stmt]) -> frozenset[str] | None:
@@ -149,6 +159,19 @@ def _definitions(body: list[ast.stmt], *, method: bool = False) -> Iterator[Defi
             yield Definition(node.name, signature(node, method=method), text)
         elif isinstance(node, ast.ClassDef) and not method:
             yield _class(node)
+
+
+def _aliases(body: list[ast.stmt]) -> Iterator[Definition]:
+    """Second names of functions, as in ``insort = insort_right``."""
+    known = {d.name: d for d in _definitions(body) if d.methods is None}
+    found: dict[str, Definition] = {}
+    for statement in body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Name):
+            meant = known.get(statement.value.id)
+            for target in statement.targets:
+                if meant is not None and isinstance(target, ast.Name):
+                    found[target.id] = meant._replace(name=target.id)  # the last is for Unix
+    yield from found.values()
 
 
 def _class(node: ast.ClassDef) -> Definition:
