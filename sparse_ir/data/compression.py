@@ -38,7 +38,7 @@ def _gzip_member() -> _Frame:
 
 
 def _zstd_frame() -> _Frame:
-    return zstandard.ZstdDecompressor().decompressobj()
+    return zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()  # zstd --long
 
 
 _FRAMES: dict[Compression, Callable[[], _Frame]] = {"gzip": _gzip_member, "zstd": _zstd_frame}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
-    from sparse_ir.data.sources import Part
+    from sparse_ir.data.sources import Kind, Part
 
 __all__ = ["PYTHON_DOCS", "BadRow", "read_documents", "read_queries"]
 
@@ -43,11 +43,10 @@ def read_documents(
         InputError: there is no such source, it holds no documents, or a row is bad.
     """
     if source == PYTHON_DOCS:
-        from sparse_ir.data.python_docs import read_python_docs
+        from sparse_ir.data.python_docs import python_docs
 
-        return islice(read_python_docs(), limit)
-    records = _records(find_parts(source, "corpus"), to_document, on_bad or _refuse_document)
-    return _some(records, source, "documents", limit)
+        return islice(python_docs(), limit)
+    return islice(_records(source, "corpus", to_document, on_bad), limit)
 
 
 def read_queries(source: str, *, limit: int | None = None) -> Iterator[Query]:
@@ -62,31 +61,49 @@ def read_queries(source: str, *, limit: int | None = None) -> Iterator[Query]:
     Raises:
         InputError: there is no such source, it holds no queries, or a row is bad.
     """
-    records = _records(find_parts(source, "queries"), to_query, _refuse_query)
-    return _some(records, source, "queries", limit)
+    return islice(_records(source, "queries", to_query, None), limit)
 
 
 def _records(
-    parts: Sequence[Part],
+    source: str,
+    kind: Kind,
     convert: Callable[[Mapping[str, Any]], Record],
-    on_bad: Callable[[BadRow], None],
+    on_bad: Callable[[BadRow], None] | None,
+) -> Iterator[Record]:
+    """Find the parts at once, so that a wrong name is noticed before anything else is done."""
+    return _read(find_parts(source, kind), source, kind, convert, on_bad)
+
+
+def _read(
+    parts: Sequence[Part],
+    source: str,
+    kind: Kind,
+    convert: Callable[[Mapping[str, Any]], Record],
+    on_bad: Callable[[BadRow], None] | None,
 ) -> Iterator[Record]:
     seen = SeenIds()
+    bad_rows = 0
     for number, part in enumerate(parts):
         for line, row in part.rows():
-            if isinstance(row, BadRow):
-                on_bad(row)
-                continue
             try:
+                if isinstance(row, BadRow):
+                    raise RowError(row.reason)
                 record = convert(row)
+                before = seen.add(record[0], number << _LINE_BITS | line)
+                if before is not None:
+                    raise RowError(_duplicate(record[0], before, number, parts))
             except RowError as error:
-                on_bad(BadRow(part.label, line, str(error)))
-                continue
-            before = seen.add(record[0], number << _LINE_BITS | line)
-            if before is None:
-                yield record
+                bad = BadRow(part.label, line, str(error))
+                if on_bad is None:
+                    raise _refusal(bad, kind) from None
+                on_bad(bad)
+                bad_rows += 1
             else:
-                on_bad(BadRow(part.label, line, _duplicate(record[0], before, number, parts)))
+                yield record
+    if not seen:
+        what = "documents" if kind == "corpus" else "queries"
+        unfit = f"; {bad_rows} rows could not be used" if bad_rows else ""
+        raise InputError(f"holds no {what}{unfit}.", path=source)
 
 
 def _duplicate(record_id: str, before: int, number: int, parts: Sequence[Part]) -> str:
@@ -95,23 +112,6 @@ def _duplicate(record_id: str, before: int, number: int, parts: Sequence[Part]) 
     return f"has the id {record_id!r} again (first: {where})"
 
 
-def _some(records: Iterator[Record], source: str, what: str, limit: int | None) -> Iterator[Record]:
-    """Give at most ``limit`` records, and an error instead of none."""
-    empty = True
-    for record in islice(records, limit):
-        empty = False
-        yield record
-    if empty and limit != 0:
-        raise InputError(f"holds no {what}.", path=source)
-
-
-def _refuse_document(row: BadRow) -> None:
-    raise InputError(
-        f"{row.reason}. Correct it, or pass over such rows with --skip-bad.",
-        path=row.path,
-        line=row.line,
-    )
-
-
-def _refuse_query(row: BadRow) -> None:
-    raise InputError(f"{row.reason}.", path=row.path, line=row.line)
+def _refusal(row: BadRow, kind: Kind) -> InputError:
+    remedy = ". Correct it, or pass over such rows with --skip-bad." if kind == "corpus" else "."
+    return InputError(row.reason + remedy, path=row.path, line=row.line)

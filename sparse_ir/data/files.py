@@ -151,7 +151,7 @@ def _places(target: Path) -> tuple[Path, Path]:
     with suppress(OSError):
         if target.exists() and not target.is_file() and not target.is_dir():
             return target, target
-    final = Path(os.path.realpath(target))  # a link goes on being a link
+    final = target.resolve()  # a link goes on being a link
     return final, final.with_name(f".{final.name[:40]}.{secrets.token_hex(6)}.tmp")
 
 

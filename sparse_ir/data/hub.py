@@ -67,13 +67,15 @@ def hub_rows(text: str, kind: str) -> Iterator[Row]:
 
 
 def _stream(wanted: HubName, kind: str) -> Any:
-    import datasets
-
     if not Path(wanted.name).is_dir():
         _ask(wanted.name)
-    configs = datasets.get_dataset_config_names(wanted.name)
+    import datasets
+
+    # Later versions never run code that comes with a dataset, and do not know the setting.
+    safe = {"trust_remote_code": False} if int(datasets.__version__.split(".")[0]) < 4 else {}
+    configs = datasets.get_dataset_config_names(wanted.name, **safe)
     config = wanted.config or _choose(configs, (kind, "default"), "configuration", wanted)
-    loaded = datasets.load_dataset(wanted.name, config, streaming=True)
+    loaded = datasets.load_dataset(wanted.name, config, streaming=True, **safe)
     split = wanted.split or _choose(list(loaded), (kind, "train"), "split", wanted)
     if split not in loaded:
         raise InputError(f"has no split {split!r}. Use {_or(loaded)}.", path=f"hf:{wanted.name}")

@@ -59,5 +59,8 @@ def _load(name: str) -> Any:
 def _part(dataset: Any, what: str, name: str) -> Iterator[Any]:
     if not getattr(dataset, f"has_{what}")():
         raise InputError(f"this collection has no {what}.", path=f"irds:{name}")
-    records: Iterator[Any] = getattr(dataset, f"{what}_iter")()
-    return records
+    try:
+        yield from getattr(dataset, f"{what}_iter")()
+    except Exception as error:  # noqa: BLE001  downloads fail in many ways, each with its own class
+        reason = str(error).strip().split("\n", 1)[0].rstrip(".") or type(error).__name__
+        raise InputError(f"cannot be read ({reason}).", path=f"irds:{name}") from None

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from sparse_ir.data.files import STANDARD_INPUT, missing
+from sparse_ir.data.files import STANDARD_INPUT, missing, unreadable
 from sparse_ir.data.formats import COMPRESSED, SUFFIXES, format_of, read_rows
 from sparse_ir.errors import InputError
 
@@ -54,22 +54,18 @@ def find_parts(source: str, kind: Kind) -> list[Part]:
         return [Part(source, partial(irds_rows, source.removeprefix("irds:"), kind))]
     if source.startswith("hf:"):
         return [_hub(source.removeprefix("hf:"), kind)]
-    path = Path(source)
     if source == STANDARD_INPUT:
         return [Part("standard input", partial(_file_rows, source, kind))]
-    if _exists(path):
-        files = _files_of(path, kind) if path.is_dir() else [path]
-        return [_part(file, kind) for file in files]
+    path = Path(source)
+    try:
+        if path.exists():
+            files = _files_of(path, kind) if path.is_dir() else [path]
+            return [_part(file, kind) for file in files]
+    except (OSError, ValueError) as error:  # no permission, or a name no file can have
+        raise unreadable(path, error) from None
     if _HUB_ID.fullmatch(source) and not _meant_as_path(path):
         return [_hub(source, kind)]
     raise missing(path)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # too long, or no name at all
-        return False
 
 
 def _meant_as_path(path: Path) -> bool:
