@@ -170,5 +170,12 @@ def _unicode_word() -> re.Pattern[str]:
         if unicodedata.category(chr(point)).startswith("M")
     )
     joining = f"[{re.escape(marks)}{''.join(map(chr, _IGNORED))}]"
-    letter = rf"[^\W{_CJK}]"  # the classes of a loop share no character: linear in any text
-    return re.compile(rf"[{_CJK}](?:[{_CJK}]|{joining})*|{letter}+(?:{joining}+{letter}*)*")
+    letter = rf"[^\W{_CJK}]"
+    # The classes of a loop share no character, so any text is read in linear time. ASCII words come
+    # first, and leave their quick class only before something else than ASCII.
+    rest = rf"{letter}*(?:{joining}+{letter}*)*"
+    return re.compile(
+        rf"[a-zA-Z0-9_]+(?:(?=[^\x00-\x7f]){rest})?"
+        rf"|[{_CJK}](?:[{_CJK}]|{joining})*"
+        rf"|{letter}{rest}"
+    )
