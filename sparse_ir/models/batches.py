@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from sparse_ir.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -31,22 +33,34 @@ class TokenizedTexts(NamedTuple):
     cut: list[bool]
 
 
-def maximal_length(tokenizer: Any, config: Any) -> int:
-    """Return how many tokens a model reads: the least of what tokenizer and model say.
+def maximal_length(tokenizer: Any, config: Any, *, chosen: int | None, saved: int | None) -> int:
+    """Return how many tokens of a text are read, special ones included.
 
-    512 where neither names a sensible number. RoBERTa's position table begins after its padding
-    id, so that its config counts two positions that no token can have.
+    Args:
+        tokenizer: A transformers tokenizer.
+        config: The model's config; its table of positions bounds everything else.
+        chosen: What the user asks for.
+        saved: What the model folder says, else the tokenizer decides; 512 where it names no
+            sensible number.
+
+    Raises:
+        ConfigError: more is asked for than the model has positions.
     """
-    positions = getattr(config, "max_position_embeddings", None) or _ABSURD_LENGTH
-    if getattr(config, "model_type", "") in (
-        "roberta",
-        "xlm-roberta",
-        "camembert",
-        "xlm-roberta-xl",
-    ):
+    positions = _positions(config)
+    if chosen is not None:
+        if not 1 <= chosen <= positions:
+            raise ConfigError(f"max_length is {chosen}. This model reads 1 to {positions} tokens.")
+        return chosen
+    length = saved or int(tokenizer.model_max_length)
+    return min(length if length < _ABSURD_LENGTH else _USUAL_LENGTH, positions)
+
+
+def _positions(config: Any) -> int:
+    positions = getattr(config, "max_position_embeddings", None) or 0
+    if getattr(config, "model_type", "") in _OFFSET_POSITIONS:
+        # Their tables begin behind the padding id: some rows can be no token's position.
         positions -= (getattr(config, "pad_token_id", None) or 0) + 1
-    length = min(int(tokenizer.model_max_length), positions if positions > 0 else _ABSURD_LENGTH)
-    return length if 0 < length < _ABSURD_LENGTH else _USUAL_LENGTH
+    return positions if positions > 0 else _ABSURD_LENGTH
 
 
 def tokenize(tokenizer: Any, texts: Sequence[str], max_length: int) -> TokenizedTexts:

@@ -1,10 +1,13 @@
-"""The bundled model: shipped as int8 rows, made into an ordinary folder once."""
+"""The bundled model: shipped as int8 rows, made into an ordinary folder once.
+
+``python -m sparse_ir.models.default_model SOURCE PACKAGE`` makes the shipped folder from a model
+folder with float weights.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,92 +16,115 @@ import numpy as np
 
 from sparse_ir import resources
 from sparse_ir.errors import ModelError, StorageError
-from sparse_ir.models.fingerprint import file_digest
+from sparse_ir.models.fingerprint import content_digest
 
 WEIGHTS = "model.int8.safetensors"
 CHECKSUMS = "sha256.json"
+CARD = "README.md"
+
 _SCALE = ":scale"  # behind the name of a tensor of int8 rows
+_LAYOUT: dict[str, Any] = {
+    # The names that sentence-transformers 5.1 gave its modules; 6 reads them as well.
+    "modules.json": [
+        {
+            "idx": i,
+            "name": str(i),
+            "path": path,
+            "type": f"sentence_transformers.sparse_encoder.models.{kind}",
+        }
+        for i, (kind, path) in enumerate(
+            [("MLMTransformer", ""), ("SpladePooling", "1_SpladePooling")]
+        )
+    ],
+    "sentence_bert_config.json": {"max_seq_length": 512, "do_lower_case": False},
+    "1_SpladePooling/config.json": {"pooling_strategy": "max", "activation_function": "relu"},
+    "config_sentence_transformers.json": {
+        "model_type": "SparseEncoder",
+        "prompts": {"query": "", "document": ""},
+        "default_prompt_name": None,
+        "similarity_fn_name": "dot",
+    },
+}
 
 
 def default_model(package: Path | None = None) -> Path:
     """Return the bundled model as an ordinary folder, made in the user's cache on first use.
 
+    transformers and sentence-transformers load the folder as well. Several processes may ask for
+    it at once; a damaged one is made again.
+
+    Args:
+        package: The folder as shipped; the package's own by default.
+
     Raises:
-        ModelError: a file of the package is missing or damaged.
+        ModelError: a shipped file is missing or damaged.
         StorageError: the cache cannot be written.
     """
     package = package or resources.default_model_folder()
-    version = _package_version(package)
+    try:
+        version = content_digest(package / CHECKSUMS)
+    except OSError as error:
+        raise _damaged(package / CHECKSUMS) from error
     folder = resources.cache() / "models" / f"default-{version[:16]}"
-    if not _intact(folder):
-        _check(package)
-        try:
-            _build(package, folder)
-        except OSError as error:
-            raise StorageError(
-                f"{folder} cannot be written: {error.strerror or error}. Free some space (100 MB) "
-                "or set SPARSE_IR_HOME to another folder."
-            ) from error
+    if _fault(folder) is None:
+        return folder
+    fault = _fault(package)
+    if fault is not None:
+        raise _damaged(package / fault)
+    try:
+        _build(package, folder)
+    except OSError as error:
+        raise StorageError(
+            f"{folder} cannot be written: {error.strerror or error}. Free 200 MB, or set "
+            "SPARSE_IR_HOME to a folder with room."
+        ) from error
     return folder
 
 
-def _package_version(package: Path) -> str:
+def _fault(folder: Path) -> str | None:
+    """Name the first file that is missing or not what the folder's checksums say."""
+    name = CHECKSUMS
     try:
-        return file_digest(package / CHECKSUMS)
-    except OSError as error:
-        raise _damaged(package / CHECKSUMS) from error
-
-
-def _check(package: Path) -> None:
-    try:
-        listed = json.loads((package / CHECKSUMS).read_text(encoding="utf-8"))
+        listed = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
         for name, digest in listed.items():
-            if file_digest(package / name) != digest:
-                raise _damaged(package / name)
-    except (OSError, ValueError) as error:
-        raise _damaged(package) from error
+            if content_digest(folder / name) != digest:
+                return str(name)
+    except (OSError, ValueError, AttributeError, ModelError):
+        return name
+    return None
 
 
 def _damaged(path: Path) -> ModelError:
     return ModelError(f"{path} is damaged or missing. Reinstall sparse-ir.")
 
 
-def _intact(folder: Path) -> bool:
-    try:
-        listed = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
-        return all(file_digest(folder / name) == digest for name, digest in listed.items())
-    except (OSError, ValueError, AttributeError):
-        return False
-
-
 def _build(package: Path, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".making-", dir=folder.parent) as temporary:
-        made = Path(temporary) / "model"
+        made = Path(temporary) / "made"
         _write(package, made)
-        with contextlib.suppress(FileNotFoundError):  # a damaged one
+        if folder.exists() and _fault(folder) is not None:
             folder.rename(Path(temporary) / "damaged")
         try:
             made.rename(folder)
         except OSError:
-            if not _intact(folder):  # else another process was quicker
+            if _fault(folder) is not None:  # else another process was quicker
                 raise
 
 
 def _write(package: Path, made: Path) -> None:
-    from safetensors.numpy import load_file, save_file
+    from safetensors.numpy import load_file, save
 
-    shutil.copytree(package, made, ignore=shutil.ignore_patterns(WEIGHTS, CHECKSUMS, "__pycache__"))
-    save_file(
-        dequantize(load_file(package / WEIGHTS)), made / "model.safetensors", {"format": "pt"}
-    )
-    names = sorted(p.relative_to(made).as_posix() for p in made.rglob("*") if p.is_file())
-    digests = {name: file_digest(made / name) for name in names}
-    (made / CHECKSUMS).write_text(json.dumps(digests, indent=1), encoding="utf-8")
+    for name in json.loads((package / CHECKSUMS).read_text(encoding="utf-8")):
+        if name != WEIGHTS:
+            _put(made / name, (package / name).read_bytes())
+    tensors = dequantize(load_file(package / WEIGHTS))
+    _put(made / "model.safetensors", save(tensors, {"format": "pt"}))
+    _write_checksums(made)
 
 
 def quantize(tensors: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Store matrices as int8 rows with one float32 scale a row; vectors stay float16."""
+    """Store matrices as int8 rows with a float32 scale each; vectors become float16."""
     small: dict[str, np.ndarray] = {}
     for name, tensor in tensors.items():
         values = np.asarray(tensor, np.float32)
@@ -113,7 +139,7 @@ def quantize(tensors: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def dequantize(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Undo ``quantize``: all tensors in float32."""
+    """Undo ``quantize``, but for its rounding: all tensors in float32."""
     whole: dict[str, np.ndarray] = {}
     for name, values in tensors.items():
         if name.endswith(_SCALE):
@@ -129,62 +155,46 @@ def pack(source: Path, package: Path) -> None:
     """Make the shipped folder from a model folder with float weights.
 
     Args:
-        source: A masked LM with tokenizer, as transformers or sentence-transformers saved it.
-        package: The folder to write; a card (README.md) in it stays.
+        source: A SPLADE-max masked LM with its tokenizer, as transformers saved it.
+        package: The folder to write; the card in it stays.
     """
-    from safetensors.numpy import load_file, save_file
+    from safetensors.numpy import load_file, save
 
-    package.mkdir(parents=True, exist_ok=True)
-    save_file(quantize(load_file(source / "model.safetensors")), package / WEIGHTS)
-    _pack_tokenizer(source, package)
-    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
-    config["dtype"] = "float32"
-    _write_json(package / "config.json", config)
-    _write_json(package / "modules.json", _MODULES)
-    _write_json(package / "sentence_bert_config.json", _READER)
-    _write_json(package / "config_sentence_transformers.json", _KIND)
-    (package / "1_SpladePooling").mkdir(exist_ok=True)
-    _write_json(package / "1_SpladePooling" / "config.json", _POOLING)
-    files = (p for p in package.rglob("*") if p.is_file() and p.name != CHECKSUMS)
-    names = sorted(p.relative_to(package).as_posix() for p in files)
-    _write_json(package / CHECKSUMS, {name: file_digest(package / name) for name in names})
-
-
-# The module names of sentence-transformers 5.1, which 6 reads as well.
-_MODULES = [
-    {
-        "idx": 0,
-        "name": "0",
-        "path": "",
-        "type": "sentence_transformers.sparse_encoder.models.MLMTransformer",
-    },
-    {
-        "idx": 1,
-        "name": "1",
-        "path": "1_SpladePooling",
-        "type": "sentence_transformers.sparse_encoder.models.SpladePooling",
-    },
-]
-_KIND = {
-    "model_type": "SparseEncoder",
-    "prompts": {"query": "", "document": ""},
-    "default_prompt_name": None,
-    "similarity_fn_name": "dot",
-}
-_READER = {"max_seq_length": 512, "do_lower_case": False}
-_POOLING = {"pooling_strategy": "max", "activation_function": "relu"}
+    _put(package / WEIGHTS, save(quantize(load_file(source / "model.safetensors"))))
+    tokenizer = _read_json(source / "tokenizer.json")
+    _put_json(package / "tokenizer.json", {**tokenizer, "truncation": None, "padding": None})
+    # A length that a tokenizer was once called with, and where it was loaded from, are no facts.
+    for file, left_out in (
+        ("tokenizer_config.json", ("max_length", "is_local", "local_files_only")),
+        ("config.json", ("dtype", "torch_dtype", "_name_or_path")),
+    ):
+        kept = {k: v for k, v in _read_json(source / file).items() if k not in left_out}
+        _put_json(package / file, kept)
+    for file, content in _LAYOUT.items():
+        _put_json(package / file, content)
+    _write_checksums(package)
 
 
-def _pack_tokenizer(source: Path, package: Path) -> None:
-    tokenizer = json.loads((source / "tokenizer.json").read_text(encoding="utf-8"))
-    tokenizer["truncation"] = tokenizer["padding"] = None
-    _write_json(package / "tokenizer.json", tokenizer)
-    config = json.loads((source / "tokenizer_config.json").read_text(encoding="utf-8"))
-    for name in ("max_length", "is_local", "local_files_only"):
-        config.pop(name, None)
-    _write_json(package / "tokenizer_config.json", config)
+def _write_checksums(folder: Path) -> None:
+    files = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    names = sorted(name for name in files if name not in (CHECKSUMS, CARD))
+    digests = {name: content_digest(folder / name) for name in names}
+    _put_json(folder / CHECKSUMS, digests)
 
 
-def _write_json(path: Path, content: Any) -> None:
-    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    path.write_text(text, encoding="utf-8")
+def _read_json(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _put_json(path: Path, content: Any) -> None:
+    _put(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def _put(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+if __name__ == "__main__":
+    pack(Path(sys.argv[1]), Path(sys.argv[2]))

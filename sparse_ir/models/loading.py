@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,11 @@ if TYPE_CHECKING:
     from sparse_ir.models.base import SparseEncoder
 
 DEFAULT = "default"
+"""The name of the bundled model."""
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]  # all that is ever read of a hub model
+_NOT_READ = ["onnx/*", "openvino/*", "checkpoint-*", "runs/*"]
 
 
 def load_encoder(
@@ -30,19 +36,15 @@ def load_encoder(
         device: "auto" (CUDA, then MPS, then CPU) or any name torch knows.
         precision: "fp32", "bf16" or "fp16".
         batch_tokens: Upper bound of texts times longest text in a batch.
-        max_length: Read fewer tokens of a text than the model allows.
+        max_length: Tokens read of a text, special ones included; the model's own by default.
         trust_remote_code: Run Python code that the model brings.
 
     Raises:
         ModelError: there is no such model, or it is no sparse encoder.
         ConfigError: a setting is wrong.
+        StorageError: the bundled model cannot be unpacked into the cache.
     """
-    if name_or_path is None or str(name_or_path) == DEFAULT:
-        from sparse_ir.models.default_model import default_model
-
-        name, folder = DEFAULT, default_model()
-    else:
-        name, folder = _find(str(name_or_path))
+    name, folder = _find(name_or_path, trust_remote_code=trust_remote_code)
     if (folder / "bm25.json").is_file():
         from sparse_ir.models.bm25 import Bm25Encoder
 
@@ -60,10 +62,56 @@ def load_encoder(
     )
 
 
-def _find(name: str) -> tuple[str, Path]:
+def _find(name_or_path: str | Path | None, *, trust_remote_code: bool) -> tuple[str, Path]:
+    """Return the encoder's lasting name and its folder."""
+    if name_or_path is None or str(name_or_path) == DEFAULT:
+        from sparse_ir.models.default_model import default_model
+
+        return DEFAULT, default_model()
+    name = str(name_or_path)
     folder = Path(name).expanduser()
     if folder.is_dir():
         return str(folder.resolve()), folder
     if folder.is_file():
         raise ModelError(f"{name} is a file. Give the folder of the model.")
-    raise ModelError(f"{name}: there is no such model folder.")
+    if isinstance(name_or_path, Path) or not _HUB_ID.fullmatch(name) or name.startswith("."):
+        raise ModelError(f"{name}: there is no such model folder.")
+    return name, _download(name, trust_remote_code=trust_remote_code)
+
+
+def _download(name: str, *, trust_remote_code: bool) -> Path:
+    """Fetch a model from the Hugging Face hub, or find it in its cache."""
+    from huggingface_hub import errors
+
+    code = ["*.py"] if trust_remote_code else []
+    try:
+        folder = _snapshot(name, [*_FILES, *code])
+        if not any(folder.rglob("*.safetensors")):
+            folder = _snapshot(name, [*_FILES, *code, "pytorch_model*.bin"])
+    except errors.GatedRepoError as error:
+        raise ModelError(
+            f"{name} is gated: accept its terms at https://huggingface.co/{name}, then log in "
+            "with: hf auth login"
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise ModelError(
+            f"{name} is neither a folder here nor a model on the Hugging Face hub."
+        ) from error
+    except (OSError, ValueError) as error:  # no network, and not in the cache
+        raise ModelError(
+            f"{name} is no folder here, and it could not be had from the Hugging Face hub "
+            f"({type(error).__name__}). Give a model folder, or try again with a network."
+        ) from error
+    return folder
+
+
+def _snapshot(name: str, patterns: list[str]) -> Path:
+    from huggingface_hub import snapshot_download, utils
+
+    shown = not utils.are_progress_bars_disabled()
+    utils.disable_progress_bars()  # the library draws no bars
+    try:
+        return Path(snapshot_download(name, allow_patterns=patterns, ignore_patterns=_NOT_READ))
+    finally:
+        if shown:
+            utils.enable_progress_bars()

@@ -75,14 +75,13 @@ class MaskedLM:
     def to(self, device: torch.device, precision: str) -> None:
         """Move to a device; the parameters take the precision, the output layer stays float32."""
         dtype = PRECISIONS[precision]
-        layer = self.layer
         if dtype is not torch.float32:
-            # Parameters only: tables in buffers (rotary positions) lose too much in 16 bits.
-            layer = OutputLayer(layer.weight.detach().clone(), layer.bias)
             for parameter in self.model.parameters():
+                # Parameters only: buffers, as tables of rotary positions, lose too much in 16 bits.
+                # A new tensor each, so that the layer below keeps its own.
                 parameter.data = parameter.data.to(dtype)
         self.model.to(device)
-        self.layer = OutputLayer(layer.weight.to(device), layer.bias.to(device))
+        self.layer = OutputLayer(self.layer.weight.to(device), self.layer.bias.to(device))
 
     @torch.inference_mode()
     def _checked_layer(self, folder: Path) -> OutputLayer:

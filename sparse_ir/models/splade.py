@@ -89,8 +89,9 @@ class SpladeEncoder:
                 f"{folder}: the tokenizer knows {len(self.tokenizer)} tokens, the model only "
                 f"{self._model.size}. They do not belong together."
             )
-        own = maximal_length(self.tokenizer, self._model.config)
-        self.max_length = min(max_length or own, self.layout.max_length or own, own)
+        self.max_length = maximal_length(
+            self.tokenizer, self._model.config, chosen=max_length, saved=self.layout.max_length
+        )
         self._dropped_positions = self._token_ids(self.layout.drop_positions)
         self._dropped_columns = self._token_ids(self.layout.drop_columns)
 
