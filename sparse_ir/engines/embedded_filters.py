@@ -5,7 +5,8 @@ a field's name as nesting, keep numbers as text that is not read back to the las
 integers as float64. So metadata is stored a second time, in a form that they cannot bend:
 
 * every value that can be equal to something becomes a token, ``["year",2020.0]``, in one list;
-* every number becomes its rank among all numbers, two integers below 2^53, under its field.
+* every number becomes its rank among all numbers, two integers below 2^53, under its field; several
+  numbers of one field form a list elsewhere, since the store would mix their halves.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ def payload(metadata: Mapping[str, Any]) -> dict[str, Any]:
             single[field_key(field)] = ranks[0]
         elif ranks:
             several[field_key(field)] = ranks
+            tokens[_token(field)] = None
     stored = {TOKENS: list(tokens), NUMBER: single, NUMBERS: several}
     return {key: value for key, value in stored.items() if value}
 
@@ -67,6 +69,11 @@ def translate(conditions: Filter) -> dict[str, Any] | None:
             return None
         must.append(clause)
     return {"must": must}
+
+
+def indexed_numbers(stored: Mapping[str, Any]) -> Iterator[str]:
+    """Paths in a document's payload that an index on integers makes quick to filter by."""
+    return (f"{NUMBER}.{key}.h" for key in stored.get(NUMBER, ()))
 
 
 def field_key(field: str) -> str:
@@ -103,10 +110,10 @@ def _text_tokens(field: str, text: str) -> Iterator[str]:
         yield _token(field, number)
 
 
-def _token(field: str, value: str | float) -> str:
-    if isinstance(value, float) and value == 0:
-        value = 0.0  # -0.0 equals it
-    token = json.dumps([field, value], separators=(",", ":"))
+def _token(*parts: str | float) -> str:
+    """A field and a value; a field alone says that it holds several numbers."""
+    normal = [0.0 if part == 0 and isinstance(part, float) else part for part in parts]  # not -0.0
+    token = json.dumps(normal, separators=(",", ":"))
     if len(token) <= _LONGEST:
         return token
     return "#" + hashlib.blake2b(token.encode(), digest_size=16).hexdigest()
@@ -130,8 +137,10 @@ def _translate(condition: Condition) -> dict[str, Any] | None:
         return None
     key = field_key(condition.field)
     one = _between(bounds, f"{NUMBER}.{key}.")
+    # the token is looked up in an index, so that documents without such a list cost nothing
+    has_several = {"key": TOKENS, "match": {"any": [_token(condition.field)]}}
     some = {"nested": {"key": f"{NUMBERS}.{key}", "filter": _between(bounds, "")}}
-    return {"should": [one, some]}
+    return {"should": [one, {"must": [has_several, some]}]}
 
 
 def _interval(bounds: Range) -> tuple[int, int] | None:

@@ -37,7 +37,14 @@ SCAN_DOCUMENTS = 512
 SEGMENT_POSTINGS = 16_000_000
 SEGMENT_BYTES = 512 << 20
 RESERVE_BYTES = 128 << 20
+MOST_NUMBER_FIELDS = 64
 _NAMESPACE = uuid.UUID("5f2f1fd0-6c39-5b0e-9a55-0d7e3b9f7c11")
+
+
+class _Hit(NamedTuple):
+    doc_id: str
+    score: float
+    record: str | None
 
 
 class Point(NamedTuple):
@@ -47,11 +54,13 @@ class Point(NamedTuple):
         stored: The store's own object.
         postings: How many terms its vector holds.
         bytes: About how much it takes up beside them.
+        numbers: Paths of its payload that should have an index.
     """
 
     stored: Any
     postings: int
     bytes: int
+    numbers: tuple[str, ...]
 
 
 def point_id(doc_id: str) -> str:
@@ -80,6 +89,9 @@ class Shard:
         # of an earlier run only the number of documents is known
         self._loose_postings = 128 * max(0, info.points_count - info.indexed_vectors_count)
         self._loose_bytes = 0
+        self._indexed = set(info.payload_schema)
+        if filters.TOKENS not in self._indexed:
+            self._update(stores.index_tokens(filters.TOKENS))
 
     def point(self, entry: Entry) -> Point:
         """Make a document ready to be written.
@@ -93,7 +105,8 @@ class Shard:
         payload = {ID: document.doc_id, RECORD: packed, **filters.payload(document.metadata)}
         vector: Any = {VECTOR: qdrant.SparseVector(columns, weights)} if columns else {}
         stored = qdrant.Point(point_id(document.doc_id), vector, payload)
-        return Point(stored, len(columns), 2 * len(packed))
+        numbers = tuple(filters.indexed_numbers(payload))
+        return Point(stored, len(columns), 2 * len(packed), numbers)
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write documents; one that is there is replaced whole.
@@ -101,6 +114,8 @@ class Shard:
         Raises:
             StorageError: there is too little room on the disk to write safely.
         """
+        for path in {path: None for point in points for path in point.numbers}:
+            self._index_numbers(path)
         self._loose_postings += sum(point.postings for point in points)
         self._loose_bytes += sum(point.bytes for point in points)
         self._update(qdrant.UpdateOperation.upsert_points([point.stored for point in points]))
@@ -160,18 +175,19 @@ class Shard:
         if not terms or clause is None:
             return []
         condition = stores.condition(clause) if request.filter else None
-        hits = self._best(terms, condition, request.offset + request.k)[request.offset :]
-        entries: dict[str, Entry] = {}
-        if request.documents or request.vectors:
-            entries = self.retrieve((doc_id for doc_id, _ in hits), vectors=request.vectors)
+        wanted = request.offset + request.k
+        hits = self._best(terms, condition, wanted, records=request.documents)[request.offset :]
+        vectors: dict[str, Entry] = {}
+        if request.vectors:
+            vectors = self.retrieve((hit.doc_id for hit in hits), vectors=True)
         return [
             ScoredDoc(
-                doc_id,
-                score,
-                entries[doc_id].document if request.documents else None,
-                entries[doc_id].vector if request.vectors else None,
+                hit.doc_id,
+                hit.score,
+                unpack(hit.doc_id, hit.record) if hit.record is not None else None,
+                vectors[hit.doc_id].vector if request.vectors else None,
             )
-            for doc_id, score in hits
+            for hit in hits
         ]
 
     def flush(self) -> None:
@@ -205,8 +221,8 @@ class Shard:
         stores.close_store(self._store, self.build)
 
     def _best(
-        self, terms: list[tuple[int, float]], condition: Any, wanted: int
-    ) -> list[tuple[str, float]]:
+        self, terms: list[tuple[int, float]], condition: Any, wanted: int, *, records: bool
+    ) -> list[_Hit]:
         """The first ``wanted`` hits by score, then doc_id.
 
         The store adds up a score in an order of its own and cuts equal scores as it likes. So
@@ -214,36 +230,33 @@ class Shard:
         order of additions; and where the cut goes through such scores, everything from them
         upwards is asked for.
         """
-        closeness = len(terms) * 2.0**-22
-        found = self._query(terms, condition, limit=min(wanted, self.count()) + 1)
-        if len(found) > wanted and _are_close(found[wanted - 1], found[wanted], closeness):
-            lowest = np.float32(found[wanted][1] * (1 - closeness))
-            found = self._query(terms, condition, limit=self.count(), above=float(lowest))
-        found = self._compute_close_scores_again(terms, found, closeness)
-        found.sort(key=lambda hit: (-hit[1], hit[0]))
-        return found[:wanted]
 
-    def _query(
-        self,
-        terms: list[tuple[int, float]],
-        condition: Any,
-        *,
-        limit: int,
-        above: float | None = None,
-    ) -> list[tuple[str, float]]:
-        request = stores.query(terms, limit=limit, above=above, only=condition, payload=ID)
-        with stores.errors_of(self.build):
-            return [(point.payload[ID], point.score) for point in self._store.query(request)]
+        def ask(limit: int, above: float | None = None) -> list[_Hit]:
+            keys = [ID, RECORD] if records else [ID]
+            request = stores.query(terms, limit=limit, above=above, only=condition, keys=keys)
+            with stores.errors_of(self.build):
+                points = self._store.query(request)
+            return [_Hit(p.payload[ID], p.score, p.payload.get(RECORD)) for p in points]
+
+        most = int(self._store.info().points_count)
+        closeness = len(terms) * 2.0**-22
+        hits = ask(min(wanted, most) + 1)
+        if len(hits) > wanted and _are_close(hits[wanted - 1], hits[wanted], closeness):
+            lowest = np.float32(hits[wanted].score * (1 - closeness))
+            hits = ask(most, above=float(lowest))
+        hits = self._compute_close_scores_again(terms, hits, closeness)
+        hits.sort(key=lambda hit: (-hit.score, hit.doc_id))
+        return hits[:wanted]
 
     def _compute_close_scores_again(
-        self, terms: list[tuple[int, float]], found: list[tuple[str, float]], closeness: float
-    ) -> list[tuple[str, float]]:
+        self, terms: list[tuple[int, float]], hits: list[_Hit], closeness: float
+    ) -> list[_Hit]:
         close: dict[str, None] = {}
-        for hit, following in pairwise(found):
+        for hit, following in pairwise(hits):
             if _are_close(hit, following, closeness):
-                close[hit[0]] = close[following[0]] = None
+                close[hit.doc_id] = close[following.doc_id] = None
         if not close:
-            return found
+            return hits
         points: list[Any] = [point_id(doc_id) for doc_id in close]
         with stores.errors_of(self.build):
             records: list[Any] = self._store.retrieve(points, [ID], [VECTOR])
@@ -251,7 +264,7 @@ class Shard:
             r.payload[ID]: dot(terms, r.vector[VECTOR].indices, r.vector[VECTOR].values)
             for r in records
         }
-        return [(doc_id, again.get(doc_id, score)) for doc_id, score in found]
+        return [hit._replace(score=again.get(hit.doc_id, hit.score)) for hit in hits]
 
     def _entry(self, record: Any) -> Entry:
         vector: SparseVector = {}
@@ -259,6 +272,11 @@ class Shard:
             kept = record.vector[VECTOR]
             vector = {self._terms[c]: w for c, w in zip(kept.indices, kept.values, strict=True)}
         return Entry(unpack(record.payload[ID], record.payload[RECORD]), vector)
+
+    def _index_numbers(self, path: str) -> None:
+        if path not in self._indexed and len(self._indexed) <= MOST_NUMBER_FIELDS:
+            self._update(stores.index_numbers(path))
+            self._indexed.add(path)
 
     def _update(self, operation: Any) -> None:
         self._require_room(8 * self._loose_postings)
@@ -276,5 +294,5 @@ class Shard:
             )
 
 
-def _are_close(hit: tuple[str, float], following: tuple[str, float], closeness: float) -> bool:
-    return following[1] >= hit[1] * (1 - closeness)
+def _are_close(hit: _Hit, following: _Hit, closeness: float) -> bool:
+    return following.score >= hit.score * (1 - closeness)

@@ -55,6 +55,18 @@ def open_store(build: Build) -> Any:
     return store
 
 
+def index_tokens(path: str) -> Any:
+    """Build the operation that makes equality with a text quick."""
+    params = qdrant.KeywordIndexParams(memory=qdrant.Memory.Cold)
+    return qdrant.UpdateOperation.create_field_index(path, params)
+
+
+def index_numbers(path: str) -> Any:
+    """Build the operation that makes a range of integers quick."""
+    params = qdrant.IntegerIndexParams(lookup=False, range=True, memory=qdrant.Memory.Cold)
+    return qdrant.UpdateOperation.create_field_index(path, params)
+
+
 def close_store(store: Any, build: Build) -> None:
     """Let go of the files as they are."""
     store.close()
@@ -86,7 +98,12 @@ def condition(clause: dict[str, Any]) -> Any:
 
 
 def query(
-    terms: Sequence[tuple[int, float]], *, limit: int, above: float | None, only: Any, payload: str
+    terms: Sequence[tuple[int, float]],
+    *,
+    limit: int,
+    above: float | None,
+    only: Any,
+    keys: list[str],
 ) -> Any:
     """Build a search.
 
@@ -95,13 +112,13 @@ def query(
         limit: Hits wanted.
         above: A hit's score must be greater.
         only: A filter, or None.
-        payload: The key that hits shall bring.
+        keys: Which payload hits shall bring.
     """
     vector = qdrant.SparseVector([column for column, _ in terms], [weight for _, weight in terms])
     return qdrant.QueryRequest(
         limit=limit,
         query=qdrant.Query.Nearest(vector, using=VECTOR),
-        with_payload=[payload],
+        with_payload=keys,
         filter=only,
         score_threshold=above,
     )

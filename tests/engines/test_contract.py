@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sparse_ir.engines.base import Failure, SearchRequest
-from sparse_ir.engines.filters import parse_filter
+from sparse_ir.engines.base import SearchRequest
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.stamp import Stamp
-from sparse_ir.errors import ConfigError, IndexNotFoundError
 from sparse_ir.types import Document, Entry
 from sparse_ir.vectors import vocabulary_hash
 
