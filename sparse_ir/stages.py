@@ -46,7 +46,7 @@ class Stage:
 def _index(settings: IndexSettings, advance: Callable[[int], None]) -> Made:
     # A recipe is started again to go on: resume what can be resumed, build anew what has changed.
     report = index_corpus(replace(settings, resume=True, replace=True), advance=advance)
-    summary = f"index {report.index!r} holds {report.documents:,} documents"
+    summary = f"index {report.name!r} holds {report.documents:,} documents"
     return Made(summary, {**report._asdict(), "skipped": len(report.skipped)})
 
 

@@ -81,14 +81,14 @@ def _print(report: IndexReport) -> None:
         note(f"{report.texts_cut:,} documents were longer than the model reads and were cut.")
     if not report.encoded:
         click.echo(
-            f"Index {report.index!r} was complete already: {report.documents:,} documents, "
+            f"Index {report.name!r} was complete already: {report.documents:,} documents, "
             f"{format_bytes(report.bytes)}."
         )
         return
     rate = report.encoded / max(report.seconds, 1e-9)
     click.echo(
-        f"Index {report.index!r} holds {report.documents:,} documents "
+        f"Index {report.name!r} holds {report.documents:,} documents "
         f"({format_bytes(report.bytes)}); {report.encoded:,} encoded in "
         f"{format_seconds(report.seconds)}, {rate:.0f}/s."
     )
-    click.echo(f'Search it with: sparse-ir search --index {report.index} "your question"')
+    click.echo(f'Search it with: sparse-ir search --index {report.name} "your question"')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sparse_ir.data.corpora import PYTHON_DOCS
 from sparse_ir.data.files import open_binary
 from sparse_ir.errors import SparseIRError
 
@@ -28,10 +29,10 @@ def count_rows(source: str, *, limit: int | None = None) -> int | None:
 
 
 def _count(source: str) -> int | None:
-    if source == "python-docs":
-        from sparse_ir.data.python_docs import read_python_docs
+    if source == PYTHON_DOCS:
+        from sparse_ir.data.python_docs import python_docs
 
-        return sum(1 for _ in read_python_docs())
+        return len(python_docs())
     path = Path(source)
     if path.is_dir():
         found = sorted(path.glob("corpus.jsonl*")) or sorted(path.glob("*.parquet"))

@@ -61,7 +61,7 @@ class IndexReport(NamedTuple):
     """What an indexing run did.
 
     Attributes:
-        index: The name it is searched by.
+        name: The name it is searched by.
         engine: The engine's address.
         documents: In the index.
         encoded: Of these, encoded by this run (the rest by a stopped one).
@@ -73,7 +73,7 @@ class IndexReport(NamedTuple):
         bytes: Of the index on disk.
     """
 
-    index: str
+    name: str
     engine: str
     documents: int
     encoded: int
@@ -147,7 +147,7 @@ def _run(
     )
     count = build.publish()
     return IndexReport(
-        index=settings.index,
+        name=settings.index,
         engine=engine.address,
         documents=count,
         encoded=read - before,
@@ -217,7 +217,7 @@ def _stamp(settings: IndexSettings, encoder: SparseEncoder) -> Stamp:
 def _already_there(engine: Engine, settings: IndexSettings, started: float) -> IndexReport:
     stats = engine.stats(settings.index)
     return IndexReport(
-        index=settings.index,
+        name=settings.index,
         engine=engine.address,
         documents=stats.documents,
         encoded=0,

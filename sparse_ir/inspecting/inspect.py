@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparse_ir.data.shards import MANIFEST_NAME, read_shard_manifest
+from sparse_ir.data.shards import MANIFEST_NAME, ShardManifest, read_shard_manifest
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.errors import InputError
 from sparse_ir.models.loading import load_encoder
@@ -50,7 +50,7 @@ def inspect_target(target: str, engine_address: str) -> dict[str, Any]:
     """
     folder = Path(target)
     if (folder / MANIFEST_NAME).is_file():
-        return {"kind": "vector shards", **read_shard_manifest(folder)}
+        return {"kind": "vector shards", **_plain(read_shard_manifest(folder))}
     if folder.is_dir() or target == "default":
         return _model(target)
     engine = open_engine(engine_address)
@@ -64,6 +64,19 @@ def inspect_target(target: str, engine_address: str) -> dict[str, Any]:
         return _index(engine, target)
     finally:
         engine.close()
+
+
+def _plain(manifest: ShardManifest) -> dict[str, Any]:
+    found = manifest.to_json()
+    shards = found.pop("shards")
+    terms = sum(shard["terms"] for shard in shards.values())
+    return {
+        "shards": len(shards),
+        "terms_per_document": terms / max(manifest.documents, 1),
+        **{k: v for k, v in found.items() if k not in ("made", "options")},
+        **found["options"],
+        **found["made"],
+    }
 
 
 def _model(target: str) -> dict[str, Any]:

@@ -1,0 +1,231 @@
+"""Encode a corpus into vector shards, restartably."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sparse_ir.data.corpora import BadRow, read_documents
+from sparse_ir.data.ledger import Chunk, Ledger
+from sparse_ir.data.shards import (
+    MANIFEST_NAME,
+    VOCABULARY_NAME,
+    ShardManifest,
+    finish_shards,
+    read_shard_manifest,
+    shard_paths,
+    start_shards,
+    write_shard,
+)
+from sparse_ir.encoding.chunks import encode_corpus
+from sparse_ir.encoding.sources import encoder_for, readable_twice
+from sparse_ir.errors import ConfigError
+from sparse_ir.pruning import parse_pruning
+from sparse_ir.vectors import vocabulary_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sparse_ir.models.base import SparseEncoder
+
+LEDGER_NAME = "ledger.jsonl"
+
+
+@dataclass(frozen=True)
+class EncodeSettings:
+    """How a corpus is encoded.
+
+    Attributes:
+        corpus: As ``read_documents`` takes it.
+        out: Folder for the shards.
+        model: As ``load_encoder`` takes it, "bm25", or None for the bundled model.
+        limit: Read at most so many documents.
+        skip_bad: Pass over unusable rows and report them.
+        resume: Go on with a stopped run.
+        replace: Throw away what the folder holds and start again.
+        document_pruning: As ``parse_pruning`` takes it.
+        shard_documents: Documents per shard.
+    """
+
+    corpus: str
+    out: str
+    model: str | None = None
+    limit: int | None = None
+    skip_bad: bool = False
+    resume: bool = False
+    replace: bool = False
+    document_pruning: str = ""
+    shard_documents: int = 4096
+
+
+class EncodeReport(NamedTuple):
+    """What an encoding run did.
+
+    Attributes:
+        out: The folder.
+        documents: Vectors in it.
+        encoded: Of these, by this run (the rest by a stopped one).
+        shards: Files.
+        skipped: Unusable rows that were passed over.
+        texts_cut: Documents longer than the encoder reads.
+        seconds: Of this run.
+    """
+
+    out: str
+    documents: int
+    encoded: int
+    shards: int
+    skipped: tuple[BadRow, ...]
+    texts_cut: int
+    seconds: float
+
+
+def encode(
+    settings: EncodeSettings, *, advance: Callable[[int], None] = lambda n: None
+) -> EncodeReport:
+    """Encode a corpus into Parquet shards with a manifest.
+
+    A killed or interrupted run loses nothing: call again with ``resume``. The manifest says
+    ``complete`` once every document is in.
+
+    Args:
+        settings: What to read, how to weigh it, where to put it.
+        advance: Called with the number of documents finished.
+
+    Raises:
+        ConfigError: the folder holds vectors, and neither ``resume`` nor ``replace`` is set; or a
+            resumed run was started with other settings.
+        InputError: the corpus cannot be read, or is not that of the stopped run.
+        StorageError: the disk is full.
+    """
+    started = time.monotonic()
+    out = Path(settings.out)
+    ledger = _look_up(out, settings)
+    if ledger is None and _complete(out) and not settings.replace:
+        done = read_shard_manifest(out)
+        return _report(settings, done, 0, [], started)
+    with readable_twice(settings.corpus, settings.model) as corpus:
+        skipped: list[BadRow] = []
+        encoder = _encoder(settings, corpus, ledger)
+        ledger = _begin(out, settings, encoder, ledger)
+        before = ledger.documents
+        documents = read_documents(
+            corpus, limit=settings.limit, on_bad=skipped.append if settings.skip_bad else None
+        )
+        _write_shards(out, settings, documents, encoder, ledger, advance)
+        manifest = finish_shards(out, texts_cut=ledger.texts_cut)
+        ledger.remove()
+    return _report(settings, manifest, manifest.documents - before, skipped, started)
+
+
+def _write_shards(
+    out: Path,
+    settings: EncodeSettings,
+    documents: Any,
+    encoder: SparseEncoder,
+    ledger: Ledger,
+    advance: Callable[[int], None],
+) -> None:
+    chunks = encode_corpus(
+        documents,
+        encoder,
+        chunk_documents=settings.shard_documents,
+        pruning=parse_pruning(settings.document_pruning),
+        done=tuple(ledger.chunks),
+        advance=advance,
+    )
+    for chunk in chunks:
+        write_shard(out, chunk.number, chunk.batch)
+        ledger.acknowledge(
+            Chunk(
+                number=chunk.number,
+                documents=len(chunk.documents),
+                rejected=0,
+                texts_cut=chunk.texts_cut,
+                digest=chunk.digest,
+            )
+        )
+
+
+def _look_up(out: Path, settings: EncodeSettings) -> Ledger | None:
+    ledger = Ledger.open(out / LEDGER_NAME)
+    if settings.resume or settings.replace:
+        return ledger
+    if ledger is not None:
+        raise ConfigError(
+            f"{out} holds {ledger.documents:,} documents of an unfinished run. Go on with "
+            "--resume, or start again with --replace."
+        )
+    if (out / MANIFEST_NAME).exists():
+        raise ConfigError(f"{out} holds vectors. Use --replace, or another folder.")
+    return None
+
+
+def _complete(out: Path) -> bool:
+    return (out / MANIFEST_NAME).exists() and read_shard_manifest(out).complete
+
+
+def _encoder(settings: EncodeSettings, corpus: str, ledger: Ledger | None) -> SparseEncoder:
+    if ledger is not None and settings.model == "bm25" and settings.resume:
+        return encoder_for(str(ledger.settings["loaded"]), corpus)  # fitted by the stopped run
+    return encoder_for(settings.model, corpus, limit=settings.limit, skip_bad=settings.skip_bad)
+
+
+def _begin(
+    out: Path, settings: EncodeSettings, encoder: SparseEncoder, ledger: Ledger | None
+) -> Ledger:
+    wanted = {
+        "corpus": settings.corpus,
+        "model": settings.model,
+        "loaded": encoder.name,
+        "fingerprint": encoder.fingerprint,
+        "limit": settings.limit,
+        "document_pruning": str(parse_pruning(settings.document_pruning)),
+    }
+    if ledger is not None and settings.resume:
+        same = all(ledger.settings.get(name) == value for name, value in wanted.items())
+        if same or not settings.replace:
+            ledger.require_settings(wanted)
+            return ledger
+    _clear(out)
+    manifest = ShardManifest(
+        model=encoder.name,
+        fingerprint=encoder.fingerprint,
+        query_fingerprints=(encoder.query_fingerprint,),
+        vocabulary_hash=vocabulary_hash(encoder.vocabulary),
+        vocabulary_size=len(encoder.vocabulary),
+        document_pruning=str(parse_pruning(settings.document_pruning)),
+        corpus=settings.corpus,
+        options={"limit": settings.limit, "shard_documents": settings.shard_documents},
+    )
+    start_shards(out, manifest, encoder.vocabulary)
+    return Ledger.create(out / LEDGER_NAME, wanted)
+
+
+def _clear(out: Path) -> None:
+    """Remove what an earlier run wrote into the folder, and nothing else."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in (LEDGER_NAME, MANIFEST_NAME, VOCABULARY_NAME):
+        (out / name).unlink(missing_ok=True)
+    for path in out.glob("vectors-*.parquet"):
+        path.unlink()
+
+
+def _report(
+    settings: EncodeSettings,
+    manifest: ShardManifest,
+    encoded: int,
+    skipped: list[BadRow],
+    started: float,
+) -> EncodeReport:
+    return EncodeReport(
+        out=settings.out,
+        documents=manifest.documents,
+        encoded=encoded,
+        shards=len(shard_paths(settings.out)),
+        skipped=tuple(skipped),
+        texts_cut=manifest.texts_cut,
+        seconds=time.monotonic() - started,
+    )
