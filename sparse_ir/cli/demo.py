@@ -21,7 +21,7 @@ _QUESTIONS = (
 _HITS = 3
 
 
-@click.command()
+@click.command(short_help="Index, search and evaluate Python's own docs.")
 @click.option("--again", is_flag=True, help="Build and evaluate again, also what is there.")
 def demo(again: bool) -> None:
     """Index Python's own documentation, search it, explain the hits, evaluate against BM25.

@@ -8,7 +8,7 @@ from sparse_ir.cli.options import json_option
 from sparse_ir.cli.output import print_json, print_table
 
 
-@click.command()
+@click.command(short_help="Check that this machine can do it all.")
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> None:

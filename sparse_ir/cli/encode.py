@@ -16,7 +16,7 @@ from sparse_ir.cli.output import format_seconds, note, print_json, progress
 from sparse_ir.cli.stopping import resumable
 
 
-@click.command()
+@click.command(short_help="Encode a corpus into vector shards.")
 @corpus_option
 @click.option("--out", required=True, help="Folder for the vector shards.")
 @click.option("--model", help="Folder or hub id of the model, or bm25. Default: the bundled one.")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sparse_ir.evaluating.metrics import Evaluation
 
 
-@click.command()
+@click.command(short_help="Score an index or a run against qrels.")
 @click.option("--index", help="Evaluate this index: search it for --queries.")
 @click.option("--run", "run_file", help="Evaluate this TREC run.")
 @click.option("--queries", help="Queries: BEIR folder, JSONL or TSV.")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _NAMED_MISSING = 8
 
 
-@click.command()
+@click.command(short_help="Show terms and the words they came from.")
 @click.argument("texts", nargs=-1, required=True, metavar="TEXT [TEXT]")
 @click.option(
     "--model",

@@ -8,7 +8,7 @@ from sparse_ir.cli.options import engine_option
 from sparse_ir.cli.output import progress
 
 
-@click.command()
+@click.command(short_help="Write vectors as JSONL term dicts.")
 @click.option("--index", help="Export the vectors of this index.")
 @click.option("--vectors", help="Export this folder of vector shards.")
 @engine_option

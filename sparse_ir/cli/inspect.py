@@ -8,7 +8,7 @@ from sparse_ir.cli.options import engine_option, json_option
 from sparse_ir.cli.output import print_json, print_table
 
 
-@click.command()
+@click.command(short_help="Show what an index, model or shard is.")
 @click.argument("target", default="")
 @engine_option
 @json_option

@@ -10,7 +10,7 @@ from sparse_ir.cli.output import note, progress
 from sparse_ir.cli.stopping import resumable
 
 
-@click.command()
+@click.command(short_help="Run a recipe; done stages are skipped.")
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option(
     "--set",

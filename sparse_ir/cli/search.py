@@ -20,7 +20,7 @@ _SHOWN_TERMS = 8
 _SHOWN_CHARACTERS = 200
 
 
-@click.command()
+@click.command(short_help="Search an index.")
 @click.argument("query", nargs=-1)
 @click.option("--queries", help="Answer the queries of this file instead.")
 @index_option

@@ -1,0 +1,114 @@
+"""Recipes: checked before anything runs, and done once."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from sparse_ir.errors import ConfigError
+from sparse_ir.recipe import find_recipe, read_recipe, run_recipe
+from sparse_ir.resources import resource
+
+RECIPE = """
+name: fruit
+stages:
+  - index: {{name: first, corpus: {corpus}, index: fruit, model: bm25}}
+  - evaluate: {{name: score, index: fruit, queries: {queries}, qrels: {qrels}, metrics: [mrr@10]}}
+  - encode: {{name: vectors, corpus: {corpus}, out: {out}, model: bm25}}
+"""
+
+
+@contextmanager
+def silent(what, *, total=None):
+    yield lambda n: None
+
+
+@pytest.fixture
+def recipe(fruit, tmp_path, write_jsonl):
+    queries = write_jsonl("q.jsonl", [{"_id": "q1", "text": "green pear"}])
+    qrels = tmp_path / "qrels.tsv"
+    qrels.write_text("query-id\tcorpus-id\tscore\nq1\td2\t1\n")
+    path = tmp_path / "fruit.yaml"
+    path.write_text(
+        RECIPE.format(corpus=fruit, queries=queries, qrels=qrels, out=tmp_path / "vectors")
+    )
+    return path
+
+
+def run(path, *assignments, again=False):
+    return list(run_recipe(read_recipe(path, assignments), again=again, progress=silent))
+
+
+def test_stages_run_in_order_and_are_skipped_the_second_time(recipe):
+    first = run(recipe)
+    assert [(o.stage, o.skipped) for o in first] == [
+        ("first", False),
+        ("score", False),
+        ("vectors", False),
+    ]
+    second = run(recipe)
+    assert [o.skipped for o in second] == [True, True, True]
+    assert second[1].result["mean"] == {"mrr@10": 1.0} == first[1].result["mean"]
+
+
+def test_again_runs_what_is_done(recipe):
+    run(recipe)
+    assert [o.skipped for o in run(recipe, again=True)] == [False, False, False]
+
+
+def test_a_changed_setting_runs_its_stage_and_what_reads_it(recipe):
+    run(recipe)
+    changed = run(recipe, "index.document_pruning=top_k=1")
+    assert [o.skipped for o in changed] == [False, False, True]
+
+
+def test_a_changed_corpus_is_noticed(recipe, fruit):
+    run(recipe)
+    fruit.write_text(fruit.read_text() + json.dumps({"_id": "d5", "text": "a fig"}) + "\n")
+    outcomes = run(recipe)
+    assert outcomes[0].result["documents"] == 5
+    assert [o.skipped for o in outcomes] == [False, False, False]
+
+
+def test_what_was_made_and_is_gone_is_made_again(recipe, tmp_path):
+    run(recipe)
+    (tmp_path / "vectors" / "manifest.json").unlink()
+    assert [o.skipped for o in run(recipe)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("stages: []", "stages is missing"),
+        ("stage: []", "Did you mean stages?"),
+        ("stages: [{indx: {corpus: c}}]", "stage 1: indx is not a stage. Did you mean index?"),
+        ("stages: [{index: {corpus: c, indx: d}}]", "indx is not a setting. Did you mean index?"),
+        ("stages: [{index: {index: d}}]", "corpus is missing"),
+        ("stages: [{index: {corpus: c, limit: x}}]", "limit is 'x'"),
+        ("stages: [{index: {corpus: a, name: x}}, {index: {corpus: b, name: x}}]", "same name"),
+        ("stages: [index]", "stage 1"),
+    ],
+)
+def test_a_wrong_recipe_is_one_clear_line(tmp_path, text, part):
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_recipe(path)
+    assert str(path) in str(caught.value)
+    assert part in str(caught.value)
+
+
+def test_set_that_names_no_stage_is_refused(recipe):
+    with pytest.raises(ConfigError, match="names no stage's setting"):
+        read_recipe(recipe, ["firts.limit=3"])
+
+
+def test_bundled_recipes_are_found_by_name_and_valid():
+    paths = sorted(resource("pipelines").glob("*.yaml"))
+    assert "demo" in [path.stem for path in paths]
+    for path in paths:
+        assert find_recipe(Path(path.stem)) == path
+        assert read_recipe(path).steps
