@@ -1,0 +1,121 @@
+"""Vectors for other tools: one JSON object a line, as Anserini and Pyserini read them.
+
+``{"id": "7", "contents": "the text", "vector": {"term": weight, …}}`` is what Pyserini's encoders
+write and what Anserini's ``JsonVectorCollection`` reads. That reader takes whole numbers only: it
+repeats each term ``weight`` times, cutting off decimals, so 0.9 would vanish. Quantise for it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from sparse_ir.data.files import open_binary, writing
+from sparse_ir.data.rows import numbered_lines
+from sparse_ir.errors import ConfigError, InputError
+from sparse_ir.types import Document, Entry, SparseVector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+
+def export_jsonl(
+    entries: Iterable[Entry],
+    path: str | Path,
+    *,
+    quantize: int | None = None,
+    advance: Callable[[int], None] = lambda n: None,
+) -> int:
+    """Write vectors as term dicts, one line a document; memory is one line.
+
+    Args:
+        entries: Documents with vectors; metadata is not written.
+        path: Compressed when it ends with ``.gz`` or ``.zst``; it appears whole or not at all.
+        quantize: Write round(weight * quantize) and leave out what becomes 0; if None, write
+            weights with the nine digits that tell single-precision numbers apart.
+        advance: Called with the number of documents written.
+
+    Returns:
+        How many documents were written.
+
+    Raises:
+        ConfigError: quantize is below 1.
+        InputError: a weight is not finite; a term holds a blank, at which an impact index would
+            split it (only when quantising).
+        StorageError: the file cannot be written.
+    """
+    if quantize is not None and quantize < 1:
+        raise ConfigError(f"quantize is {quantize}. It must be at least 1.")
+    count = 0
+    whole: set[str] = set()  # terms known to hold no blank
+    with writing(path, "wb") as stream:
+        for document, vector in entries:
+            if quantize is None:
+                weights = {t: float(f"{w:.9g}") for t, w in vector.items()}
+            else:
+                _require_whole(vector, whole, document)
+                weights = _quantized(vector, quantize, document)
+            stream.write(_line(document, weights))
+            count += 1
+            advance(1)
+    return count
+
+
+def _quantized(vector: SparseVector, quantize: int, document: Document) -> dict[str, float]:
+    try:
+        weights = {term: round(weight * quantize) for term, weight in vector.items()}
+    except (ValueError, OverflowError):
+        raise _not_finite(document) from None
+    return {term: weight for term, weight in weights.items() if weight > 0}
+
+
+def _require_whole(vector: SparseVector, whole: set[str], document: Document) -> None:
+    for term in vector.keys() - whole:
+        if term.split() != [term]:
+            raise InputError(
+                f"the term {term!r} of document {document.doc_id!r} holds a blank, at which an "
+                "impact index would split it. Export without --quantize."
+            )
+        whole.add(term)
+
+
+def _line(document: Document, weights: dict[str, float]) -> bytes:
+    row = {"id": document.doc_id, "contents": document.content, "vector": weights}
+    try:
+        return json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    except UnicodeEncodeError:  # half of a surrogate pair: JSON can escape it, UTF-8 cannot hold it
+        return json.dumps(row, allow_nan=False).encode() + b"\n"
+    except ValueError:
+        raise _not_finite(document) from None
+
+
+def _not_finite(document: Document) -> InputError:
+    return InputError(f"document {document.doc_id!r} has a weight that is not finite.")
+
+
+def read_jsonl(path: str | Path) -> Iterator[Entry]:
+    """Read term dicts back, one document at a time; the contents become the text.
+
+    Raises:
+        InputError: the file cannot be read, or a line is no JSON object with an id and a vector of
+            finite weights.
+    """
+    with open_binary(path) as stream:
+        for number, line in numbered_lines(stream, str(path)):
+            try:
+                yield _entry(json.loads(line))
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                raise InputError(
+                    'is no line such as {"id": "7", "contents": "…", "vector": {"term": 1.5}}.',
+                    path=path,
+                    line=number,
+                ) from None
+
+
+def _entry(row: Any) -> Entry:
+    vector = {term: float(weight) for term, weight in row["vector"].items()}
+    if not isinstance(row["id"], str) or not all(map(math.isfinite, vector.values())):
+        raise ValueError
+    return Entry(Document(row["id"], str(row.get("contents", ""))), vector)
