@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sparse_ir.engines.stamp import Stamp
     from sparse_ir.types import Entry, ScoredDoc, SparseVector
 
-_INDEX_NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,127}$")
+INDEX_NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,127}\Z")
 
 
 class SearchRequest(NamedTuple):
@@ -181,7 +181,7 @@ def require_index_name(index: str) -> str:
         ConfigError: it does not begin with a-z or 0-9, or holds something else than a-z, 0-9, "_",
             "." and "-", or is longer than 128 characters.
     """
-    if not _INDEX_NAME.match(index):
+    if not INDEX_NAME.match(index):
         raise ConfigError(
             f"index name {index!r} is not allowed. Use a-z, 0-9, '_', '.' and '-', beginning with "
             "a letter or digit, at most 128 characters."

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sparse_ir.engines.base import require_index_name
+from sparse_ir.engines.base import INDEX_NAME, require_index_name
 from sparse_ir.engines.stamp import Stamp, read_stamp
 from sparse_ir.errors import EngineError, IndexNotFoundError, StorageError
 from sparse_ir.vectors import vocabulary_hash
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 VOCABULARY = "vocabulary.json"
 POINTER = "current.json"
+_STAMP = re.compile(r"^[0-9A-Za-z][0-9A-Za-z-]*\Z")
 
 
 class Build(NamedTuple):
@@ -60,10 +62,13 @@ class Builds:
 
     def exists(self, index: str) -> bool:
         """Whether there is a published index, or a build, of that name."""
-        name, at, stamp = index.partition("@")
-        if at:
-            return (self.root / name / stamp / MANIFEST).is_file()
-        return (self.root / name / POINTER).is_file()
+        try:
+            name, stamp = _parts(index)
+        except IndexNotFoundError:
+            return False
+        if stamp is None:
+            return (self.root / name / POINTER).is_file()
+        return (self.root / name / stamp / MANIFEST).is_file()
 
     def create(
         self,
@@ -111,25 +116,32 @@ class Builds:
             IndexNotFoundError: there is no such index.
             EngineError: the index points to a build that is gone, or the pointer is damaged.
         """
-        name, at, stamp = index.partition("@")
-        if not at:
-            stamp = self._pointed_at(name)
-        build = Build(name, stamp, self.root / name / stamp)
-        if not stamp or not build.folder.is_dir():
-            if at:
-                raise IndexNotFoundError(f"there is no build {index!r} in {self.root}.")
+        name, stamp = _parts(index)
+        pointed_at = self._pointed_at(name) if stamp is None else stamp
+        build = Build(name, pointed_at, self.root / name / pointed_at)
+        if build.folder.is_dir():
+            return build
+        if stamp is None:
             raise EngineError(
-                f"index {name!r} points to the build {stamp!r}, which is gone from "
+                f"index {name!r} points to the build {pointed_at!r}, which is gone from "
                 f"{self.root / name}. Index again with --replace."
             )
-        return build
+        raise IndexNotFoundError(f"there is no build {index!r} in {self.root}.")
 
     def publish(self, index: str, build: Build) -> Build | None:
         """Let the name stand for this build, in one step.
 
         Returns:
             The build it stood for before, if that was another.
+
+        Raises:
+            EngineError: the build is one of another index.
         """
+        if build.name != index:
+            raise EngineError(
+                f"build {build.physical!r} belongs to index {build.name!r}; it cannot be "
+                f"published as {index!r}."
+            )
         before: Build | None = None
         if self.exists(index):
             try:
@@ -148,8 +160,8 @@ class Builds:
         Raises:
             IndexNotFoundError: there is no such index.
         """
-        name, at, _ = index.partition("@")
-        if at:
+        name, stamp = _parts(index)
+        if stamp is not None:
             build = self.resolve(index)
             if self.exists(name) and self._pointed_at(name) == build.stamp:
                 (self.root / name / POINTER).unlink()
@@ -208,9 +220,10 @@ class Builds:
             raise IndexNotFoundError(self._not_found(name)) from None
         except ValueError:
             pointer = None
-        if not isinstance(pointer, dict) or not isinstance(pointer.get("build"), str):
+        stamp = pointer.get("build") if isinstance(pointer, dict) else None
+        if not isinstance(stamp, str) or not _STAMP.match(stamp):
             raise EngineError(f"index {name!r}: {path} is damaged. Index again with --replace.")
-        return str(pointer["build"])
+        return stamp
 
     def _not_found(self, name: str) -> str:
         known = self.names()
@@ -228,6 +241,18 @@ class Builds:
             f"index {build.name!r}: {build.folder / file} is missing or damaged. Index again "
             "with --replace."
         )
+
+
+def _parts(index: str) -> tuple[str, str | None]:
+    """Split a name; a physical one has a stamp.
+
+    Raises:
+        IndexNotFoundError: it cannot be the name of any index.
+    """
+    name, at, stamp = index.partition("@")
+    if not INDEX_NAME.match(name) or (at and not _STAMP.match(stamp)):
+        raise IndexNotFoundError(f"there is no index {index!r}: no index has such a name.")
+    return name, stamp if at else None
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparse_ir.engines import embedded_store as stores
 from sparse_ir.engines.base import Failure, IndexStats, require_request
 from sparse_ir.engines.builds import Build, Builds, folder_bytes, remove_folder
-from sparse_ir.engines.embedded_shard import Shard
+from sparse_ir.engines.embedded_shard import Point, Shard
 from sparse_ir.errors import EngineError
 from sparse_ir.resources import home
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 KIND = "embedded"
 BATCH_DOCUMENTS = 256
+BATCH_BYTES = 8 << 20
 
 
 class EmbeddedEngine:
@@ -62,7 +62,13 @@ class EmbeddedEngine:
     def create(self, index: str, stamp: Stamp, vocabulary: Sequence[str]) -> str:
         """Start a build; see ``Engine``."""
         facts = {"engine": KIND, "qdrant_edge": stores.installed()}
-        return self._builds.create(index, stamp, vocabulary, facts=facts).physical
+        build = self._builds.create(index, stamp, vocabulary, facts=facts)
+        try:
+            self._held[build.folder] = _acquire(self._builds, build, new=True)
+        except BaseException:
+            remove_folder(build.folder)
+            raise
+        return build.physical
 
     def publish(self, index: str, physical: str) -> None:
         """Optimise the build, let the name stand for it, drop what it stood for before."""
@@ -76,16 +82,21 @@ class EmbeddedEngine:
     def add(self, index: str, entries: Iterable[Entry]) -> Iterator[Failure]:
         """Stream entries in and yield each refused for good; see ``Engine``."""
         shard = self._shard(index)
-        reader = iter(entries)
-        while batch := list(islice(reader, BATCH_DOCUMENTS)):
-            points = {}
-            for entry in batch:
-                try:
-                    points[entry.document.doc_id] = shard.point(entry)
-                except ValueError as error:
-                    yield Failure(str(entry.document.doc_id), str(error))
-            if points:
+        points: dict[str, Point] = {}
+        size = 0
+        for entry in entries:
+            try:
+                point = shard.point(entry)
+            except ValueError as error:
+                yield Failure(str(entry.document.doc_id), str(error))
+                continue
+            points[entry.document.doc_id] = point
+            size += point.bytes
+            if len(points) == BATCH_DOCUMENTS or size > BATCH_BYTES:
                 shard.upsert(list(points.values()))
+                points, size = {}, 0
+        if points:
+            shard.upsert(list(points.values()))
 
     def delete(self, index: str, doc_ids: Iterable[str]) -> int:
         """Delete documents by id; returns how many were there."""
@@ -147,11 +158,12 @@ class EmbeddedEngine:
 
     def _shard(self, index: str) -> Shard:
         build = self._builds.resolve(index)
-        shard = self._held.get(build.folder)
-        if shard is None or not _is_open(shard):
-            shard = _acquire(self._builds, build)
-            self._held[build.folder] = shard
-        return shard
+        with _LOCK:
+            shard = self._held.get(build.folder)
+            if shard is None or not _is_open(shard):
+                shard = _acquire(self._builds, build)
+                self._held[build.folder] = shard
+            return shard
 
     def _let_go(self, build: Build) -> None:
         """Close a build that is about to be removed, whoever in this process uses it."""
@@ -162,7 +174,7 @@ class EmbeddedEngine:
             shard.discard()
 
 
-_LOCK = threading.Lock()
+_LOCK = threading.RLock()
 _OPEN: dict[Path, Shard] = {}
 
 
@@ -171,13 +183,13 @@ def _is_open(shard: Shard) -> bool:
     return shard.pid == os.getpid() and _OPEN.get(shard.build.folder.resolve()) is shard
 
 
-def _acquire(builds: Builds, build: Build) -> Shard:
+def _acquire(builds: Builds, build: Build, *, new: bool = False) -> Shard:
     key = build.folder.resolve()
     with _LOCK:
         shard = _OPEN.get(key)
         if shard is None or shard.pid != os.getpid():
             _require_version(builds, build)
-            shard = Shard(build, builds.vocabulary(build))
+            shard = Shard(build, builds.vocabulary(build), new=new)
             _OPEN[key] = shard
         shard.users += 1
         return shard

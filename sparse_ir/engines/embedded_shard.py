@@ -53,7 +53,7 @@ class Point(NamedTuple):
     Attributes:
         stored: The store's own object.
         postings: How many terms its vector holds.
-        bytes: About how much it takes up beside them.
+        bytes: The most that its texts take up.
         numbers: Paths of its payload that should have an index.
     """
 
@@ -77,21 +77,19 @@ class Shard:
         pid: The process that opened it.
     """
 
-    def __init__(self, build: Build, terms: Sequence[str]) -> None:
-        """Open a build; errors as in ``embedded_store.open_store``."""
+    def __init__(self, build: Build, terms: Sequence[str], *, new: bool = False) -> None:
+        """Open a build, or make a new one; errors as in ``embedded_store``."""
         self.build = build
         self.users = 0
         self.pid = os.getpid()
         self._terms = tuple(terms)
         self._columns = {term: column for column, term in enumerate(self._terms)}
-        self._store = stores.open_store(build)
+        self._store = stores.create_store(build) if new else stores.open_store(build)
         info = self._store.info()
         # of an earlier run only the number of documents is known
         self._loose_postings = 128 * max(0, info.points_count - info.indexed_vectors_count)
         self._loose_bytes = 0
         self._indexed = set(info.payload_schema)
-        if filters.TOKENS not in self._indexed:
-            self._update(stores.index_tokens(filters.TOKENS))
 
     def point(self, entry: Entry) -> Point:
         """Make a document ready to be written.
@@ -117,7 +115,9 @@ class Shard:
         for path in {path: None for point in points for path in point.numbers}:
             self._index_numbers(path)
         self._loose_postings += sum(point.postings for point in points)
-        self._loose_bytes += sum(point.bytes for point in points)
+        written = sum(point.bytes for point in points)
+        self._loose_bytes += written
+        self._require_room(8 * self._loose_postings + 3 * written)
         self._update(qdrant.UpdateOperation.upsert_points([point.stored for point in points]))
         if self._loose_postings > SEGMENT_POSTINGS or self._loose_bytes > SEGMENT_BYTES:
             self.optimize()
@@ -279,7 +279,7 @@ class Shard:
             self._indexed.add(path)
 
     def _update(self, operation: Any) -> None:
-        self._require_room(8 * self._loose_postings)
+        self._require_room()
         with stores.errors_of(self.build):
             self._store.update(operation)
 

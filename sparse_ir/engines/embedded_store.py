@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import qdrant_edge as qdrant
 
 from sparse_ir.engines.builds import storage_error
+from sparse_ir.engines.embedded_filters import TOKENS
 from sparse_ir.errors import EngineError, IndexLockedError, StorageError
 
 if TYPE_CHECKING:
@@ -33,32 +34,31 @@ def installed() -> str:
     return version("qdrant-edge-py")
 
 
+def create_store(build: Build) -> Any:
+    """Make the store of a new build.
+
+    Raises:
+        StorageError: the disk is full or not writable.
+    """
+    with errors_of(build):
+        store = qdrant.EdgeShard.create(str(build.folder / FOLDER), _config())
+        store.update(_index_tokens())
+        store.flush()
+    _say_who_holds(build)
+    return store
+
+
 def open_store(build: Build) -> Any:
-    """Open the store of a build, or create it where there is none yet.
+    """Open the store of a build.
 
     Raises:
         IndexLockedError: another process holds it.
         EngineError: it is damaged.
-        StorageError: the disk is full or not writable.
     """
-    folder = build.folder / FOLDER
-    optimizers = qdrant.EdgeOptimizersConfig(default_segment_number=MOST_SEGMENTS)
-    vectors = {VECTOR: qdrant.EdgeSparseVectorParams()}
-    config = qdrant.EdgeConfig(sparse_vectors=vectors, optimizers=optimizers)
     with errors_of(build):
-        if folder.is_dir() and any(folder.iterdir()):
-            store = qdrant.EdgeShard.load(str(folder), config)
-        else:
-            store = qdrant.EdgeShard.create(str(folder), config)
-    with contextlib.suppress(OSError):  # it only makes a message clearer
-        (build.folder / OWNER).write_text(str(os.getpid()))
+        store = qdrant.EdgeShard.load(str(build.folder / FOLDER), _config())
+    _say_who_holds(build)
     return store
-
-
-def index_tokens(path: str) -> Any:
-    """Build the operation that makes equality with a text quick."""
-    params = qdrant.KeywordIndexParams(memory=qdrant.Memory.Cold)
-    return qdrant.UpdateOperation.create_field_index(path, params)
 
 
 def index_numbers(path: str) -> Any:
@@ -122,6 +122,24 @@ def query(
         filter=only,
         score_threshold=above,
     )
+
+
+def _config() -> Any:
+    return qdrant.EdgeConfig(
+        sparse_vectors={VECTOR: qdrant.EdgeSparseVectorParams()},
+        optimizers=qdrant.EdgeOptimizersConfig(default_segment_number=MOST_SEGMENTS),
+    )
+
+
+def _index_tokens() -> Any:
+    """Build the operation that makes equality with a value quick."""
+    params = qdrant.KeywordIndexParams(memory=qdrant.Memory.Cold)
+    return qdrant.UpdateOperation.create_field_index(TOKENS, params)
+
+
+def _say_who_holds(build: Build) -> None:
+    with contextlib.suppress(OSError):  # it only makes a message clearer
+        (build.folder / OWNER).write_text(str(os.getpid()))
 
 
 def _condition(clause: dict[str, Any]) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparse_ir.engines.base import Failure, IndexStats, require_index_name, require_request
 from sparse_ir.engines.builds import Build, Builds, folder_bytes
 from sparse_ir.engines.memory_table import Table
-from sparse_ir.errors import IndexNotFoundError
+from sparse_ir.errors import EngineError, IndexNotFoundError
 from sparse_ir.resources import home
 
 if TYPE_CHECKING:
@@ -199,6 +199,11 @@ class _BuildsInMemory:
         return self._find(index).build
 
     def publish(self, index: str, build: Build) -> Build | None:
+        if build.name != index:
+            raise EngineError(
+                f"build {build.physical!r} belongs to index {build.name!r}; it cannot be "
+                f"published as {index!r}."
+            )
         before = self._published.get(index)
         self._published[index] = build.physical
         return None if before in (None, build.physical) else self._kept[str(before)].build

@@ -44,6 +44,6 @@ def open_engine(address: str = "embedded") -> Engine:
 
 def _advice(scheme: str) -> str:
     near = difflib.get_close_matches(scheme.lower(), SCHEMES, n=1)
-    if near:
+    if near and near[0] != scheme:
         return f"Did you mean {near[0]!r}?"
     return "Use 'embedded' or 'memory', either with a folder as in 'embedded:PATH'."

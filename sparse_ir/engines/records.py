@@ -7,6 +7,7 @@ with dots, nested values, halves of surrogate pairs.
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,11 +67,14 @@ def columns_and_weights(
         column = columns.get(term)
         if column is None:
             raise ValueError(f"the term {term!r} is not in the vocabulary of the index")
-        number = float(weight)
+        try:
+            number = float(weight)
+        except (TypeError, ValueError):
+            number = math.nan
         # half the smallest subnormal rounds to 0, and a NaN fails every comparison
         if not _FLOAT32_MIN / 2 < number <= _FLOAT32_MAX:
             raise ValueError(
-                f"the term {term!r} has the weight {weight}; weights must be finite and above 0"
+                f"the term {term!r} has the weight {weight!r}; weights must be finite and above 0"
             )
         pairs.append((column, number))
     pairs.sort()
