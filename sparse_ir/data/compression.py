@@ -71,7 +71,7 @@ class Decompressed(io.RawIOBase):
             kind: None passes the bytes through.
             path: For messages.
         """
-        self._raw = raw
+        self._read = getattr(raw, "read1", raw.read)  # what a pipe has now, not what it will have
         self._pending = head
         self._kind = kind
         self._start = None if kind is None else _FRAMES[kind]
@@ -90,7 +90,7 @@ class Decompressed(io.RawIOBase):
             InputError: the compressed data is damaged or cut short.
         """
         while not self._ready:
-            piece = self._pending or self._raw.read(_PIECE_BYTES)
+            piece = self._pending or self._read(_PIECE_BYTES)
             self._pending = b""
             if not piece:
                 return self._end()

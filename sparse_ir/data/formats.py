@@ -143,7 +143,7 @@ def _checked(row: Any, line: bytes, label: str, number: int) -> dict[str, Any] |
 
 def _complaint(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg}, character {error.colno}"
+        return f"{error.msg}, character {error.pos + 1}"
     return "nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 

@@ -7,7 +7,7 @@ from array import array
 import numpy as np
 
 _HASH = (1 << 64) - 1
-_SLACK = 64  # cells behind the last home cell
+_SLACK = 64  # free cells behind the last home cell
 
 
 class SeenIds:
@@ -23,13 +23,9 @@ class SeenIds:
 
     def __init__(self) -> None:
         self._count = 0
-        self._make_table(bits=12)
-
-    def _make_table(self, bits: int) -> None:
-        self._bits = bits
-        empty = bytes(8 * ((1 << bits) + _SLACK))
-        self._cells = array("Q", empty)
-        self._places = array("Q", empty)
+        self._bits = 12
+        self._cells = _free((1 << self._bits) + _SLACK)
+        self._places = _free(len(self._cells))
 
     def add(self, record_id: str, place: int) -> int | None:
         """Note an id; returns the place where it was seen before, or None.
@@ -46,9 +42,9 @@ class SeenIds:
                 if held == key:
                     return self._places[at]
                 at += 1
-        except IndexError:  # no free cell behind the last: a larger table has one
-            self._grow()
-            return self.add(record_id, place)
+        except IndexError:  # no free cell is left behind the last home cell
+            self._cells.extend(_free(_SLACK))
+            self._places.extend(_free(_SLACK))
         cells[at] = key
         self._places[at] = place
         self._count += 1
@@ -61,17 +57,18 @@ class SeenIds:
         taken = np.flatnonzero(cells)
         taken = taken[np.argsort(cells[taken])]
         keys, places = cells[taken], np.frombuffer(self._places, np.uint64)[taken]
-        bits = self._bits
-        while True:
-            bits += 1
-            home = (keys >> np.uint64(64 - bits)).astype(np.int64)
-            step = np.arange(len(keys))
-            at = np.maximum.accumulate(home - step) + step  # the home cell or the next free one
-            if at[-1] < (1 << bits) + _SLACK:
-                break
-        self._make_table(bits)
+        self._bits += 1
+        home = (keys >> np.uint64(64 - self._bits)).astype(np.int64)
+        step = np.arange(len(keys))
+        at = np.maximum.accumulate(home - step) + step  # the home cell or the next free one
+        self._cells = _free(max(1 << self._bits, int(at[-1])) + _SLACK)
+        self._places = _free(len(self._cells))
         np.frombuffer(self._cells, np.uint64)[at] = keys
         np.frombuffer(self._places, np.uint64)[at] = places
 
     def __len__(self) -> int:
         return self._count
+
+
+def _free(cells: int) -> array[int]:
+    return array("Q", bytes(8 * cells))
