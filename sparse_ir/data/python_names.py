@@ -37,7 +37,7 @@ aifc asynchat asyncore binhex cgi cgitb chunk crypt distutils imghdr imp lib2to3
 nntplib pipes smtpd sndhdr sre_compile sre_constants sre_parse sunau telnetlib uu xdrlib
 """
 
-LEFT_OUT = frozenset(
+_LEFT_OUT = frozenset(
     [*_NOT_FOR_PROGRAMS.split(), *_OPTIONAL.split(), *_INNER.split(), *_REMOVED.split()]
 )
 """Files and folders that are not read."""
@@ -48,6 +48,7 @@ _STANDS_FOR = {
     "_pydatetime": "datetime",
     "_pydecimal": "decimal",
     "_pyio": "io",
+    "_py_warnings": "warnings",
     "_threading_local": "threading",
     "_weakrefset": "weakref",
     "concurrent.futures._base": "concurrent.futures",
@@ -65,8 +66,8 @@ _STANDS_FOR = {
 _KNOWN_AS = {
     "argparse._ActionsContainer": "argparse.ArgumentParser",
     "asyncio.BaseEventLoop": "asyncio.AbstractEventLoop",
-    "os.path._splitext": "os.path.splitext",
     "multiprocessing.BaseProcess": "multiprocessing.Process",
+    "os.path._splitext": "os.path.splitext",
     "pathlib.PathBase": "pathlib.Path",
     "pathlib.PurePathBase": "pathlib.PurePath",
     "pickle._Pickler": "pickle.Pickler",
@@ -75,7 +76,6 @@ _KNOWN_AS = {
 """What holds the text -> what people use."""
 
 _METHODS_KNOWN_AS = {
-    "argparse._ActionsContainer": "argparse.ArgumentParser",
     "multiprocessing.context.BaseContext": "multiprocessing",
     "random.Random": "random",
 }
@@ -105,7 +105,7 @@ def is_left_out(module: str) -> bool:
     """Whether a file or folder need not be read: no part of it is public."""
     parts = module.split(".")
     hidden = is_private(parts[0]) and module not in _STANDS_FOR
-    return hidden or not LEFT_OUT.isdisjoint(parts)
+    return hidden or not _LEFT_OUT.isdisjoint(parts)
 
 
 def order(module: str) -> int:

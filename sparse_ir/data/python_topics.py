@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sparse_ir.types import Document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
     from pathlib import Path
 
 _TWICE = frozenset({"else"})
@@ -28,6 +28,7 @@ _BUILT_IN = frozenset({"dict", "frame", "list", "object", "pdb", "slice", "str",
 _OPERATIONS = frozenset({"iter", "len", "list", "reversed"})
 
 _SECTION = re.compile(r"(?m)^(?P<title>\S.*)\n(?P<rule>[*=~-])(?P=rule){2,}\n")
+_STATEMENT = re.compile(r'^The (".*") (?:statement|clause)$')
 _ENTRY = re.compile(
     r"(?m)^(?P<indent> *)(?P<prefix>(?:class |static |classmethod |async )*)"
     r"(?P<name>[\w.]+)(?P<call>\(.*\))\n(?:(?P=indent)\S.*\n)*\n"
@@ -40,19 +41,20 @@ _GRAMMAR = re.compile(r"\s*\w+ *(::=|: .*\")")
 def read_topics(path: Path) -> Iterator[Document]:
     """Read the manual's chapters: sections, built-in methods and special methods.
 
-    Chapters repeat parts of each other; the shortest chapter that holds a part gives it its name.
+    Chapters repeat parts of each other, and versions cut them differently, so a section is known
+    by its own name.
 
     Args:
         path: ``topics.py``; nothing is read where it is missing or cannot be parsed.
 
     Yields:
-        ``topics.for`` for a chapter, ``topics.compound.the-match-statement`` for a further
-        section of one, ``str.split`` and ``object.__init__`` for the methods described there.
+        ``topics.for`` for a chapter, ``topics.match`` or ``topics.or-patterns`` for a section,
+        ``str.split`` and ``object.__init__`` for the methods described there.
     """
     topics = _load(path)
     seen: set[str] = set(_TWICE)
     for key in sorted(topics, key=lambda key: (len(topics[key]), key)):
-        for document in _chapter(key, topics[key] + "\n"):
+        for document in _chapter(key, topics[key] + "\n", chapters=topics):
             names = {document.doc_id, document.title.rpartition(": ")[2]}
             if key not in _TWICE and not names & seen:
                 seen |= names
@@ -68,20 +70,21 @@ def _load(path: Path) -> dict[str, str]:
     return topics if isinstance(topics, dict) else {}
 
 
-def _chapter(key: str, text: str) -> Iterator[Document]:
+def _chapter(key: str, text: str, *, chapters: Container[str]) -> Iterator[Document]:
     headings = list(_SECTION.finditer(text))
     ends = [heading.start() for heading in headings[1:]] + [len(text)]
     chapter = _plain(headings[0]["title"]) if headings else key
     for heading, end in zip(headings, ends, strict=True):
-        section = _plain(heading["title"])
+        name, title = key, chapter
+        if heading is not headings[0]:
+            title = f"{chapter}: {_plain(heading['title'])}"
+            name = _slug(_STATEMENT.sub(r"\1", heading["title"]))
+            name = f"{key}.{name}" if name in chapters else name
         body = text[heading.end() : end]
         entries = list(_ENTRY.finditer(body))
         opening = _prose(body[: entries[0].start()] if entries else body)
-        first = heading is headings[0]
-        doc_id = f"topics.{key}" if first else f"topics.{key}.{_slug(section)}"
-        title = chapter if first else f"{chapter}: {section}"
         if opening:
-            yield _document(doc_id, title, opening, kind="topic", module="topics")
+            yield _document(f"topics.{name}", title, opening, kind="topic", module="topics")
         yield from _entries(entries, owner="")
         yield from _rows(body)
 
@@ -94,9 +97,11 @@ def _entries(entries: list[re.Match[str]], *, owner: str) -> Iterator[Document]:
         within = list(_ENTRY.finditer(inner)) if is_class else []
         if name:
             text = inner[: within[0].start()] if within else inner
-            kind = "class" if is_class else "method"
+            module = "pdb" if name.startswith("pdb.") else "builtins"
+            kind = "function" if module == "pdb" else "method"
+            kind = "class" if is_class else kind
             call = entry["call"].replace("- 1", "-1")
-            yield _document(name, name + call, _prose(text), kind=kind, module="builtins")
+            yield _document(name, name + call, _prose(text), kind=kind, module=module)
         yield from _entries(within, owner=name)
 
 
