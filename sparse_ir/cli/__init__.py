@@ -76,10 +76,8 @@ def execute(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code; what went wrong is one line on stderr."""
     try:
         result: Any = main.main(args=arguments, prog_name="sparse-ir", standalone_mode=False)
-    except click.exceptions.Abort:
-        return _say("Interrupted.", 130)
-    except KeyboardInterrupt as stop:
-        return _say(f"Interrupted. {stop}".strip(), 130)
+    except click.exceptions.Abort as abort:  # what click makes of Ctrl-C
+        return _say(f"Interrupted. {abort.__cause__ or ''}".strip(), 130)
     except Terminated as stop:
         return _say(f"Terminated. {stop}".strip(), 143)
     except click.ClickException as error:

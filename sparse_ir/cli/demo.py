@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from sparse_ir.recipe import Outcome
 
 _QUESTIONS = (
-    "run another program and read what it prints",
     "how do I know if two files are identical",
-    "stop a function from being computed twice for the same input",
+    "send an e-mail",
+    "find close matches of a misspelled word",
 )
 _HITS = 3
 
@@ -85,7 +85,7 @@ def _onward() -> None:
         "Go on with:\n"
         '  sparse-ir search --index demo --explain "read a file line by line"\n'
         '  sparse-ir search --index demo --filter kind=function "make a temporary folder"\n'
-        '  sparse-ir explain "open a web page" "urllib: fetch URLs" --model default --model bm25\n'
+        '  sparse-ir explain "how do I stop my car" "vehicle brakes" --model default --model bm25\n'
         "  sparse-ir index --corpus YOUR.jsonl --index mine\n"
         "  sparse-ir --help"
     )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparse_ir.models.base import Explanation, SparseEncoder
-    from sparse_ir.searching.explain import PairExplanation
+    from sparse_ir.searching.explain import PairExplanation, SharedTerm
 
 _NAMED_MISSING = 8
 
@@ -102,8 +102,10 @@ def _pair(
     if as_json:
         print_json([{"model": name, **_pair_json(pair)} for name, pair in found])
         return
-    for name, pair in found:
-        _print_pair(name, pair, top=top)
+    if len(found) == 1:
+        _print_pair(*found[0], top=top)
+    else:
+        _print_pairs(found, top=top)
 
 
 def _pair_json(pair: PairExplanation) -> dict[str, Any]:
@@ -132,6 +134,25 @@ def _print_pair(name: str, pair: PairExplanation, *, top: int) -> None:
     if len(pair.shared) > top:
         rest = sum(t.contribution for t in pair.shared[top:])
         console().print(f"{len(pair.shared) - top} more shared terms add {rest:.3f}.")
+
+
+def _print_pairs(found: Sequence[tuple[str, PairExplanation]], *, top: int) -> None:
+    """One column a model: what each shared term adds, largest first."""
+    columns = [[_added(t) for t in pair.shared[:top]] or ["no shared term"] for _, pair in found]
+    height = max(map(len, columns))
+    rows = [[c[i] if i < len(c) else "" for c in columns] for i in range(height)]
+    headers = [f"{name}: dot {pair.dot:.3f}, cosine {pair.cosine:.3f}" for name, pair in found]
+    print_table(headers, rows)
+    for name, pair in found:
+        if not pair.shared:
+            console().print(f"{name}: {_no_overlap(pair)}", markup=False)
+
+
+def _added(term: SharedTerm) -> str:
+    same = term.query_word.lower() == term.document_word.lower()
+    words = term.query_word if same else f"{term.query_word} → {term.document_word}"
+    came = "" if words.lower() == term.term else f" ({words})"
+    return f"{term.contribution:6.3f}  {term.term}{came}"
 
 
 def _no_overlap(pair: PairExplanation) -> str:

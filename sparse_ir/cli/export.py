@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import click
 
 from sparse_ir.cli.options import engine_option
@@ -23,13 +25,19 @@ def export(
     index: str | None, vectors: str | None, engine: str, out: str, quantize: int | None
 ) -> None:
     """Write vectors as JSONL term dicts, as Anserini and Pyserini read them."""
-    from sparse_ir.indexing.export import export_index, export_shards
+    from sparse_ir.data.exports import export_jsonl
+    from sparse_ir.engines.opening import open_engine
+    from sparse_ir.indexing.vectors import read_entries
 
     if (index is None) == (vectors is None):
         raise click.UsageError("Give --index NAME or --vectors FOLDER.")
-    with progress("export") as advance:
-        if index is not None:
-            count = export_index(index, out, engine=engine, quantize=quantize, advance=advance)
+    with ExitStack() as stack:
+        if index is None:
+            entries = read_entries(str(vectors))
         else:
-            count = export_shards(str(vectors), out, quantize=quantize, advance=advance)
+            opened = open_engine(engine)
+            stack.callback(opened.close)
+            entries = opened.scan(index)
+        advance = stack.enter_context(progress("export"))
+        count = export_jsonl(entries, out, quantize=quantize, advance=advance)
     click.echo(f"{out}: {count:,} vectors.")

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparse_ir.data.shards import read_shard_manifest, read_shards, read_vocabulary
 from sparse_ir.errors import InputError, ModelError
-from sparse_ir.vectors import SparseBatch, concatenate, select
+from sparse_ir.types import Document, Entry
+from sparse_ir.vectors import SparseBatch, concatenate, from_terms, select, to_terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sparse_ir.models.base import Explanation
+
+
+def read_entries(folder: str | Path) -> Iterator[Entry]:
+    """Read vector shards as entries; the shards hold no texts, so neither do the documents.
+
+    Raises:
+        InputError: a shard, the vocabulary or the manifest is missing or damaged.
+    """
+    vocabulary = read_vocabulary(folder)
+    for batch in read_shards(folder):
+        for doc_id, vector in zip(batch.ids, to_terms(batch, vocabulary), strict=True):
+            yield Entry(Document(doc_id, ""), vector)
 
 
 class VectorShards:
@@ -39,7 +51,9 @@ class VectorShards:
         self.fingerprint = self._manifest.fingerprint
         self.query_fingerprint = self._manifest.query_fingerprints[0]
         self.vocabulary = read_vocabulary(self.path)
-        self._rows = self._read()
+        self._shards = read_shards(self.path)
+        self._shard = from_terms([], {term: i for i, term in enumerate(self.vocabulary)})
+        self._row = 0
 
     def encode_documents(
         self,
@@ -62,9 +76,9 @@ class VectorShards:
         """
         del on_cut
         wanted = [str(i) for i in range(len(texts))] if ids is None else list(ids)
-        parts = [self._next(doc_id) for doc_id in wanted]
-        advance(len(parts))
-        return concatenate(parts)
+        batch = self._take(wanted)
+        advance(len(batch))
+        return batch
 
     def encode_queries(
         self,
@@ -79,17 +93,32 @@ class VectorShards:
         """Not possible without the model."""
         raise ModelError(f"{self.path}: stored vectors cannot explain a text.")
 
-    def _next(self, doc_id: str) -> SparseBatch:
-        for row in self._rows:
-            if row.ids[0] == doc_id:
-                return row
+    def _take(self, wanted: Sequence[str]) -> SparseBatch:
+        """Walk on through the shards and collect the wanted rows, shard by shard."""
+        parts: list[SparseBatch] = []
+        rows: list[int] = []
+        for doc_id in wanted:
+            row = self._find(doc_id, from_row=self._row)
+            while row is None:
+                parts.append(select(self._shard, rows))
+                rows = []
+                self._shard = self._next_shard(doc_id)
+                row = self._find(doc_id, from_row=0)
+            rows.append(row)
+            self._row = row + 1
+        return concatenate([*parts, select(self._shard, rows)])
+
+    def _find(self, doc_id: str, *, from_row: int) -> int | None:
+        try:
+            return self._shard.ids.index(doc_id, from_row)
+        except ValueError:
+            return None
+
+    def _next_shard(self, doc_id: str) -> SparseBatch:
+        for shard in self._shards:
+            return shard
         raise InputError(
             f"there is no vector for document {doc_id!r}, or the corpus has another order than "
             "the one that was encoded. Give the corpus that the vectors were made from.",
             path=self.path,
-        )
-
-    def _read(self) -> Iterator[SparseBatch]:
-        return chain.from_iterable(
-            (select(batch, [i]) for i in range(len(batch))) for batch in read_shards(self.path)
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sparse_ir.data.shards import MANIFEST_NAME, ShardManifest, read_shard_manifest
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.errors import InputError
-from sparse_ir.models.loading import load_encoder
+from sparse_ir.models.loading import DEFAULT, load_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,19 +51,21 @@ def inspect_target(target: str, engine_address: str) -> dict[str, Any]:
     folder = Path(target)
     if (folder / MANIFEST_NAME).is_file():
         return {"kind": "vector shards", **_plain(read_shard_manifest(folder))}
-    if folder.is_dir() or target == "default":
+    if folder.is_dir():
         return _model(target)
     engine = open_engine(engine_address)
     try:
-        if target not in engine.indexes():
-            known = ", ".join(engine.indexes()) or "none"
-            raise InputError(
-                f"{target!r} is no index of {engine.address} (there: {known}), no model folder and "
-                "no folder of vector shards."
-            )
-        return _index(engine, target)
+        if target in engine.indexes():
+            return _index(engine, target)
+        known = ", ".join(engine.indexes()) or "none"
     finally:
         engine.close()
+    if target == DEFAULT:
+        return _model(target)
+    raise InputError(
+        f"{target!r} is no index of {engine.address} (there: {known}), no model folder and no "
+        "folder of vector shards."
+    )
 
 
 def _plain(manifest: ShardManifest) -> dict[str, Any]:
