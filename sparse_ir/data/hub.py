@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparse_ir.data.parquet import json_object
+from sparse_ir.data.rows import brief
 from sparse_ir.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def hub_rows(text: str, kind: str) -> Iterator[Row]:
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001  the client's own errors differ from version to version
-        raise InputError(f"cannot be read ({_one_line(error)}).", path=f"hf:{text}") from None
+        raise InputError(f"cannot be read ({brief(error)}).", path=f"hf:{text}") from None
 
 
 def _stream(wanted: HubName, kind: str) -> Any:
@@ -96,7 +97,7 @@ def _ask(name: str) -> None:
         ) from None
     except Exception as error:  # noqa: BLE001  as above
         raise InputError(
-            f"there is no such file or folder, and the Hub cannot be asked ({_one_line(error)}).",
+            f"there is no such file or folder, and the Hub cannot be asked ({brief(error)}).",
             path=name,
         ) from None
 
@@ -116,7 +117,3 @@ def _choose(names: Sequence[str], preferred: Sequence[str], what: str, wanted: H
 
 def _or(names: Sequence[str]) -> str:
     return ", ".join(names)
-
-
-def _one_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0].rstrip(".") or type(error).__name__

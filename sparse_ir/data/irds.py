@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sparse_ir.config import nearest
+from sparse_ir.data.rows import brief
 from sparse_ir.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -62,5 +63,4 @@ def _part(dataset: Any, what: str, name: str) -> Iterator[Any]:
     try:
         yield from getattr(dataset, f"{what}_iter")()
     except Exception as error:  # noqa: BLE001  downloads fail in many ways, each with its own class
-        reason = str(error).strip().split("\n", 1)[0].rstrip(".") or type(error).__name__
-        raise InputError(f"cannot be read ({reason}).", path=f"irds:{name}") from None
+        raise InputError(f"cannot be read ({brief(error)}).", path=f"irds:{name}") from None

@@ -7,7 +7,7 @@ from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any
 
 from sparse_ir.data.files import STANDARD_INPUT, unreadable
-from sparse_ir.data.rows import NOT_UTF8, BadRow
+from sparse_ir.data.rows import NOT_UTF8, BadRow, brief
 from sparse_ir.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ def parquet_rows(path: str | Path) -> Iterator[Row]:
             batches = file.iter_batches(batch_size=_BATCH_ROWS)
             yield from rows_of_batches(batches, str(path))
         except _failures() as error:
-            raise InputError(
-                f"cannot be read as Parquet ({_first_line(error)}).", path=path
-            ) from None
+            raise InputError(f"cannot be read as Parquet ({brief(error)}).", path=path) from None
 
 
 def arrow_rows(paths: Iterable[Path], label: str) -> Iterator[Row]:
@@ -60,9 +58,7 @@ def arrow_rows(paths: Iterable[Path], label: str) -> Iterator[Row]:
                 with pa.memory_map(str(path)) as mapped, pa.ipc.open_stream(mapped) as reader:
                     yield from reader
             except _failures() as error:
-                raise InputError(
-                    f"cannot be read as Arrow ({_first_line(error)}).", path=path
-                ) from None
+                raise InputError(f"cannot be read as Arrow ({brief(error)}).", path=path) from None
 
     return rows_of_batches(batches(), label)
 
@@ -118,7 +114,3 @@ def _failures() -> tuple[type[Exception], ...]:
     import pyarrow as pa
 
     return (pa.ArrowException, OSError, ValueError)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0].rstrip(".") or type(error).__name__
