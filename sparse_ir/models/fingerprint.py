@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BLOCK = 1 << 20
-_TOKENIZER_FILES = ("vocab.txt", "vocab.json", "merges.txt", "*.model", "tokenizer_config.json")
+_VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 
 def fingerprint(parts: dict[str, Any]) -> str:
@@ -37,14 +37,25 @@ def weights_digest(folder: Path) -> str:
     return _joined(content_digest(path) for path in files)
 
 
+def vocabulary_files(folder: Path) -> list[Path]:
+    """List the files that hold a tokenizer's vocabulary; tokenizer.json alone where there is one.
+
+    transformers makes up a tokenizer of a few tokens where a folder holds none of them.
+    """
+    found = [path for name in _VOCABULARY_FILES for path in sorted(folder.glob(name))]
+    return found[:1] if found and found[0].name == "tokenizer.json" else found
+
+
 def tokenizer_digest(folder: Path) -> str:
     """SHA-256, hex, of a folder's tokenizer, whatever truncation and padding it was saved with."""
-    path = folder / "tokenizer.json"
-    if path.is_file():
-        content = json.loads(path.read_text(encoding="utf-8"))
+    files = vocabulary_files(folder)
+    if [path.name for path in files] == ["tokenizer.json"]:
+        content = json.loads(files[0].read_text(encoding="utf-8"))
         return fingerprint({k: v for k, v in content.items() if k not in ("truncation", "padding")})
-    found = (path for name in _TOKENIZER_FILES for path in sorted(folder.glob(name)))
-    return _joined(content_digest(path) for path in found)
+    others = (
+        path for name in ("merges.txt", "tokenizer_config.json") for path in folder.glob(name)
+    )
+    return _joined(content_digest(path) for path in (*files, *others))
 
 
 def content_digest(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sparse_ir.errors import ModelError
 
@@ -71,7 +71,7 @@ def _find(name_or_path: str | Path | None, *, trust_remote_code: bool) -> tuple[
     name = str(name_or_path)
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return str(folder.resolve()), folder
+        return str(folder.resolve()), folder.resolve()
     if folder.is_file():
         raise ModelError(f"{name} is a file. Give the folder of the model.")
     if isinstance(name_or_path, Path) or not _HUB_ID.fullmatch(name) or name.startswith("."):
@@ -106,8 +106,10 @@ def _download(name: str, *, trust_remote_code: bool) -> Path:
 
 
 def _snapshot(name: str, patterns: list[str]) -> Path:
-    from huggingface_hub import snapshot_download, utils
+    from huggingface_hub import snapshot_download
+    from huggingface_hub import utils as typed
 
+    utils: Any = typed  # it does not export what it documents
     shown = not utils.are_progress_bars_disabled()
     utils.disable_progress_bars()  # the library draws no bars
     try:

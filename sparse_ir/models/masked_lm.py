@@ -12,6 +12,7 @@ from tokenizers import normalizers
 from transformers.utils import logging as transformers_logging
 
 from sparse_ir.errors import ModelError
+from sparse_ir.models.fingerprint import vocabulary_files
 from sparse_ir.models.head import OutputLayer
 
 if TYPE_CHECKING:
@@ -149,6 +150,9 @@ def load_masked_lm(folder: Path, *, trust_remote_code: bool = False) -> MaskedLM
             f"{folder} holds no weights for {_few(lacking)}; a SPLADE encoder needs a model saved "
             "with its masked-LM head (AutoModelForMaskedLM)."
         )
+    for name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise ModelError(f"{folder}: the weights of {name} are not all finite numbers.")
     return MaskedLM(model.float().eval(), folder)
 
 
@@ -165,16 +169,15 @@ def load_tokenizer(
     Raises:
         ModelError: there is none, or it cannot be read.
     """
+    if not vocabulary_files(folder):
+        raise ModelError(f"{folder} holds no tokenizer. Save the model's tokenizer beside it.")
     try:
         with quiet():
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 str(folder), trust_remote_code=trust_remote_code, local_files_only=True
             )
     except Exception as error:
-        raise ModelError(
-            f"{folder}: no tokenizer could be loaded ({_line(error)}). Save the tokenizer "
-            "beside the model."
-        ) from error
+        raise ModelError(f"{folder}: the tokenizer cannot be loaded: {_line(error)}") from error
     if lowercase:
         backend = tokenizer.backend_tokenizer
         own = [] if backend.normalizer is None else [backend.normalizer]

@@ -71,8 +71,8 @@ class SpladeEncoder:
             ModelError: the folder holds no masked LM with its head and tokenizer.
             ConfigError: a setting is wrong.
         """
-        self.path = Path(path)
-        self.name = name or str(self.path.resolve())
+        self.path = Path(path).resolve()
+        self.name = name or str(self.path)
         self.batch_tokens = batch_tokens
         self._device = _device(device)
         if precision not in PRECISIONS:

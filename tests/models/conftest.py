@@ -1,0 +1,69 @@
+"""A tiny random BERT, made here, and the bundled model."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sparse_ir.models.splade import SpladeEncoder
+
+with warnings.catch_warnings():
+    # Whatever torch and its like warn of when they are first imported is not ours to mend.
+    warnings.simplefilter("ignore")
+    import torch
+    import transformers
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+VOCABULARY = [
+    *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", "[unused1]"),
+    *LETTERS,
+    *(f"##{letter}" for letter in LETTERS),
+    *("the", "cat", "sat", "on", "mat", "run", "##ning", ".", ",", "'", "!"),
+]
+
+
+def make_tiny_bert(folder: Path, *, positions: int = 32, seed: int = 0) -> Path:
+    """Save a random BertForMaskedLM (2 layers, 32 wide) with a WordPiece tokenizer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
+    tokenizer = transformers.BertTokenizerFast(
+        str(folder / "vocab.txt"), do_lower_case=True, model_max_length=positions
+    )
+    tokenizer.save_pretrained(folder)
+    config = transformers.BertConfig(
+        vocab_size=len(VOCABULARY),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=positions,
+    )
+    torch.manual_seed(seed)
+    model = transformers.BertForMaskedLM(config)
+    with torch.no_grad():
+        for parameter in model.parameters():  # wide enough for texts to differ
+            if parameter.ndim == 2:
+                parameter.normal_(std=0.5)
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny random BERT that reads 32 tokens. Not to be written to."""
+    return make_tiny_bert(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def bundled(tmp_path_factory: pytest.TempPathFactory) -> SpladeEncoder:
+    """The bundled model, unpacked once for all tests."""
+    from sparse_ir.models.loading import load_encoder
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPARSE_IR_HOME", str(tmp_path_factory.mktemp("bundled")))
+        return load_encoder()  # type: ignore[return-value]
