@@ -88,12 +88,11 @@ class Builds:
 
         Raises:
             ConfigError: the name is not allowed.
-            ValueError: the vocabulary holds a term twice.
+            ValueError: the vocabulary holds a term twice, or is not the stamp's.
             StorageError: the folder cannot be written.
         """
         require_index_name(index)
-        if len(set(vocabulary)) != len(vocabulary):
-            raise ValueError(f"the vocabulary for index {index!r} holds a term twice")
+        require_vocabulary(stamp, vocabulary)
         now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%fZ")
         build = Build(index, f"{now}-{secrets.token_hex(3)}", Path())
         build = build._replace(folder=self.root / index / build.stamp)
@@ -253,6 +252,18 @@ def _parts(index: str) -> tuple[str, str | None]:
     if not INDEX_NAME.match(name) or (at and not _STAMP.match(stamp)):
         raise IndexNotFoundError(f"there is no index {index!r}: no index has such a name.")
     return name, stamp if at else None
+
+
+def require_vocabulary(stamp: Stamp, vocabulary: Sequence[str]) -> None:
+    """Check the vocabulary of a new build.
+
+    Raises:
+        ValueError: it holds a term twice, or is not the stamp's.
+    """
+    if len(set(vocabulary)) != len(vocabulary):
+        raise ValueError("the vocabulary holds a term twice")
+    if stamp.vocabulary_hash and vocabulary_hash(vocabulary) != stamp.vocabulary_hash:
+        raise ValueError("the vocabulary is not the one that the stamp tells of")
 
 
 def write_json(path: Path, value: Any) -> None:

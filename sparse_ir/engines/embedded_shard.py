@@ -17,6 +17,7 @@ import qdrant_edge as qdrant
 
 from sparse_ir.engines import embedded_filters as filters
 from sparse_ir.engines import embedded_store as stores
+from sparse_ir.engines.embedded_settings import store_settings
 from sparse_ir.engines.records import columns_and_weights, pack, unpack
 from sparse_ir.engines.scoring import dot
 from sparse_ir.errors import StorageError
@@ -34,10 +35,6 @@ ID = "i"
 RECORD = "d"
 VECTOR = stores.VECTOR
 SCAN_DOCUMENTS = 512
-SEGMENT_POSTINGS = 16_000_000
-SEGMENT_BYTES = 512 << 20
-RESERVE_BYTES = 128 << 20
-MOST_NUMBER_FIELDS = 64
 _NAMESPACE = uuid.UUID("5f2f1fd0-6c39-5b0e-9a55-0d7e3b9f7c11")
 
 
@@ -82,6 +79,7 @@ class Shard:
         self.build = build
         self.users = 0
         self.pid = os.getpid()
+        self._settings = store_settings()
         self._terms = tuple(terms)
         self._columns = {term: column for column, term in enumerate(self._terms)}
         self._store = stores.create_store(build) if new else stores.open_store(build)
@@ -119,7 +117,10 @@ class Shard:
         self._loose_bytes += written
         self._require_room(8 * self._loose_postings + 3 * written)
         self._update(qdrant.UpdateOperation.upsert_points([point.stored for point in points]))
-        if self._loose_postings > SEGMENT_POSTINGS or self._loose_bytes > SEGMENT_BYTES:
+        if (
+            self._loose_postings > self._settings.segment_postings
+            or self._loose_bytes > self._settings.segment_bytes
+        ):
             self.optimize()
 
     def delete(self, doc_ids: Iterable[str]) -> int:
@@ -274,7 +275,7 @@ class Shard:
         return Entry(unpack(record.payload[ID], record.payload[RECORD]), vector)
 
     def _index_numbers(self, path: str) -> None:
-        if path not in self._indexed and len(self._indexed) <= MOST_NUMBER_FIELDS:
+        if path not in self._indexed and len(self._indexed) <= self._settings.most_number_fields:
             self._update(stores.index_numbers(path))
             self._indexed.add(path)
 
@@ -285,7 +286,7 @@ class Shard:
 
     def _require_room(self, room: int = 0) -> None:
         # the store writes through memory maps, where a full disk kills the process
-        needed = RESERVE_BYTES + room
+        needed = self._settings.reserve_bytes + room
         free = shutil.disk_usage(self.build.folder).free
         if free < needed:
             raise StorageError(

@@ -1,7 +1,4 @@
-"""qdrant-edge as the embedded engine uses it: settings, opening, errors, filters, queries.
-
-The measurements behind the settings are in docs/embedded-engine.md.
-"""
+"""qdrant-edge as the embedded engine uses it: opening, errors, filters, queries."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ import qdrant_edge as qdrant
 
 from sparse_ir.engines.builds import storage_error
 from sparse_ir.engines.embedded_filters import TOKENS
+from sparse_ir.engines.embedded_settings import store_settings
 from sparse_ir.errors import EngineError, IndexLockedError, StorageError
 
 if TYPE_CHECKING:
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
 FOLDER = "shard"
 OWNER = "owner.pid"
 VECTOR = "terms"
-# The store merges segments until no more than this are left, and a merge takes memory with the
-# size of its result: 11.8 GB for 1M documents of 174 terms. So it is never led to merge.
-MOST_SEGMENTS = 1000
 
 
 def installed() -> str:
@@ -56,6 +51,9 @@ def open_store(build: Build) -> Any:
         EngineError: it is damaged.
     """
     with errors_of(build):
+        if not any((build.folder / FOLDER).glob("segments/*/segment.json")):
+            # the store would take this for a new one, and an index would seem empty
+            raise ValueError("the segments are missing")
         store = qdrant.EdgeShard.load(str(build.folder / FOLDER), _config())
     _say_who_holds(build)
     return store
@@ -125,9 +123,13 @@ def query(
 
 
 def _config() -> Any:
+    settings = store_settings()
     return qdrant.EdgeConfig(
         sparse_vectors={VECTOR: qdrant.EdgeSparseVectorParams()},
-        optimizers=qdrant.EdgeOptimizersConfig(default_segment_number=MOST_SEGMENTS),
+        optimizers=qdrant.EdgeOptimizersConfig(
+            default_segment_number=settings.most_segments,
+            indexing_threshold=settings.smallest_indexed_kb,
+        ),
     )
 
 

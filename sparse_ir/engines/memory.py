@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.engines.base import Failure, IndexStats, require_index_name, require_request
-from sparse_ir.engines.builds import Build, Builds, folder_bytes
+from sparse_ir.engines.builds import Build, Builds, folder_bytes, require_vocabulary
 from sparse_ir.engines.memory_table import Table
 from sparse_ir.errors import EngineError, IndexNotFoundError
 from sparse_ir.resources import home
@@ -189,8 +189,7 @@ class _BuildsInMemory:
         facts: Mapping[str, Any],  # noqa: ARG002
     ) -> Build:
         require_index_name(index)
-        if len(set(vocabulary)) != len(vocabulary):
-            raise ValueError(f"the vocabulary for index {index!r} holds a term twice")
+        require_vocabulary(stamp, vocabulary)
         build = Build(index, secrets.token_hex(8), Path())
         self._kept[build.physical] = _Kept(build, stamp, tuple(vocabulary))
         return build

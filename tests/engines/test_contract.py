@@ -439,6 +439,12 @@ def test_a_vocabulary_with_a_term_twice_is_refused(engine):
         engine.create("fruit", make_stamp(), ["a", "a"])
 
 
+def test_a_vocabulary_that_is_not_the_stamps_is_refused(engine):
+    with pytest.raises(ValueError, match="stamp"):
+        engine.create("fruit", make_stamp(), ["apple"])
+    assert engine.indexes() == []
+
+
 def test_stats_count_documents_and_bytes(engine):
     build(engine, entry("a"), entry("b"))
     stats = engine.stats("fruit")
