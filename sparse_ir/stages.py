@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparse_ir.data.counting import count_rows
+from sparse_ir.data.shards import MANIFEST_NAME, read_shard_manifest
 from sparse_ir.encoding.encode import EncodeSettings, encode
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.evaluating.evaluate_index import EvaluateSettings, evaluate_index
@@ -64,6 +65,11 @@ def _encode(settings: EncodeSettings, advance: Callable[[int], None]) -> Made:
     return Made(summary, {**report._asdict(), "skipped": len(report.skipped)})
 
 
+def _encode_there(settings: EncodeSettings) -> bool:
+    out = Path(settings.out)
+    return (out / MANIFEST_NAME).is_file() and read_shard_manifest(out).complete
+
+
 def _evaluate(settings: EvaluateSettings, advance: Callable[[int], None]) -> Made:
     result = evaluate_index(settings, advance=advance)
     summary = ", ".join(f"{name} {value:.4f}" for name, value in result.mean.items())
@@ -100,7 +106,7 @@ STAGES: dict[str, Stage] = {
     "encode": Stage(
         settings=EncodeSettings,
         run=_encode,
-        there=lambda s: Path(s.out, "manifest.json").is_file(),
+        there=_encode_there,
         input_key=lambda s: corpus_key(s.corpus),
         total=lambda s: count_rows(s.corpus, limit=s.limit),
     ),
