@@ -43,11 +43,17 @@ def to_document(row: Mapping[str, Any]) -> Document:
     title = _text(row.get("title"), "title")
     if not text.strip() and not title.strip():
         raise RowError("has no text")
+    used = (id_field, text_field, "title")
+    return Document(doc_id, text, title, _metadata(row, used) or NO_METADATA)
+
+
+def _metadata(row: Mapping[str, Any], used: Sequence[str]) -> Mapping[str, Any]:
     metadata = row.get("metadata")
-    if not metadata or not isinstance(metadata, dict):
-        used = (id_field, text_field, "title")
-        metadata = {n: v for n, v in row.items() if n not in used and (n != "metadata" or v)}
-    return Document(doc_id, text, title, metadata or NO_METADATA)
+    if metadata and isinstance(metadata, dict):
+        return metadata
+    if len(row) == len(used) and "title" in row:
+        return NO_METADATA
+    return {n: v for n, v in row.items() if n not in used and (n != "metadata" or v)}
 
 
 def to_query(row: Mapping[str, Any]) -> Query:

@@ -202,6 +202,13 @@ def test_an_unknown_format_says_what_to_do(tmp_path, content, message):
         rows_of(tmp_path, "x.json", content)
 
 
+@pytest.mark.parametrize("content", ["[\n{}\n]", '[{"id": 1}]', "PAR1abc"])
+def test_what_is_plainly_another_format_is_not_read_as_lines(tmp_path, content):
+    (tmp_path / "x").write_text(content)
+    with pytest.raises(InputError, match=r"JSON array|Parquet"):
+        list(read_rows(tmp_path / "x", otherwise="lines"))
+
+
 def test_plain_lines_have_their_numbers_as_ids(tmp_path):
     (tmp_path / "x.txt").write_bytes(b"first\n\nthird\xc3\xbc\n\xff\n")
     rows = list(read_rows(tmp_path / "x.txt", otherwise="lines"))
