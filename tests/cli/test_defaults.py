@@ -1,0 +1,51 @@
+"""sparse-ir.yaml: settings kept beside the data."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    below = tmp_path / "project" / "below"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    return below.parent
+
+
+def test_a_file_above_gives_the_index_and_the_engine(sparse_ir, folder, fruit):
+    (folder / "sparse-ir.yaml").write_text("index: fruit\nengine: memory\nsearch: {k: 1}\n")
+    done = sparse_ir("index", "--corpus", fruit, "--model", "bm25")
+    assert "Index 'fruit' holds 4 documents" in done.out
+    found = sparse_ir("search", "sweet fruit")
+    assert " 1. " in found.out
+    assert " 2. " not in found.out
+
+
+def test_a_flag_comes_before_the_file(sparse_ir, folder, fruit):
+    (folder / "sparse-ir.yaml").write_text("index: fruit\n")
+    done = sparse_ir("index", "--corpus", fruit, "--model", "bm25", "--index", "other")
+    assert "Index 'other'" in done.out
+
+
+def test_another_file_can_be_named(sparse_ir, folder, fruit, tmp_path):
+    chosen = tmp_path / "chosen.yaml"
+    chosen.write_text("index: chosen\n")
+    done = sparse_ir("--config", chosen, "index", "--corpus", fruit, "--model", "bm25")
+    assert "Index 'chosen'" in done.out
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("indx: fruit", "indx is not a setting or a command. Did you mean index?"),
+        ("search: {kk: 3}", "search.kk is not a setting"),
+        ("index: [1", "not valid YAML"),
+    ],
+)
+def test_a_wrong_file_is_one_clear_line(sparse_ir, folder, text, part):
+    (folder / "sparse-ir.yaml").write_text(text)
+    done = sparse_ir("search", "x")
+    assert done.exit_code == 2
+    assert part in done.err
+    assert "\n" not in done.err.strip()
