@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,8 +25,6 @@ PYTHON_DOCS = "python-docs"
 """The source that every machine has: the documentation of Python's standard library."""
 
 Record = TypeVar("Record", Document, Query)
-
-_LINE_BITS = 40
 
 
 def read_documents(
@@ -82,16 +81,18 @@ def _read(
     on_bad: Callable[[BadRow], None] | None,
 ) -> Iterator[Record]:
     seen = SeenIds()
-    bad_rows = 0
-    for number, part in enumerate(parts):
+    bases: list[int] = []  # how many lines lie before each part
+    bad_rows = line = 0
+    for part in parts:
+        bases.append(bases[-1] + line if bases else 0)
         for line, row in part.rows():
             try:
                 if isinstance(row, BadRow):
                     raise RowError(row.reason)
                 record = convert(row)
-                before = seen.add(record[0], number << _LINE_BITS | line)
+                before = seen.add(record[0], bases[-1] + line)
                 if before is not None:
-                    raise RowError(_duplicate(record[0], before, number, parts))
+                    raise RowError(_duplicate(record[0], before, bases, parts))
             except RowError as error:
                 bad = BadRow(part.label, line, str(error))
                 if on_bad is None:
@@ -106,9 +107,11 @@ def _read(
         raise InputError(f"holds no {what}{unfit}.", path=source)
 
 
-def _duplicate(record_id: str, before: int, number: int, parts: Sequence[Part]) -> str:
-    first, line = before >> _LINE_BITS, before & ((1 << _LINE_BITS) - 1)
-    where = f"line {line}" if first == number else f"{parts[first].label}, line {line}"
+def _duplicate(record_id: str, before: int, bases: Sequence[int], parts: Sequence[Part]) -> str:
+    first = bisect_left(bases, before) - 1  # lines count from 1
+    where = f"line {before - bases[first]}"
+    if first != len(bases) - 1:
+        where = f"{parts[first].label}, {where}"
     return f"has the id {record_id!r} again (first: {where})"
 
 

@@ -55,7 +55,7 @@ def arrow_rows(paths: Iterable[Path], label: str) -> Iterator[Row]:
     def batches() -> Iterator[pa.RecordBatch]:
         for path in paths:
             try:
-                with pa.memory_map(str(path)) as mapped, pa.ipc.open_stream(mapped) as reader:
+                with pa.OSFile(str(path)) as stream, pa.ipc.open_stream(stream) as reader:
                     yield from reader
             except _failures() as error:
                 raise InputError(f"cannot be read as Arrow ({brief(error)}).", path=path) from None

@@ -7,32 +7,38 @@ from array import array
 import numpy as np
 
 _HASH = (1 << 64) - 1
+_LAST_PLACE = (1 << 32) - 1
 _SLACK = 64  # free cells behind the last home cell
+_STRETCH = 1 << 16  # cells laid out anew at a time
 
 
 class SeenIds:
     """The ids seen so far, each with the place where it stood.
 
-    A set of 8.8 million ids takes a gigabyte; here an id takes 8 bytes for its hash and 8 for its
-    place, in a table that is at most two thirds full. Two different ids of equal 64-bit hash are
-    taken for one: among 10 million ids, with a probability of 3 in a million.
+    An id takes 8 bytes for its hash and 4 for its place, in a table that is at most two thirds
+    full: 8.8 million ids take 200 MB (300 MB while the table grows), where a set of their hashes
+    takes 650 MB. Two different ids of equal 64-bit hash are taken for one: among 10 million ids,
+    with a probability of 3 in a million.
 
     An id's home cell is given by the leading bits of its hash; when that is taken, the id goes to
-    the next free one. Sorted by hash, all ids can so be laid out anew at double size at once.
+    the next free one. Sorted by hash, ids can so be laid out anew at double size all at once.
     """
 
     def __init__(self) -> None:
         self._count = 0
         self._bits = 12
-        self._cells = _free((1 << self._bits) + _SLACK)
-        self._places = _free(len(self._cells))
+        self._make_table(1 << self._bits)
+
+    def _make_table(self, cells: int) -> None:
+        self._cells = array("Q", [0]) * (cells + _SLACK)
+        self._places = array("I", [0]) * (cells + _SLACK)
 
     def add(self, record_id: str, place: int) -> int | None:
         """Note an id; returns the place where it was seen before, or None.
 
         Args:
             record_id: Any text.
-            place: A number of the caller's, 0 to 2**64 - 1.
+            place: A number of the caller's; beyond 2**32 - 1 it is taken for that.
         """
         key = (hash(record_id) & _HASH) or 1  # 0 marks a free cell
         cells = self._cells
@@ -43,32 +49,54 @@ class SeenIds:
                     return self._places[at]
                 at += 1
         except IndexError:  # no free cell is left behind the last home cell
-            self._cells.extend(_free(_SLACK))
-            self._places.extend(_free(_SLACK))
+            self._cells.extend([0] * _SLACK)
+            self._places.extend([0] * _SLACK)
         cells[at] = key
-        self._places[at] = place
+        self._places[at] = min(place, _LAST_PLACE)
         self._count += 1
         if self._count * 3 > 2 << self._bits:
             self._grow()
         return None
 
     def _grow(self) -> None:
-        cells = np.frombuffer(self._cells, np.uint64)
-        taken = np.flatnonzero(cells)
-        taken = taken[np.argsort(cells[taken])]
-        keys, places = cells[taken], np.frombuffer(self._places, np.uint64)[taken]
+        old_cells = np.frombuffer(self._cells, np.uint64)
+        old_places = np.frombuffer(self._places, np.uint32)
         self._bits += 1
-        home = (keys >> np.uint64(64 - self._bits)).astype(np.int64)
-        step = np.arange(len(keys))
-        at = np.maximum.accumulate(home - step) + step  # the home cell or the next free one
-        self._cells = _free(max(1 << self._bits, int(at[-1])) + _SLACK)
-        self._places = _free(len(self._cells))
+        shift = np.uint64(64 - self._bits)
+        self._make_table(1 << self._bits)
+        free = 0  # all cells before this one are done
+        start = 0
+        while start < len(old_cells):
+            stop = _end_of_run(old_cells, start + _STRETCH)
+            taken = start + np.flatnonzero(old_cells[start:stop])
+            taken = taken[np.argsort(old_cells[taken])]
+            home = (old_cells[taken] >> shift).astype(np.int64)
+            step = np.arange(len(taken))
+            at = np.maximum.accumulate(np.maximum(home, free) - step) + step
+            free = self._put(at, old_cells[taken], old_places[taken], free)
+            start = stop
+
+    def _put(self, at: np.ndarray, keys: np.ndarray, places: np.ndarray, free: int) -> int:
+        """Fill cells, ascending; returns the first one behind them."""
+        if not len(at):
+            return free
+        missing = int(at[-1]) + _SLACK - len(self._cells)
+        if missing > 0:
+            self._cells.extend([0] * missing)
+            self._places.extend([0] * missing)
         np.frombuffer(self._cells, np.uint64)[at] = keys
-        np.frombuffer(self._places, np.uint64)[at] = places
+        np.frombuffer(self._places, np.uint32)[at] = places
+        return int(at[-1]) + 1
 
     def __len__(self) -> int:
         return self._count
 
 
-def _free(cells: int) -> array[int]:
-    return array("Q", bytes(8 * cells))
+def _end_of_run(cells: np.ndarray, start: int) -> int:
+    """Find a free cell from start on: ids before it and behind it have homes on their own side."""
+    while start < len(cells):
+        free = np.flatnonzero(cells[start : start + _STRETCH] == 0)
+        if len(free):
+            return start + int(free[0])
+        start += _STRETCH
+    return len(cells)
