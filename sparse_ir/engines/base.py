@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -189,18 +188,21 @@ def require_index_name(index: str) -> str:
     return index
 
 
+_TINY, _HUGE = 2.0**-149, 2.0**128  # what float32 can hold
+
+
 def require_request(request: SearchRequest) -> SearchRequest:
     """Return the request if every engine can answer it.
 
     Raises:
-        ValueError: k is below 1, offset below 0, or a weight not finite and above 0.
+        ValueError: k is below 1, offset below 0, or a weight no finite float32 above 0.
     """
     if request.k < 1 or request.offset < 0:
         raise ValueError(
             f"k is {request.k} and offset is {request.offset}; k begins at 1, offset at 0"
         )
     for term, weight in request.terms.items():
-        if not 0 < weight < math.inf:
+        if not _TINY <= weight < _HUGE:
             raise ValueError(
                 f"the query term {term!r} has the weight {weight}; weights must be finite and "
                 "above 0"

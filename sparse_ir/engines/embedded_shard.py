@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import qdrant_edge as qdrant
 
 from sparse_ir.engines import embedded_filters as filters
 from sparse_ir.engines import embedded_store as stores
+from sparse_ir.engines.embedded_search import best_hits
 from sparse_ir.engines.embedded_settings import store_settings
+from sparse_ir.engines.embedded_store import ID, RECORD, VECTOR, point_id
 from sparse_ir.engines.records import columns_and_weights, pack, unpack
-from sparse_ir.engines.scoring import dot
 from sparse_ir.errors import StorageError
 from sparse_ir.types import Entry, ScoredDoc
 
@@ -31,17 +29,7 @@ if TYPE_CHECKING:
     from sparse_ir.engines.filters import Filter
     from sparse_ir.types import SparseVector
 
-ID = "i"
-RECORD = "d"
-VECTOR = stores.VECTOR
 SCAN_DOCUMENTS = 512
-_NAMESPACE = uuid.UUID("5f2f1fd0-6c39-5b0e-9a55-0d7e3b9f7c11")
-
-
-class _Hit(NamedTuple):
-    doc_id: str
-    score: float
-    record: str | None
 
 
 class Point(NamedTuple):
@@ -58,11 +46,6 @@ class Point(NamedTuple):
     postings: int
     bytes: int
     numbers: tuple[str, ...]
-
-
-def point_id(doc_id: str) -> str:
-    """The id by which the store knows a document: a UUID made from the document's own."""
-    return str(uuid.uuid5(_NAMESPACE, doc_id))
 
 
 class Shard:
@@ -177,7 +160,11 @@ class Shard:
             return []
         condition = stores.condition(clause) if request.filter else None
         wanted = request.offset + request.k
-        hits = self._best(terms, condition, wanted, records=request.documents)[request.offset :]
+        with stores.errors_of(self.build):
+            found = best_hits(
+                self._store, terms, wanted, condition=condition, records=request.documents
+            )
+        hits = found[request.offset :]
         vectors: dict[str, Entry] = {}
         if request.vectors:
             vectors = self.retrieve((hit.doc_id for hit in hits), vectors=True)
@@ -221,52 +208,6 @@ class Shard:
         """Let go of the files as they are."""
         stores.close_store(self._store, self.build)
 
-    def _best(
-        self, terms: list[tuple[int, float]], condition: Any, wanted: int, *, records: bool
-    ) -> list[_Hit]:
-        """The first ``wanted`` hits by score, then doc_id.
-
-        The store adds up a score in an order of its own and cuts equal scores as it likes. So
-        scores that lie closer together than rounding can part them are computed again, in one
-        order of additions; and where the cut goes through such scores, everything from them
-        upwards is asked for.
-        """
-
-        def ask(limit: int, above: float | None = None) -> list[_Hit]:
-            keys = [ID, RECORD] if records else [ID]
-            request = stores.query(terms, limit=limit, above=above, only=condition, keys=keys)
-            with stores.errors_of(self.build):
-                points = self._store.query(request)
-            return [_Hit(p.payload[ID], p.score, p.payload.get(RECORD)) for p in points]
-
-        most = int(self._store.info().points_count)
-        closeness = len(terms) * 2.0**-22
-        hits = ask(min(wanted, most) + 1)
-        if len(hits) > wanted and _are_close(hits[wanted - 1], hits[wanted], closeness):
-            lowest = np.float32(hits[wanted].score * (1 - closeness))
-            hits = ask(most, above=float(lowest))
-        hits = self._compute_close_scores_again(terms, hits, closeness)
-        hits.sort(key=lambda hit: (-hit.score, hit.doc_id))
-        return hits[:wanted]
-
-    def _compute_close_scores_again(
-        self, terms: list[tuple[int, float]], hits: list[_Hit], closeness: float
-    ) -> list[_Hit]:
-        close: dict[str, None] = {}
-        for hit, following in pairwise(hits):
-            if _are_close(hit, following, closeness):
-                close[hit.doc_id] = close[following.doc_id] = None
-        if not close:
-            return hits
-        points: list[Any] = [point_id(doc_id) for doc_id in close]
-        with stores.errors_of(self.build):
-            records: list[Any] = self._store.retrieve(points, [ID], [VECTOR])
-        again = {
-            r.payload[ID]: dot(terms, r.vector[VECTOR].indices, r.vector[VECTOR].values)
-            for r in records
-        }
-        return [hit._replace(score=again.get(hit.doc_id, hit.score)) for hit in hits]
-
     def _entry(self, record: Any) -> Entry:
         vector: SparseVector = {}
         if record.vector and VECTOR in record.vector:
@@ -293,7 +234,3 @@ class Shard:
                 f"{self.build.folder}: {free >> 20} MiB are free where the embedded engine needs "
                 f"{needed >> 20} MiB to write safely. Make room and try again."
             )
-
-
-def _are_close(hit: _Hit, following: _Hit, closeness: float) -> bool:
-    return following.score >= hit.score * (1 - closeness)

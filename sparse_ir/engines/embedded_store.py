@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import uuid
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,19 @@ if TYPE_CHECKING:
 FOLDER = "shard"
 OWNER = "owner.pid"
 VECTOR = "terms"
+ID = "i"
+RECORD = "d"
+_NAMESPACE = uuid.UUID("5f2f1fd0-6c39-5b0e-9a55-0d7e3b9f7c11")
 
 
 def installed() -> str:
     """The version of qdrant-edge."""
     return version("qdrant-edge-py")
+
+
+def point_id(doc_id: str) -> str:
+    """The id by which the store knows a document: a UUID made from the document's own."""
+    return str(uuid.uuid5(_NAMESPACE, doc_id))
 
 
 def create_store(build: Build) -> Any:
@@ -99,7 +108,6 @@ def query(
     terms: Sequence[tuple[int, float]],
     *,
     limit: int,
-    above: float | None,
     only: Any,
     keys: list[str],
 ) -> Any:
@@ -108,7 +116,6 @@ def query(
     Args:
         terms: Columns and weights.
         limit: Hits wanted.
-        above: A hit's score must be greater.
         only: A filter, or None.
         keys: Which payload hits shall bring.
     """
@@ -118,7 +125,6 @@ def query(
         query=qdrant.Query.Nearest(vector, using=VECTOR),
         with_payload=keys,
         filter=only,
-        score_threshold=above,
     )
 
 

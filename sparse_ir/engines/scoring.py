@@ -12,22 +12,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from scipy import sparse
 
 
-def dot(
-    query: Sequence[tuple[int, float]], columns: Sequence[int], weights: Sequence[float]
-) -> float:
-    """Dot product of a query, as ascending (column, weight), and one document."""
-    kept = dict(zip(columns, weights, strict=True))
-    shared = [(weight, kept[column]) for column, weight in query if column in kept]
+def dot(query: Mapping[int, float], columns: Sequence[int], weights: Sequence[float]) -> float:
+    """Dot product of a query, column -> weight, and one document of ascending columns."""
+    shared = [
+        (query[column], weight)
+        for column, weight in zip(columns, weights, strict=True)
+        if column in query
+    ]
     if not shared:
         return 0.0
     factors = np.array(shared, np.float32)
-    # accumulate adds from left to right, where sum pairs the terms up
-    return float(np.add.accumulate(factors[:, 0] * factors[:, 1])[-1])
+    with np.errstate(over="ignore"):
+        # accumulate adds from left to right, where sum pairs the terms up
+        return float(np.add.accumulate(factors[:, 0] * factors[:, 1])[-1])
 
 
 def score_all(
@@ -47,7 +49,8 @@ def score_all(
     for column, weight in query:
         postings = slice(documents.indptr[column], documents.indptr[column + 1])
         rows = documents.indices[postings]
-        scores[rows] += np.float32(weight) * documents.data[postings]
+        with np.errstate(over="ignore"):
+            scores[rows] += np.float32(weight) * documents.data[postings]
         shares[rows] = True
     matched = np.flatnonzero(shares)
     return matched, scores[matched]

@@ -119,12 +119,19 @@ def test_requests_are_answered_in_their_order(engine):
         SearchRequest({"apple": 1.0}, offset=-1),
         SearchRequest({"apple": math.nan}),
         SearchRequest({"apple": -1.0}),
+        SearchRequest({"apple": 1e39}),
+        SearchRequest({"apple": 1e-60}),
     ],
 )
 def test_a_wrong_request_is_refused(engine, wrong):
     build(engine, entry("a"))
     with pytest.raises(ValueError, match=r"k is|weight"):
         engine.search("fruit", [wrong])
+
+
+def test_scores_beyond_float32_lose_no_hit(engine):
+    build(engine, *[entry(f"d{i}", {"apple": 1e38 * (1 + i)}) for i in range(3)])
+    assert sorted(ids(engine, {"apple": 1e30}, k=2)) == ["d0", "d1"]
 
 
 def test_hits_bring_documents_and_vectors_when_asked(engine):
