@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sparse_ir.errors import ConfigError
+from sparse_ir.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 CHARACTERS_PER_TOKEN = 32
-"""A text longer than this times the token limit is first cut here, see :func:`_head`."""
+"""A text longer than this times the token limit is first cut here, see ``beginning``."""
 
 _ABSURD_LENGTH = 100_000  # tokenizers without a limit of their own say 1e30
 _USUAL_LENGTH = 512
@@ -75,7 +75,7 @@ def tokenize(tokenizer: Any, texts: Sequence[str], max_length: int) -> Tokenized
         return TokenizedTexts([], [])
     texts = [encodable(text) for text in texts]
     right = getattr(tokenizer, "truncation_side", "right") == "right"
-    heads = [_head(text, max_length) for text in texts] if right else texts
+    heads = [beginning(text, max_length) for text in texts] if right else texts
     found = _tokenize(tokenizer, heads, max_length)
     for i, (head, text) in enumerate(zip(heads, texts, strict=True)):
         if len(head) < len(text) and not found.cut[i]:  # few tokens in many characters
@@ -102,13 +102,13 @@ def _tokenize(tokenizer: Any, texts: Sequence[str], max_length: int) -> Tokenize
     return TokenizedTexts(kept, cut)
 
 
-def _head(text: str, max_length: int) -> str:
-    """Cut a very long text in front of its tokens' limit, so that 1 MB costs as little as 16 kB.
+def beginning(text: str, max_length: int) -> str:
+    """Cut a very long text well behind its last token to be read, so that 1 MB costs no more.
 
-    The result is used only if it alone fills the token limit; the tokens within the limit are
-    then those of the whole text, as tokenizers split at white space first and the cut is made at
-    the last white space. A text without any is cut where the bound falls, far behind the limit:
-    tokens of more than a few characters are rare there.
+    The result may be used only if it alone fills the token limit; the tokens within the limit
+    are then those of the whole text, as tokenizers split at white space first and the cut is made
+    at the last white space. A text without any is cut where the bound falls, far behind the
+    limit: tokens of more than a few characters are rare there.
     """
     bound = CHARACTERS_PER_TOKEN * max_length
     if len(text) <= bound:
@@ -116,6 +116,36 @@ def _head(text: str, max_length: int) -> str:
     head = text[:bound]
     words = head.rsplit(maxsplit=1)
     return words[0] if len(words) == 2 and len(words[0]) > bound // 2 else head
+
+
+def vocabulary_terms(tokenizer: Any, size: int) -> tuple[str, ...]:
+    """The token of every id below ``size``, distinct; an id without its own is "[id:N]"."""
+    known = tokenizer.convert_ids_to_tokens(list(range(min(size, len(tokenizer)))))
+    terms: dict[str, None] = {}  # a set that keeps the order
+    for i in range(size):
+        token = known[i] if i < len(known) else None
+        terms[f"[id:{i}]" if token is None or token in terms else str(token)] = None
+    return tuple(terms)
+
+
+def named_tokens(tokenizer: Any, names: Sequence[str]) -> list[int]:
+    """Look up ids of tokens; "special" and "unused" stand for all of their kind.
+
+    Raises:
+        ModelError: a name is no token.
+    """
+    ids: set[int] = set()
+    vocabulary = tokenizer.get_vocab() if names else {}
+    for name in names:
+        if name == "special":
+            ids.update(tokenizer.all_special_ids)
+        elif name == "unused":
+            ids.update(i for token, i in vocabulary.items() if token.startswith("[unused"))
+        elif name in vocabulary:
+            ids.add(vocabulary[name])
+        else:
+            raise ModelError(f"{name!r} is to be dropped, but it is no token of the model.")
+    return sorted(ids)
 
 
 def token_batches(

@@ -11,7 +11,7 @@ import transformers
 from tokenizers import normalizers
 from transformers.utils import logging as transformers_logging
 
-from sparse_ir.errors import ModelError
+from sparse_ir.errors import ConfigError, ModelError
 from sparse_ir.models.fingerprint import vocabulary_files
 from sparse_ir.models.head import OutputLayer
 
@@ -183,6 +183,24 @@ def load_tokenizer(
         own = [] if backend.normalizer is None else [backend.normalizer]
         backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
     return tokenizer
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device of that name; "auto" is CUDA, then MPS, then CPU.
+
+    Raises:
+        ConfigError: torch cannot use it here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device is {name!r}, which torch cannot use here. Use cpu.") from error
+    return device
 
 
 @contextlib.contextmanager

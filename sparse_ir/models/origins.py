@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sparse_ir.models.batches import encodable
+from sparse_ir.models.batches import beginning, encodable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,8 +36,11 @@ def token_words(tokenizer: Any, text: str, ids: Sequence[int], *, prompt: str = 
     tokens = tokenizer.convert_ids_to_tokens(list(ids))
     if not getattr(tokenizer, "is_fast", False):
         return [Word(token, -1, -1) for token in tokens]
+    options = {"truncation": False, "verbose": False, "return_offsets_mapping": True}
     read = encodable(prompt + text)
-    found = tokenizer(read, truncation=False, verbose=False, return_offsets_mapping=True)
+    found = tokenizer(beginning(read, len(ids)), **options)
+    if len(found["input_ids"]) < len(ids):
+        found = tokenizer(read, **options)
     word_ids, whole = found.word_ids(), found["input_ids"]
     spans = _spans(word_ids, found["offset_mapping"])
     words = []

@@ -13,11 +13,23 @@ from scipy import sparse
 
 from sparse_ir.errors import ConfigError, ModelError
 from sparse_ir.models.base import Explanation, TermOrigin
-from sparse_ir.models.batches import maximal_length, pad, token_batches, tokenize
+from sparse_ir.models.batches import (
+    maximal_length,
+    named_tokens,
+    pad,
+    token_batches,
+    tokenize,
+    vocabulary_terms,
+)
 from sparse_ir.models.fingerprint import fingerprint, tokenizer_digest, weights_digest
 from sparse_ir.models.head import TermWeights, term_weights
 from sparse_ir.models.layouts import SpladeLayout, read_layout
-from sparse_ir.models.masked_lm import PRECISIONS, load_masked_lm, load_tokenizer
+from sparse_ir.models.masked_lm import (
+    PRECISIONS,
+    find_device,
+    load_masked_lm,
+    load_tokenizer,
+)
 from sparse_ir.models.origins import token_words
 from sparse_ir.vectors import SparseBatch, concatenate, select
 
@@ -25,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torch import Tensor
-
 
 BATCH_TOKENS = 4096
 """Texts times longest text of a batch."""
@@ -74,7 +85,7 @@ class SpladeEncoder:
         self.path = Path(path).resolve()
         self.name = name or str(self.path)
         self.batch_tokens = batch_tokens
-        self._device = _device(device)
+        self._device = find_device(device)
         if precision not in PRECISIONS:
             raise ConfigError(f"precision is {precision!r}. Use fp32, bf16 or fp16.")
         self.layout = layout or read_layout(self.path)
@@ -92,21 +103,13 @@ class SpladeEncoder:
         self.max_length = maximal_length(
             self.tokenizer, self._model.config, chosen=max_length, saved=self.layout.max_length
         )
-        self._dropped_positions = self._token_ids(self.layout.drop_positions)
-        self._dropped_columns = self._token_ids(self.layout.drop_columns)
+        self._dropped_positions = self._dropped(self.layout.drop_positions)
+        self._dropped_columns = self._dropped(self.layout.drop_columns)
 
     @cached_property
     def vocabulary(self) -> tuple[str, ...]:
         """The term of every column; a column without a token of its own is "[id:N]"."""
-        known = self.tokenizer.convert_ids_to_tokens(list(range(len(self.tokenizer))))
-        seen: set[str] = set()
-        terms = []
-        for i in range(self._model.size):
-            token = known[i] if i < len(known) else None
-            term = f"[id:{i}]" if token is None or token in seen else str(token)
-            seen.add(term)
-            terms.append(term)
-        return tuple(terms)
+        return vocabulary_terms(self.tokenizer, self._model.size)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -270,32 +273,9 @@ class SpladeEncoder:
             }
         )
 
-    def _token_ids(self, names: Sequence[str]) -> Tensor | None:
-        """Look up tokens to drop; "special" and "unused" stand for all of their kind."""
-        ids: set[int] = set()
-        for name in names:
-            if name == "special":
-                ids.update(self.tokenizer.all_special_ids)
-            elif name == "unused":
-                ids.update(i for i, t in enumerate(self.vocabulary) if t.startswith("[unused"))
-            elif name in (known := self.tokenizer.get_vocab()):
-                ids.add(known[name])
-            else:
-                raise ModelError(f"{self.layout.model}: sparse_ir.json drops {name!r}, no token.")
-        return torch.tensor(sorted(ids), device=self._device) if ids else None
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device is {name!r}, which torch cannot use here. Use cpu.") from error
-    return device
+    def _dropped(self, names: Sequence[str]) -> Tensor | None:
+        ids = named_tokens(self.tokenizer, names)
+        return torch.tensor(ids, device=self._device) if ids else None
 
 
 def _sparse(weights: Tensor) -> sparse.csr_array:

@@ -1,0 +1,227 @@
+"""The SPLADE encoder against sentence-transformers and plain transformers.
+
+    python evaluation/speed/encode.py CORPUS [--model FOLDER] [--rounds 5]
+
+CORPUS is any corpus that sparse-ir reads. All three encode with the same model folder, the bundled
+model by default: equal vectors first, then peak memory (a fresh process for each), then
+throughput (all in this process, one round after the other, each round in another order).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from sparse_ir.data.corpora import read_documents
+from sparse_ir.models.loading import load_encoder
+
+BATCH = 32
+MEMORY_TEXTS, MEMORY_TOKENS = 512, 256
+
+
+def sparse_ir_encoder(folder, batch_tokens=None):
+    encoder = load_encoder(folder, device="cpu", batch_tokens=batch_tokens)
+    return lambda texts: encoder.encode_documents(texts, on_cut=lambda n: None).weights
+
+
+def sentence_transformers_encoder(folder):
+    from scipy import sparse
+    from sentence_transformers import SparseEncoder
+
+    encoder = SparseEncoder(str(folder), device="cpu")
+
+    def encode(texts):
+        found = encoder.encode_document(texts, batch_size=BATCH, convert_to_tensor=True)
+        found = found.coalesce()
+        data = (found.values().numpy(), found.indices().numpy())
+        return sparse.csr_array(data, shape=tuple(found.shape))
+
+    return encode
+
+
+def transformers_encoder(folder):
+    """As the recipes on model cards do it: all logits, in the order of the texts."""
+    import torch
+    from scipy import sparse
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForMaskedLM.from_pretrained(folder).eval()
+
+    def encode(texts):
+        rows = []
+        for start in range(0, len(texts), BATCH):
+            inputs = tokenizer(
+                texts[start : start + BATCH], padding=True, truncation=True, return_tensors="pt"
+            )
+            with torch.inference_mode():
+                values = torch.log1p(torch.relu(model(**inputs).logits))
+                weights = (values * inputs["attention_mask"].unsqueeze(-1)).amax(dim=1)
+            rows.append(sparse.csr_array(weights.numpy()))
+        return sparse.vstack(rows, format="csr")
+
+    return encode
+
+
+SYSTEMS = {
+    "sparse-ir": sparse_ir_encoder,
+    "sentence-transformers": sentence_transformers_encoder,
+    "transformers": transformers_encoder,
+}
+
+
+def varied_texts(passages, n=500):
+    """Texts from none to far more than 512 tokens: cut, joined, whole, empty, not English."""
+    chance = random.Random(0)
+    texts = ["", " ", "\n", "日本語のテキスト", "Ünïcödé — “quotes” 🎉 #tag @x", "a" * 3000]
+    texts += [" ".join(chance.sample(passages, 12)) for _ in range(24)]
+    texts += [p[: chance.randint(1, 60)] for p in chance.sample(passages, 170)]
+    texts += chance.sample(passages, n - len(texts))
+    chance.shuffle(texts)
+    return texts
+
+
+def compare_vectors(folder, passages):
+    texts = varied_texts(passages)
+    ours = sparse_ir_encoder(folder)
+    found = ours(texts).toarray()
+    order = random.Random(1).sample(range(len(texts)), len(texts))
+    turned = np.empty_like(found)
+    turned[order] = ours([texts[i] for i in order]).toarray()
+    theirs = sentence_transformers_encoder(folder)(texts).toarray()
+    plain = transformers_encoder(folder)(texts).toarray()
+    tokenizer = load_encoder(folder, device="cpu").tokenizer
+    lengths = [len(ids) for ids in tokenizer(texts, verbose=False)["input_ids"]]
+    print(
+        f"{len(texts)} texts of {min(lengths)} to {max(lengths)} tokens, "
+        f"{sum(n > 512 for n in lengths)} of them cut at 512, {texts.count('')} empty.\n"
+    )
+    print("| compared with | largest difference of a weight |\n|---|---:|")
+    for name, other in (
+        ("sentence-transformers", theirs),
+        ("transformers", plain),
+        ("sparse-ir, texts in another order", turned),
+    ):
+        print(f"| {name} | {np.abs(found - other).max():.1e} |")
+    nonzero = (found > 0).sum(axis=1).mean()
+    print(f"\n{nonzero:.0f} terms a text; largest weight {found.max():.2f}.\n", flush=True)
+
+
+class Peak(threading.Thread):
+    """Samples this process's resident memory every millisecond."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.process, self.going = psutil.Process(), True
+        self.baseline = self.peak = self.process.memory_info().rss
+
+    def run(self):
+        while self.going:
+            self.peak = max(self.peak, self.process.memory_info().rss)
+            time.sleep(0.001)
+
+
+def measure_memory(name, folder):
+    """Encode 512 texts of 256 tokens in this process; print megabytes above the loaded model."""
+    texts = [
+        " ".join(random.Random(i).choices(WORDS, k=MEMORY_TOKENS - 2)) for i in range(MEMORY_TEXTS)
+    ]
+    if name == "sparse-ir":
+        encode = sparse_ir_encoder(folder, batch_tokens=BATCH * MEMORY_TOKENS)
+    else:
+        encode = SYSTEMS[name](folder)
+    peak = Peak()
+    peak.start()
+    encode(texts)
+    peak.going = False
+    peak.join()
+    print(json.dumps([peak.baseline / 1e6, (peak.peak - peak.baseline) / 1e6]))
+
+
+WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "read", "one", "more", "book", "of", "that"]
+
+
+def compare_memory(folder):
+    print(f"{MEMORY_TEXTS} texts of {MEMORY_TOKENS} tokens, batches of {BATCH} texts.\n")
+    print("| | model loaded, MB | peak above that, MB | share |\n|---|---:|---:|---:|")
+    reference = None
+    for name in ("sentence-transformers", "transformers", "sparse-ir"):
+        command = [sys.executable, __file__, "-", "--model", str(folder), "--memory", name]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        baseline, above = json.loads(done.stdout.splitlines()[-1])
+        reference = reference or above
+        print(f"| {name} | {baseline:.0f} | {above:.0f} | {above / reference:.3f} |", flush=True)
+    print()
+
+
+def compare_speed(folder, passages, rounds):
+    encoders = {name: make(folder) for name, make in SYSTEMS.items()}
+    for encode in encoders.values():
+        encode(passages[:BATCH])
+    wall = {name: [] for name in encoders}
+    processor = {name: [] for name in encoders}
+    for turn in range(rounds):
+        for name in random.Random(turn).sample(list(encoders), len(encoders)):
+            start, used = time.perf_counter(), time.process_time()
+            encoders[name](passages)
+            wall[name].append(time.perf_counter() - start)
+            processor[name].append(time.process_time() - used)
+    print(f"{len(passages)} passages, median of {rounds} rounds.\n")
+    print("| | passages a second | wall s | processor s | speed against the first |")
+    print("|---|---:|---:|---:|---:|")
+    first = statistics.median(wall["sentence-transformers"])
+    for name in ("sentence-transformers", "transformers", "sparse-ir"):
+        seconds, used = statistics.median(wall[name]), statistics.median(processor[name])
+        print(
+            f"| {name} | {len(passages) / seconds:.1f} | {seconds:.2f} | {used:.2f} "
+            f"| {first / seconds:.2f} |"
+        )
+    print()
+
+
+def versions():
+    import sentence_transformers
+    import torch
+    import transformers
+
+    return (
+        f"Python {platform.python_version()}, torch {torch.__version__}, transformers "
+        f"{transformers.__version__}, sentence-transformers "
+        f"{sentence_transformers.__version__}, {torch.get_num_threads()} threads."
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("corpus", metavar="CORPUS")
+    parser.add_argument("--model", type=Path, help="A SPLADE folder; the bundled one by default.")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--passages", type=int, default=500, help="How many for throughput.")
+    parser.add_argument("--memory", choices=list(SYSTEMS), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    folder = options.model or load_encoder(device="cpu").path
+    if options.memory:
+        measure_memory(options.memory, folder)
+        return
+    passages = [d.content for d in islice(read_documents(options.corpus), 5000)]
+    passages = random.Random(2).sample(passages, len(passages))
+    print(versions() + "\n")
+    compare_vectors(folder, passages)
+    compare_memory(folder)
+    compare_speed(folder, passages[: options.passages], options.rounds)
+
+
+if __name__ == "__main__":
+    main()
