@@ -27,10 +27,12 @@ class _Matrix(NamedTuple):
     Attributes:
         ids: n of them, ascending.
         weights: float32, (V, n): one row a term, so that a query reads its own postings only.
+        satisfying: Filter -> which rows satisfy it, for the filter asked last.
     """
 
     ids: list[str]
     weights: sparse.csr_array
+    satisfying: dict[Filter, np.ndarray]
 
 
 class Table:
@@ -109,16 +111,11 @@ class Table:
         known = self.columns
         query = sorted((known[term], w) for term, w in request.terms.items() if term in known)
         rows, scores = score_all(query, matrix.weights)
-        order = np.lexsort((rows, -scores))
-        hits = []
-        wanted = request.offset + request.k
-        for i in order.tolist():
-            doc_id = matrix.ids[rows[i]]
-            if self._satisfies(doc_id, request.filter):
-                hits.append(self._hit(doc_id, float(scores[i]), request))
-                if len(hits) == wanted:
-                    break
-        return hits[request.offset :]
+        if request.filter:
+            satisfy = self._satisfying(matrix, request.filter)[rows]
+            rows, scores = rows[satisfy], scores[satisfy]
+        best = _best(rows, scores, request.offset + request.k)[request.offset :]
+        return [self._hit(matrix.ids[rows[i]], float(scores[i]), request) for i in best]
 
     def flush(self) -> None:
         """Write what has changed since the last call."""
@@ -155,9 +152,15 @@ class Table:
             self._rows[doc_id] = row
 
     def _satisfies(self, doc_id: str, conditions: Filter) -> bool:
-        if not conditions:
-            return True
         return matches(unpack(doc_id, self._rows[doc_id].record).metadata, conditions)
+
+    def _satisfying(self, matrix: _Matrix, conditions: Filter) -> np.ndarray:
+        """Which rows satisfy the conditions; bool, (n,)."""
+        if conditions not in matrix.satisfying:
+            mask = np.array([self._satisfies(doc_id, conditions) for doc_id in matrix.ids], bool)
+            matrix.satisfying.clear()  # the last one is enough: many queries ask with one filter
+            matrix.satisfying[conditions] = mask
+        return matrix.satisfying[conditions]
 
     def _hit(self, doc_id: str, score: float, request: SearchRequest) -> ScoredDoc:
         entry = self.get(doc_id) if request.documents or request.vectors else None
@@ -180,5 +183,16 @@ class Table:
             documents = sparse.csr_array(
                 (weights, columns, starts), shape=(len(ids), len(self.terms))
             )
-            self._matrix = _Matrix(ids, sparse.csr_array(documents.T))
+            self._matrix = _Matrix(ids, sparse.csr_array(documents.T), {})
         return self._matrix
+
+
+def _best(rows: np.ndarray, scores: np.ndarray, wanted: int) -> list[int]:
+    """Places of the first ``wanted`` by score, then row."""
+    places = np.arange(len(rows))
+    if len(rows) > wanted:
+        cut = np.partition(scores, len(scores) - wanted)[len(scores) - wanted]
+        places = np.flatnonzero(scores >= cut)  # ties at the cut stay in until the rows decide
+    order = np.lexsort((rows[places], -scores[places]))
+    best: list[int] = places[order[:wanted]].tolist()
+    return best
