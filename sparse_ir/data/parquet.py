@@ -7,7 +7,7 @@ from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any
 
 from sparse_ir.data.files import STANDARD_INPUT, unreadable
-from sparse_ir.data.rows import NOT_UTF8, BadRow, brief
+from sparse_ir.data.rows import BadRow, brief
 from sparse_ir.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def parquet_rows(path: str | Path) -> Iterator[Row]:
     with stream:
         try:
             file = pq.ParquetFile(stream, pre_buffer=False, buffer_size=1 << 20)
+            _ = file.schema_arrow.names  # fails here if they are not UTF-8, and not further down
             batches = file.iter_batches(batch_size=_BATCH_ROWS)
             yield from rows_of_batches(batches, str(path))
         except _failures() as error:
@@ -56,6 +57,7 @@ def arrow_rows(paths: Iterable[Path], label: str) -> Iterator[Row]:
         for path in paths:
             try:
                 with pa.OSFile(str(path)) as stream, pa.ipc.open_stream(stream) as reader:
+                    _ = reader.schema.names  # as above
                     yield from reader
             except _failures() as error:
                 raise InputError(f"cannot be read as Arrow ({brief(error)}).", path=path) from None
@@ -71,20 +73,25 @@ def rows_of_batches(batches: Iterable[pa.RecordBatch], label: str) -> Iterator[R
             for row in _dicts(batch.slice(start, _BATCH_ROWS)):
                 number += 1
                 if row is None:
-                    yield number, BadRow(label, number, NOT_UTF8)
+                    yield number, BadRow(label, number, "is damaged, or not UTF-8 text")
                 else:
                     yield number, json_object(row)
 
 
 def _dicts(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | None]:
+    """Give rows as dicts; None for one that points outside its file or is not UTF-8."""
+    import pyarrow as pa
+
     try:
-        yield from batch.to_pylist()
-    except UnicodeDecodeError:
+        batch.validate(full=True)  # a damaged file must not lead to memory that is not its own
+    except pa.ArrowInvalid:
         if batch.num_rows == 1:
             yield None
         else:
             for i in range(batch.num_rows):
                 yield from _dicts(batch.slice(i, 1))
+    else:
+        yield from batch.to_pylist()
 
 
 def json_object(row: dict[str, Any]) -> dict[str, Any]:

@@ -205,7 +205,7 @@ pieces = st.lists(st.binary(max_size=20) | likely, max_size=20).map(b"".join)
 packs = st.sampled_from([bytes, gzip.compress, zstandard.compress])
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(names, pieces, packs, st.booleans())
 def test_any_bytes_are_documents_or_an_input_error(folder, name, content, pack, skip):
     path = folder / name
@@ -222,12 +222,47 @@ def test_any_bytes_are_documents_or_an_input_error(folder, name, content, pack, 
     assert not any("\n" in text for text in [*messages, *(row.reason for row in bad)])
 
 
+@settings(deadline=None)
 @given(names, pieces)
 def test_any_bytes_are_queries_or_an_input_error(folder, name, content):
     path = folder / name
     path.write_bytes(content)
     with suppress(InputError):
         assert all(query.query_id and query.text.strip() for query in read_queries(str(path)))
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path) -> dict[str, bytes]:
+    """The same rows in every format whose bytes point at each other."""
+    table = pa.table({"id": [f"d{i}" for i in range(50)], "text": ["word é"] * 50, "n": range(50)})
+    pq.write_table(table, folder / "whole.parquet")
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    lines = "".join(json.dumps(row) + "\n" for row in table.to_pylist()).encode()
+    return {
+        "m.parquet": (folder / "whole.parquet").read_bytes(),
+        "m/x.arrow": sink.getvalue().to_pybytes(),
+        "m.gz": gzip.compress(lines),
+        "m.zst": zstandard.compress(lines),
+    }
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_damaged_files_of_any_format_are_documents_or_an_input_error(folder, whole, data):
+    name = data.draw(st.sampled_from(sorted(whole)))
+    content = bytearray(whole[name])
+    for _ in range(data.draw(st.integers(0, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    if path.suffix == ".arrow":
+        path = path.parent
+        (path / "state.json").write_text('{"_data_files": [{"filename": "x.arrow"}]}')
+    with suppress(InputError):
+        assert list(read_documents(str(path), on_bad=lambda row: None))
 
 
 one_line = st.text(
@@ -242,6 +277,7 @@ documents = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(documents)
 def test_documents_read_back_from_jsonl_tsv_and_parquet(folder, wanted):
     rows = [document._asdict() for document in wanted]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparse_ir.data.formats import format_of, read_rows
@@ -65,18 +65,21 @@ def test_the_name_tells_the_format(name, expected):
     assert format_of(name) == expected
 
 
+@settings(deadline=None)
 @given(st.lists(st.dictionaries(texts, json_values, max_size=4), max_size=5), st.booleans())
 def test_jsonl_reads_back_whatever_json_writes(folder, rows, ensure_ascii):
     lines = "".join(json.dumps(row, ensure_ascii=ensure_ascii) + "\n" for row in rows)
     assert rows_of(folder, "x.jsonl", lines) == list(enumerate(rows, start=1))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(one_line, one_line), min_size=1))
 def test_tsv_reads_back_any_text_without_tab_and_line_break(folder, pairs):
     rows = rows_of(folder, "x.tsv", "".join(f"{a}\t{b}\n" for a, b in pairs))
     assert rows == [(n, {"id": a, "text": b}) for n, (a, b) in enumerate(pairs, start=1)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(texts, min_size=3, max_size=3), max_size=5))
 def test_csv_reads_back_whatever_csv_writes(folder, records):
     stream = io.StringIO()
@@ -269,7 +272,7 @@ def test_parquet_text_that_is_not_utf8_is_a_bad_row_only(tmp_path):
     column = pa.Array.from_buffers(pa.string(), 3, raw.buffers())
     pq.write_table(pa.table({"text": column}), tmp_path / "x.parquet")
     rows = list(read_rows(tmp_path / "x.parquet"))
-    assert reasons(rows) == {2: "is not UTF-8 text"}
+    assert reasons(rows) == {2: "is damaged, or not UTF-8 text"}
     assert [rows[0][1], rows[2][1]] == [{"text": "a"}, {"text": "c"}]
 
 

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import sys
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparse_ir.data.seen import SeenIds
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=3)))
 def test_an_id_is_new_once_and_then_known_by_its_first_place(ids):
     seen = SeenIds()

@@ -5,7 +5,7 @@ import struct
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparse_ir.data.trec import read_qrels, read_run, write_qrels, write_run
@@ -34,18 +34,21 @@ def write(path: Path, text: str | bytes) -> Path:
     return path
 
 
+@settings(deadline=None)
 @given(per_query(scores))
 def test_a_run_reads_back_as_it_was_written(folder, run):
     write_run(folder / "run", run, tag="x")
     assert read_run(folder / "run") == run
 
 
+@settings(deadline=None)
 @given(per_query(grades))
 def test_qrels_read_back_as_they_were_written(folder, qrels):
     write_qrels(folder / "qrels", qrels)
     assert read_qrels(folder / "qrels") == qrels
 
 
+@settings(deadline=None)
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
 def test_a_float32_score_survives_to_the_last_bit(folder, score):
     write_run(folder / "run", {"q": {"d": score}}, tag="x")
@@ -136,6 +139,7 @@ def test_an_unfit_run_names_the_line(tmp_path, text, message):
         read_run(write(tmp_path / "run", text))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60) | st.text(" \t\nq0d1.e-", max_size=60).map(str.encode))
 def test_any_bytes_are_read_or_an_input_error(folder, content):
     path = write(folder / "any", content)
