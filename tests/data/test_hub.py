@@ -71,8 +71,8 @@ def test_documents_and_queries_are_found_by_configuration_and_split(folder):
 
 
 def test_the_train_split_is_taken_where_none_is_called_like_the_kind(tmp_path):
-    (tmp_path / "train.csv").write_text("id,text\n1,one\n")
-    (tmp_path / "test.csv").write_text("id,text\n2,two\n")
+    (tmp_path / "train.jsonl").write_text('{"id": 1, "text": "one"}\n')
+    (tmp_path / "test.jsonl").write_text('{"id": 2, "text": "two"}\n')
     assert [row for _, row in hub_rows(str(tmp_path), "corpus")] == [{"id": 1, "text": "one"}]
     assert [row for _, row in hub_rows(f"{tmp_path}@test", "corpus")] == [{"id": 2, "text": "two"}]
 
