@@ -112,7 +112,7 @@ def _duplicate(record_id: str, before: int, bases: Sequence[int], parts: Sequenc
     where = f"line {before - bases[first]}"
     if first != len(bases) - 1:
         where = f"{parts[first].label}, {where}"
-    return f"has the id {record_id!r} again (first: {where})"
+    return f"has the duplicate id {record_id!r} (first: {where})"
 
 
 def _refusal(row: BadRow, kind: Kind) -> InputError:

@@ -124,11 +124,9 @@ def _named(
     names: Sequence[str], values: Sequence[str], label: str, number: int
 ) -> dict[str, Any] | BadRow:
     if len(values) != len(names):
-        return BadRow(
-            label,
-            number,
-            f"has {len(values)} columns instead of {len(names)} ({', '.join(names)})",
-        )
+        found = "1 column" if len(values) == 1 else f"{len(values)} columns"
+        wanted = f"{len(names)} ({', '.join(names)})"
+        return BadRow(label, number, f"has {found} instead of {wanted}")
     row = dict(zip(names, values, strict=True))
     row.pop("", None)  # a column without a name, such as the row numbers of pandas
     return row

@@ -135,7 +135,7 @@ def test_bad_rows_are_reported_with_their_lines_and_passed_over(tmp_path):
         BadRow(path, 2, "is not JSON (Expecting value, character 23)"),
         BadRow(path, 3, "has no id field (_id, id, doc_id or docid)"),
         BadRow(path, 4, "has no text"),
-        BadRow(path, 5, "has the id '1' again (first: line 1)"),
+        BadRow(path, 5, "has the duplicate id '1' (first: line 1)"),
     ]
 
 
@@ -153,7 +153,7 @@ def test_an_id_in_two_files_names_both_places(tmp_path):
     write(tmp_path / "a.tsv", "1\tx\n2\ty\n")
     write(tmp_path / "b.tsv", "3\tz\n2\ty\n")
     with pytest.raises(
-        InputError, match=r"b\.tsv, line 2: has the id '2' again .*a\.tsv, line 2\)"
+        InputError, match=r"b\.tsv, line 2: has the duplicate id '2' .*a\.tsv, line 2\)"
     ):
         list(read_documents(str(tmp_path)))
 
@@ -180,7 +180,7 @@ def test_a_wrong_name_is_noticed_before_reading_begins(tmp_path):
 
 
 def test_bad_queries_are_one_clear_error(tmp_path):
-    with pytest.raises(InputError, match=r"line 2: has the id '1' again \(first: line 1\)\.$"):
+    with pytest.raises(InputError, match=r"line 2: has the duplicate id '1' \(first: line 1\)\.$"):
         list(read_queries(write(tmp_path / "q.tsv", "1\ta\n1\tb\n")))
 
 

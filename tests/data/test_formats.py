@@ -145,7 +145,7 @@ def test_a_tsv_header_names_the_columns(tmp_path):
 def test_a_tsv_line_with_another_number_of_columns_is_bad(tmp_path):
     rows = rows_of(tmp_path, "x.tsv", b"1\ta\n2\n3\tb\tc\n\xff\tx\n")
     assert reasons(rows) == {
-        2: "has 1 columns instead of 2 (id, text)",
+        2: "has 1 column instead of 2 (id, text)",
         3: "has 3 columns instead of 2 (id, text)",
         4: "is not UTF-8 text",
     }
@@ -155,7 +155,7 @@ def test_csv_records_are_numbered_by_their_first_line(tmp_path):
     content = 'id,text,\n1,"two\nlines",0\n\n2,b,1\n3\n'
     rows = rows_of(tmp_path, "x.csv", content)
     assert rows[:2] == [(2, {"id": "1", "text": "two\nlines"}), (5, {"id": "2", "text": "b"})]
-    assert reasons(rows) == {6: "has 1 columns instead of 3 (id, text, )"}
+    assert reasons(rows) == {6: "has 1 column instead of 3 (id, text, )"}
 
 
 def test_csv_goes_on_after_bad_records(tmp_path):

@@ -32,7 +32,9 @@ def test_a_saved_dataset_is_a_corpus(folder):
 
 def test_rows_are_numbered_across_its_files(folder, tmp_path):
     datasets.Dataset.from_list([*ROWS, ROWS[0]]).save_to_disk(tmp_path / "d", num_shards=2)
-    with pytest.raises(InputError, match=r"d, line 701: has the id '0' again \(first: line 1\)"):
+    with pytest.raises(
+        InputError, match=r"d, line 701: has the duplicate id '0' \(first: line 1\)"
+    ):
         list(read_documents(str(tmp_path / "d")))
 
 
