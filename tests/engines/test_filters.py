@@ -109,15 +109,39 @@ metadata = st.dictionaries(fields, values, max_size=3)
 bounds = st.one_of(
     st.none(), st.sampled_from([float(n) for n in NUMBERS if abs(n) < 10**300]), st.floats()
 )
-conditions = st.one_of(
-    st.builds(
-        AnyOf,
-        fields,
-        st.lists(st.one_of(texts, numbers.map(str)), max_size=3).map(tuple),
-    ),
+wild = st.one_of(
+    st.builds(AnyOf, fields, st.lists(st.one_of(texts, numbers.map(str)), max_size=3).map(tuple)),
     st.builds(Range, fields, bounds, bounds, bounds, bounds),
-    st.builds(lambda field, bound: Range(field, gte=bound), fields, bounds),
 )
+
+
+def elements(value):
+    if not isinstance(value, list):
+        return [value]
+    return [element for part in value for element in elements(part)]
+
+
+@st.composite
+def aimed(draw, rows):
+    """A condition on a value that is there, or next to it."""
+    known = [(f, e) for row in rows for f, value in row.items() for e in elements(value)]
+    field, value = draw(st.sampled_from(known))
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or abs(value) > 10**300 or draw(st.booleans()):
+        return AnyOf(field, (str(value), draw(texts)))
+    near = [float(value), math.nextafter(value, -math.inf), math.nextafter(value, math.inf)]
+    low, high = draw(st.sampled_from(near)), draw(st.sampled_from([*near, None]))
+    ranges = [Range(field, gt=low), Range(field, gte=low), Range(field, lte=low)]
+    ranges += [Range(field, gt=high, lt=low), Range(field, gte=low, lte=high)]
+    return draw(st.sampled_from(ranges))
+
+
+@st.composite
+def rows_and_conditions(draw):
+    rows = draw(st.lists(metadata, min_size=1, max_size=6))
+    some = any(elements(value) for row in rows for value in row.values())
+    condition = st.one_of(wild, aimed(rows), aimed(rows)) if some else wild
+    return rows, tuple(draw(st.lists(condition, max_size=2)))
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +153,9 @@ def engine(tmp_path_factory):
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(metadata, min_size=1, max_size=6), st.lists(conditions, max_size=3).map(tuple))
-def test_the_embedded_engine_finds_what_matches(engine, rows, condition):
+@given(rows_and_conditions())
+def test_the_embedded_engine_finds_what_matches(engine, drawn):
+    rows, condition = drawn
     engine.delete("docs", [str(i) for i in range(6)])
     entries = [Entry(Document(str(i), "", "", row), {"t": 1.0}) for i, row in enumerate(rows)]
     assert list(engine.add("docs", entries)) == []
