@@ -8,6 +8,7 @@ import click
 
 from sparse_ir.cli.options import (
     corpus_option,
+    device_options,
     document_pruning_option,
     engine_option,
     index_option,
@@ -37,6 +38,7 @@ _LISTED = 20
 @limit_option
 @skip_bad_option
 @document_pruning_option
+@device_options
 @click.option(
     "--chunk-documents",
     type=click.IntRange(min=1),

@@ -53,6 +53,21 @@ def resume_option(command: Any) -> Any:
     return click.option("--resume", is_flag=True, help="Go on where a stopped run was.")(command)
 
 
+def device_options(command: Any) -> Any:
+    """``--device`` and ``--precision``: what the model computes on, and how."""
+    precision = click.option(
+        "--precision",
+        type=click.Choice(["fp32", "bf16", "fp16"]),
+        default="fp32",
+        show_default=True,
+        help="Arithmetic of the model's body; weights are pooled in fp32.",
+    )
+    device = click.option(
+        "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."
+    )
+    return device(precision(command))
+
+
 def json_option(command: Any) -> Any:
     """``--json``: for machines."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)

@@ -41,6 +41,8 @@ class EncodeSettings:
         corpus: As ``read_documents`` takes it.
         out: Folder for the shards.
         model: As ``load_encoder`` takes it, "bm25", or None for the bundled model.
+        device: As ``load_encoder`` takes it: "auto", "cpu", "cuda", "cuda:1", "mps".
+        precision: As ``load_encoder`` takes it: "fp32", "bf16" or "fp16".
         limit: Read at most so many documents.
         skip_bad: Pass over unusable rows and report them.
         resume: Go on with a stopped run.
@@ -52,6 +54,8 @@ class EncodeSettings:
     corpus: str
     out: str
     model: str | None = None
+    device: str = "auto"
+    precision: str = "fp32"
     limit: int | None = None
     skip_bad: bool = False
     resume: bool = False
@@ -170,7 +174,14 @@ def _complete(out: Path) -> bool:
 def _encoder(settings: EncodeSettings, corpus: str, ledger: Ledger | None) -> SparseEncoder:
     if ledger is not None and settings.model == "bm25" and settings.resume:
         return encoder_for(str(ledger.settings["loaded"]), corpus)  # fitted by the stopped run
-    return encoder_for(settings.model, corpus, limit=settings.limit, skip_bad=settings.skip_bad)
+    return encoder_for(
+        settings.model,
+        corpus,
+        device=settings.device,
+        precision=settings.precision,
+        limit=settings.limit,
+        skip_bad=settings.skip_bad,
+    )
 
 
 def _begin(
@@ -181,6 +192,7 @@ def _begin(
         "model": settings.model,
         "loaded": encoder.name,
         "fingerprint": encoder.fingerprint,
+        "precision": settings.precision,
         "limit": settings.limit,
         "document_pruning": str(parse_pruning(settings.document_pruning)),
     }

@@ -38,18 +38,26 @@ def readable_twice(corpus: str, model: str | None) -> Iterator[str]:
 
 
 def encoder_for(
-    model: str | None, corpus: str, *, limit: int | None = None, skip_bad: bool = False
+    model: str | None,
+    corpus: str,
+    *,
+    device: str = "auto",
+    precision: str = "fp32",
+    limit: int | None = None,
+    skip_bad: bool = False,
 ) -> SparseEncoder:
     """Load a model; ``bm25`` is fitted to the corpus first and kept for the queries to come.
 
     Args:
         model: As ``load_encoder`` takes it, or "bm25".
         corpus: The source of the documents, readable again.
+        device: As ``load_encoder`` takes it.
+        precision: As ``load_encoder`` takes it.
         limit: Read at most so many documents.
         skip_bad: Pass over unusable rows; they are reported by the pass that indexes.
     """
     if model != "bm25":
-        return load_encoder(model)
+        return load_encoder(model, device=device, precision=precision)
     from sparse_ir.models.bm25 import Bm25Encoder
 
     documents = read_documents(corpus, limit=limit, on_bad=_ignore if skip_bad else None)

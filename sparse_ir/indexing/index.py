@@ -36,6 +36,8 @@ class IndexSettings:
         engine: As ``open_engine`` takes it.
         model: As ``load_encoder`` takes it, "bm25", or None for the bundled model.
         vectors: A folder of vector shards made by ``encode``; no model is run then.
+        device: As ``load_encoder`` takes it: "auto", "cpu", "cuda", "cuda:1", "mps".
+        precision: As ``load_encoder`` takes it: "fp32", "bf16" or "fp16".
         limit: Read at most so many documents.
         skip_bad: Pass over unusable rows and report them.
         resume: Go on with a stopped run.
@@ -49,6 +51,8 @@ class IndexSettings:
     engine: str = "embedded"
     model: str | None = None
     vectors: str | None = None
+    device: str = "auto"
+    precision: str = "fp32"
     limit: int | None = None
     skip_bad: bool = False
     resume: bool = False
@@ -167,7 +171,14 @@ def _vector_source(settings: IndexSettings, corpus: str, ledger: Ledger | None) 
         return VectorShards(settings.vectors)
     if ledger is not None and settings.model == "bm25":
         return encoder_for(str(ledger.settings["loaded"]), corpus)  # fitted by the stopped run
-    return encoder_for(settings.model, corpus, limit=settings.limit, skip_bad=settings.skip_bad)
+    return encoder_for(
+        settings.model,
+        corpus,
+        device=settings.device,
+        precision=settings.precision,
+        limit=settings.limit,
+        skip_bad=settings.skip_bad,
+    )
 
 
 def _open_build(
@@ -195,6 +206,7 @@ def _run_settings(settings: IndexSettings, encoder: SparseEncoder) -> dict[str, 
         "model": settings.model,
         "loaded": encoder.name,
         "fingerprint": encoder.fingerprint,
+        "precision": settings.precision,
         "limit": settings.limit,
         "document_pruning": str(parse_pruning(settings.document_pruning)),
     }
