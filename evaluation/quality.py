@@ -1,6 +1,7 @@
 """The bundled model beside BM25 on collections in BEIR layout.
 
-    python evaluation/quality.py --data FOLDER [--collections NAME …] [--out evaluation/results]
+    python evaluation/quality.py --data FOLDER [--collections NAME …] [--precision fp32]
+        [--out evaluation/results]
 
 FOLDER holds one folder a collection (corpus.jsonl[.gz], queries.jsonl, qrels/test.tsv). Each is
 indexed twice in the embedded engine, with the bundled model and with BM25, and evaluated on its
@@ -34,26 +35,34 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--collections", nargs="+", default=COLLECTIONS)
+    parser.add_argument("--precision", default="fp32")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
     rows = []
     for name in options.collections:
-        found = {system: measure(options.data / name, system) for system in SYSTEMS}
+        found = {
+            system: measure(options.data / name, system, options.precision) for system in SYSTEMS
+        }
         rows.append(row(name, found))
         print(rows[-1], flush=True)
-    text = page(rows, options.collections)
+    text = page(rows, options.collections, options.precision)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "quality.md").write_text(text, encoding="utf-8")
     print(text)
 
 
-def measure(folder: Path, system: str) -> dict:
+def measure(folder: Path, system: str, precision: str) -> dict:
     index = f"quality-{folder.name}-{system.lower()}".replace("_", "-")
     corpus = next(iter(sorted(folder.glob("corpus.jsonl*"))))
     started = time.monotonic()
     report = index_corpus(
         IndexSettings(
-            corpus=str(corpus), index=index, model=SYSTEMS[system], resume=True, skip_bad=True
+            corpus=str(corpus),
+            index=index,
+            model=SYSTEMS[system],
+            precision=precision,
+            resume=True,
+            skip_bad=True,
         )
     )
     seconds = time.monotonic() - started
@@ -100,16 +109,17 @@ def p_value(difference: np.ndarray, *, rounds: int = 10_000, seed: int = 0) -> f
     return float((1 + (chance >= abs(difference.sum()) - 1e-12).sum()) / (rounds + 1))
 
 
-def page(rows: list[str], collections: list[str]) -> str:
+def page(rows: list[str], collections: list[str], precision: str) -> str:
     now = datetime.now(timezone.utc).date().isoformat()
     return "\n".join(
         [
             "# The bundled model beside BM25",
             "",
-            f"`python evaluation/quality.py --data FOLDER --collections {' '.join(collections)}`",
+            "`python evaluation/quality.py --data FOLDER --collections "
+            f"{' '.join(collections)} --precision {precision}`",
             "",
             f"{now}, sparse-ir {__version__}, {platform.machine()}, Python "
-            f"{platform.python_version()}, fp32 on CPU. Test queries of each collection; metrics "
+            f"{platform.python_version()}, {precision} on CPU. Test queries of each collection; metrics "
             "as trec_eval computes them (linear gain); the bundled model reads 512 tokens of a "
             "document, BM25 all. p: paired randomisation test on nDCG@10, 10,000 rounds.",
             "",
