@@ -119,7 +119,7 @@ def page(rows: list[str], collections: list[str], precision: str) -> str:
             f"{' '.join(collections)} --precision {precision}`",
             "",
             f"{now}, sparse-ir {__version__}, {platform.machine()}, Python "
-            f"{platform.python_version()}, {precision} on CPU. Test queries of each collection; metrics "
+            f"{platform.python_version()}, {precision} on CPU. Test queries; metrics "
             "as trec_eval computes them (linear gain); the bundled model reads 512 tokens of a "
             "document, BM25 all. p: paired randomisation test on nDCG@10, 10,000 rounds.",
             "",
