@@ -5,8 +5,8 @@
 Each load and each search runs in a process of its own, whose peak resident memory (VmHWM, Linux)
 is read at its end. The vectors are synthetic: terms drawn from a Zipf-like law over a vocabulary
 of 30,000, 170 a document, weights from a gamma law, all from a fixed seed; each document also
-holds 400 bytes of text and three metadata fields. ``--settings naive`` loads as the store does by
-itself, without steps, and lets it merge.
+holds 400 bytes of text and three metadata fields. The store's own way, without steps and merging
+as it likes, is ``--segment-postings 1000000000000 --most-segments 0``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import qdrant_edge
 from scipy import sparse
 
 from sparse_ir.engines import embedded_settings, embedded_shard, embedded_store
@@ -89,15 +90,32 @@ def memory() -> dict[str, int]:
     return {name: int(parts[name].split()[0]) // 1000 for name in ("VmHWM", "VmRSS", "RssAnon")}
 
 
-def load(folder: Path, arguments: argparse.Namespace) -> dict[str, float]:
+def use_settings(arguments: argparse.Namespace) -> None:
     settings = embedded_settings.store_settings()
-    if arguments.settings == "naive":
-        # the store's own way: no steps, and it merges down to one segment a processor
-        settings = replace(settings, segment_postings=1 << 60, segment_bytes=1 << 60)
-        settings = replace(settings, most_segments=0)
     if arguments.segment_postings:
-        settings = replace(settings, segment_postings=arguments.segment_postings)
-    embedded_shard.store_settings = embedded_store.store_settings = lambda: settings
+        # the text counts as well, so that the number of terms alone decides
+        settings = replace(
+            settings, segment_postings=arguments.segment_postings, segment_bytes=1 << 60
+        )
+    if arguments.most_segments is not None:
+        settings = replace(settings, most_segments=arguments.most_segments)
+    embedded_shard.store_settings = lambda: settings
+    embedded_store._config = lambda: qdrant_edge.EdgeConfig(
+        sparse_vectors={
+            embedded_store.VECTOR: qdrant_edge.EdgeSparseVectorParams(
+                memory=getattr(qdrant_edge.Memory, arguments.memory)
+            )
+        },
+        optimizers=qdrant_edge.EdgeOptimizersConfig(
+            default_segment_number=settings.most_segments,
+            max_segment_size=arguments.max_segment_kb,
+            indexing_threshold=settings.smallest_indexed_kb,
+        ),
+    )
+
+
+def load(folder: Path, arguments: argparse.Namespace) -> dict[str, float]:
+    use_settings(arguments)
     stamp = Stamp(
         "synthetic", "", (), vocabulary_hash(VOCABULARY), len(VOCABULARY), "", "", "", "0"
     )
@@ -105,7 +123,7 @@ def load(folder: Path, arguments: argparse.Namespace) -> dict[str, float]:
     with EmbeddedEngine(folder) as engine:
         physical = engine.create("bulk", stamp, VOCABULARY)
         reader = entries(arguments.documents)
-        for failure in engine.add(physical, counting(reader, engine, physical)):
+        for failure in engine.add(physical, flushing(reader, engine, physical, arguments.flush)):
             raise SystemExit(str(failure))
         added = time.perf_counter()
         engine.publish("bulk", physical)
@@ -123,10 +141,12 @@ def load(folder: Path, arguments: argparse.Namespace) -> dict[str, float]:
     }
 
 
-def counting(reader: Iterator[Entry], engine: EmbeddedEngine, physical: str) -> Iterator[Entry]:
-    """Flush after every 512 documents, as ``index`` does."""
+def flushing(
+    reader: Iterator[Entry], engine: EmbeddedEngine, physical: str, every: int
+) -> Iterator[Entry]:
+    """Flush now and then, as ``index`` does after each chunk."""
     for number, entry in enumerate(reader):
-        if number and number % 512 == 0:
+        if number and number % every == 0:
             engine.refresh(physical)
         if number and number % 50_000 == 0:
             print(number, memory(), file=sys.stderr, flush=True)
@@ -134,6 +154,7 @@ def counting(reader: Iterator[Entry], engine: EmbeddedEngine, physical: str) -> 
 
 
 def search(folder: Path, arguments: argparse.Namespace) -> dict[str, object]:
+    use_settings(arguments)
     started = time.perf_counter()
     with EmbeddedEngine(folder) as engine:
         asked = queries(120)
@@ -210,8 +231,11 @@ def child(step: str, folder: Path, argv: list[str]) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=100_000)
-    parser.add_argument("--settings", choices=["ours", "naive"], default="ours")
-    parser.add_argument("--segment-postings", type=int, default=0)
+    parser.add_argument("--segment-postings", type=int, help="Instead of the engine's own.")
+    parser.add_argument("--most-segments", type=int, help="Likewise; 0 is the store's default.")
+    parser.add_argument("--max-segment-kb", type=int, help="The store merges up to this size.")
+    parser.add_argument("--memory", choices=["Pinned", "Cached", "Cold"], default="Pinned")
+    parser.add_argument("--flush", type=int, default=512, help="Documents from flush to flush.")
     parser.add_argument("--check", type=int, default=20, help="Queries compared with the oracle.")
     parser.add_argument("--step", choices=["load", "search"])
     parser.add_argument("--folder", type=Path)
