@@ -37,7 +37,7 @@ class EmbeddedEngine:
     """
 
     def __init__(self, path: Path | str | None = None) -> None:
-        self._given = None if path is None else Path(path).expanduser()
+        self._given = None if path is None else Path(path).expanduser().absolute()
         self.root = home() / "indexes" if self._given is None else self._given
         self._builds = Builds(self.root)
         self._held: dict[Path, Shard] = {}
@@ -161,9 +161,15 @@ class EmbeddedEngine:
         with _LOCK:
             shard = self._held.get(build.folder)
             if shard is None or not _is_open(shard):
+                self._let_go_of_what_was_removed()
                 shard = _acquire(self._builds, build)
                 self._held[build.folder] = shard
             return shard
+
+    def _let_go_of_what_was_removed(self) -> None:
+        """Close builds that another process has replaced or dropped meanwhile."""
+        for folder in [folder for folder in self._held if not folder.is_dir()]:
+            _release(self._held.pop(folder))
 
     def _let_go(self, build: Build) -> None:
         """Close a build that is about to be removed, whoever in this process uses it."""

@@ -197,10 +197,11 @@ class Shard:
         self._loose_postings = self._loose_bytes = 0
 
     def close(self) -> None:
-        """Flush and let go of the files."""
+        """Flush and let go of the files, unless another process has removed them."""
         try:
-            with stores.errors_of(self.build):
-                self._store.flush()
+            if self.build.folder.is_dir():
+                with stores.errors_of(self.build):
+                    self._store.flush()
         finally:
             self.discard()
 

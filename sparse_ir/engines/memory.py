@@ -35,7 +35,7 @@ class MemoryEngine:
     """
 
     def __init__(self, path: Path | str | None = None) -> None:
-        self._path = None if path is None else Path(path).expanduser()
+        self._path = None if path is None else Path(path).expanduser().absolute()
         self._builds = _BuildsInMemory() if self._path is None else Builds(self._path)
         self._tables: dict[str, Table] = {}
 
@@ -44,7 +44,7 @@ class MemoryEngine:
         """What ``open_engine`` takes to open this engine again."""
         if self._path is None:
             return f"{KIND}::"
-        return KIND if self._path == default_path() else f"{KIND}:{self._path}"
+        return KIND if self._path == default_path().absolute() else f"{KIND}:{self._path}"
 
     def indexes(self) -> list[str]:
         """Names of the published indexes, ascending."""

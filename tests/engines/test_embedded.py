@@ -106,6 +106,26 @@ def test_a_new_build_can_be_made_while_another_process_reads_the_old(holder):
         assert holder.poll() is None
 
 
+def test_a_reader_follows_when_another_process_replaces_the_index(holder):
+    holder.communicate()
+    replace_it = """
+        from sparse_ir.engines.embedded import EmbeddedEngine
+        from sparse_ir.engines.stamp import Stamp
+        from sparse_ir.types import Document, Entry
+        engine = EmbeddedEngine()
+        stamp = Stamp("m", "f", ("q",), "", 2, "", "c", "now", "0")
+        physical = engine.create("fruit", stamp, ["apple", "pear"])
+        list(engine.add(physical, [Entry(Document("new", "text"), {"apple": 1.0})]))
+        engine.publish("fruit", physical)
+        engine.close()
+    """
+    with EmbeddedEngine() as engine:
+        assert [hit.doc_id for hit in engine.search("fruit", ALL)[0]] == ["d000001"]
+        process = run(replace_it)
+        assert process.communicate()[1] == ""
+        assert [hit.doc_id for hit in engine.search("fruit", ALL)[0]] == ["new"]
+
+
 def test_a_process_forked_off_is_told_that_its_parent_holds_the_index():
     code = """
         import os, sys
