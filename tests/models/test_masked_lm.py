@@ -93,6 +93,17 @@ class BehindTheLayer(torch.nn.Module):
         return self.change(self.head(hidden))
 
 
+class AroundTheLayer(BehindTheLayer):
+    """An MLM head that reads its decoder's weight and does not call it."""
+
+    def __init__(self, head):
+        super().__init__(head, change=None)
+
+    def forward(self, hidden):
+        decoder = self.predictions.decoder
+        return self.predictions.transform(hidden) @ decoder.weight.T + decoder.bias
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -116,7 +127,8 @@ def test_a_head_of_an_unknown_kind_is_refused():
 
 
 def test_a_head_that_does_not_call_its_output_embeddings_is_refused():
-    model = random_model(transformers.DebertaV2Config(**COMMON, legacy=False))
+    model = random_model(CONFIGS[0])
+    model.cls = AroundTheLayer(model.cls)
     with pytest.raises(ModelError, match="output layer"):
         MaskedLM(model, Path("somewhere"))
 
