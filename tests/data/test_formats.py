@@ -4,6 +4,7 @@ import csv
 import datetime
 import io
 import json
+import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 characters = st.characters(exclude_categories=["Cs"])
 texts = st.text(characters, max_size=40)
+# Python 3.10's csv can neither write nor read a zero byte.
+csv_texts = texts if sys.version_info >= (3, 11) else texts.filter(lambda text: "\0" not in text)
 one_line = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\t\r\n\ufeff"), min_size=1
 ).filter(lambda text: text.strip())
@@ -80,7 +83,7 @@ def test_tsv_reads_back_any_text_without_tab_and_line_break(folder, pairs):
 
 
 @settings(deadline=None)
-@given(st.lists(st.lists(texts, min_size=3, max_size=3), max_size=5))
+@given(st.lists(st.lists(csv_texts, min_size=3, max_size=3), max_size=5))
 def test_csv_reads_back_whatever_csv_writes(folder, records):
     stream = io.StringIO()
     writer = csv.writer(stream)
