@@ -106,9 +106,9 @@ def _max(hidden: Tensor, layer: OutputLayer, *, positions: bool) -> tuple[Tensor
     for start, stop in _tiles(len(layer.weight), len(flat)):
         logits = _matmul(flat, layer.weight[start:stop]).view(batch, tokens, stop - start)
         if where is None:
-            torch.amax(logits, dim=1, out=pooled[:, start:stop])
+            pooled[:, start:stop] = logits.amax(dim=1)
         else:
-            torch.max(logits, dim=1, out=(pooled[:, start:stop], where[:, start:stop]))
+            pooled[:, start:stop], where[:, start:stop] = logits.max(dim=1)
     return pooled, where
 
 
@@ -122,7 +122,7 @@ def _sum(
     for start, stop in _tiles(len(layer.weight), len(flat)):
         logits = _matmul(flat, layer.weight[start:stop]).add_(layer.bias[start:stop])
         values = activate(logits, activation).mul_(counted).view(batch, tokens, stop - start)
-        torch.sum(values, dim=1, out=pooled[:, start:stop])
+        pooled[:, start:stop] = values.sum(dim=1)
         if where is not None:
             where[:, start:stop] = values.argmax(dim=1)
     return pooled, where

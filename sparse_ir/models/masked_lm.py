@@ -68,6 +68,7 @@ class MaskedLM:
         try:
             self.model(input_ids=input_ids, attention_mask=attention_mask)
         except _Captured as captured:
+            captured.__traceback__ = None  # it holds the frames with all hidden states
             return captured.hidden
         finally:
             hook.remove()

@@ -185,6 +185,8 @@ class SpladeEncoder:
         on_cut: Callable[[int], None] | None = None,
         advance: Callable[[int], None] = lambda n: None,
     ) -> SparseBatch:
+        if isinstance(texts, str):
+            raise ValueError("texts is one string. Give a list of texts.")
         names = [str(i) for i in range(len(texts))] if ids is None else list(ids)
         if len(names) != len(texts):
             raise ValueError(f"{len(names)} ids for {len(texts)} texts")

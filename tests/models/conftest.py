@@ -17,6 +17,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import torch
     import transformers
+    from torch.utils._python_dispatch import TorchDispatchMode
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCABULARY = [
@@ -67,3 +68,24 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> SpladeEncoder:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPARSE_IR_HOME", str(tmp_path_factory.mktemp("bundled")))
         return load_encoder()  # type: ignore[return-value]
+
+
+class LargestTensor(TorchDispatchMode):
+    """Records how many numbers the largest tensor holds that any operation makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, (tuple, list)) else (made,):
+            if isinstance(tensor, torch.Tensor):
+                self.numbers = max(self.numbers, tensor.numel())
+        return made
+
+
+@pytest.fixture
+def largest_tensor() -> type[LargestTensor]:
+    """A context that records the size of the largest tensor made in it."""
+    return LargestTensor

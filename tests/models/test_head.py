@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from sparse_ir.models import head
 from sparse_ir.models.head import OutputLayer, term_weights
@@ -78,28 +77,13 @@ def test_hidden_states_of_16_bits_are_multiplied_in_32(hidden, mask, layer):
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
-class LargestTensor(TorchDispatchMode):
-    """Records how many numbers the largest tensor holds that any operation makes."""
-
-    def __init__(self):
-        super().__init__()
-        self.numbers = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        made = function(*args, **(kwargs or {}))
-        for tensor in made if isinstance(made, (tuple, list)) else (made,):
-            if isinstance(tensor, torch.Tensor):
-                self.numbers = max(self.numbers, tensor.numel())
-        return made
-
-
 @pytest.mark.parametrize("pooling", ["max", "sum"])
-def test_no_tensor_holds_logits_of_the_whole_batch(pooling, monkeypatch):
+def test_no_tensor_holds_logits_of_the_whole_batch(pooling, monkeypatch, largest_tensor):
     monkeypatch.setattr(head, "TILE_NUMBERS", 64 * 64)
     batch, tokens, size = 4, 16, 5_000
     layer = OutputLayer(torch.randn(size, WIDTH), torch.zeros(size))
     hidden, mask = torch.randn(batch, tokens, WIDTH), torch.ones(batch, tokens)
-    with LargestTensor() as largest:
+    with largest_tensor() as largest:
         term_weights(hidden, mask, layer, pooling=pooling, positions=True)
     assert largest.numbers <= size * max(WIDTH, batch)  # the layer or the weights, no logits
     assert size * max(WIDTH, batch) < batch * tokens * size

@@ -89,6 +89,11 @@ def test_another_number_of_ids_than_texts_is_refused(encoder):
         encoder.encode_documents(["the cat"], ids=["a", "b"])
 
 
+def test_a_single_string_is_refused(encoder):
+    with pytest.raises(ValueError, match="Give a list"):
+        encoder.encode_documents("the cat")
+
+
 def test_more_texts_than_a_window_keep_their_order(encoder, monkeypatch):
     monkeypatch.setattr("sparse_ir.models.splade._WINDOW", 3)
     whole = encoder.encode_documents(TEXTS).weights.toarray()
@@ -145,21 +150,43 @@ def test_advance_counts_every_text(encoder):
     assert len(steps) > 1
 
 
+@pytest.mark.parametrize("pooling", ["max", "sum"])
+def test_encoding_never_holds_batch_times_length_times_vocabulary(
+    tiny, tmp_path, monkeypatch, largest_tensor, pooling
+):
+    folder = enlarged(tiny, tmp_path / "large", size=4_000)
+    encoder = SpladeEncoder(folder, layout=SpladeLayout(folder, pooling=pooling))
+    monkeypatch.setattr("sparse_ir.models.head.TILE_NUMBERS", 2**15)
+    texts = ["the cat sat on the mat and " * 4] * 8
+    tokens = sum(len(ids) for ids in encoder.tokenizer(texts)["input_ids"])
+    with largest_tensor() as largest:
+        encoder.encode_documents(texts, on_cut=lambda n: None)
+        encoder.explain(texts[0])
+    assert tokens >= 8 * 32
+    # From the pooled weights up to the output layer itself; all logits are 8 times that.
+    assert 4_000 * 8 <= largest.numbers <= 4_000 * 32
+
+
+def enlarged(tiny, folder, *, size):
+    """The tiny model with a vocabulary of more terms than its tokenizer has."""
+    model = transformers.AutoModelForMaskedLM.from_pretrained(tiny)
+    model.resize_token_embeddings(size, mean_resizing=False)
+    model.save_pretrained(folder)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(tiny / file, folder)
+    return folder
+
+
 def test_vocabulary_is_distinct_and_in_the_order_of_ids(encoder):
     assert encoder.vocabulary[:3] == ("[PAD]", "[UNK]", "[CLS]")
     assert encoder.tokenizer.convert_ids_to_tokens(59) == encoder.vocabulary[59]
     assert len(set(encoder.vocabulary)) == len(encoder.vocabulary)
 
 
-def test_terms_without_a_token_are_named_by_their_id(tiny, tmp_path):
-    model = transformers.AutoModelForMaskedLM.from_pretrained(tiny)
-    size = model.config.vocab_size
-    model.resize_token_embeddings(size + 2)
-    model.save_pretrained(tmp_path)
-    for file in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(tiny / file, tmp_path)
-    vocabulary = SpladeEncoder(tmp_path).vocabulary
-    assert vocabulary[size:] == (f"[id:{size}]", f"[id:{size + 1}]")
+def test_terms_without_a_token_are_named_by_their_id(tiny, tmp_path, encoder):
+    known = len(encoder.vocabulary)
+    vocabulary = SpladeEncoder(enlarged(tiny, tmp_path / "large", size=known + 2)).vocabulary
+    assert vocabulary == (*encoder.vocabulary, f"[id:{known}]", f"[id:{known + 1}]")
 
 
 def test_a_tokenizer_of_another_model_is_refused(tiny, tmp_path):
