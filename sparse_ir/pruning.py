@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
@@ -13,6 +13,8 @@ from sparse_ir.vectors import SparseBatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -112,16 +114,16 @@ def keep_ratio(batch: SparseBatch, ratio: float) -> SparseBatch:
     return _keep(batch, np.flatnonzero(batch.weights.data >= ratio * largest[row]))
 
 
-def _rows(batch: SparseBatch) -> np.ndarray:
+def _rows(batch: SparseBatch) -> NDArray[Any]:
     return np.repeat(np.arange(len(batch)), np.diff(batch.weights.indptr))
 
 
-def _heaviest_first(batch: SparseBatch) -> tuple[np.ndarray, np.ndarray]:
+def _heaviest_first(batch: SparseBatch) -> tuple[NDArray[Any], NDArray[Any]]:
     row = _rows(batch)
     return row, np.lexsort((batch.weights.indices, -batch.weights.data, row))
 
 
-def _keep(batch: SparseBatch, positions: np.ndarray) -> SparseBatch:
+def _keep(batch: SparseBatch, positions: NDArray[Any]) -> SparseBatch:
     w = batch.weights
     kept = np.sort(positions)
     counts = np.bincount(_rows(batch)[kept], minlength=len(batch))

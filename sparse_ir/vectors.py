@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from sparse_ir.types import SparseVector
 
@@ -28,7 +30,7 @@ class SparseBatch:
     ids: tuple[str, ...]
     weights: sparse.csr_array
 
-    def row(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+    def row(self, i: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return columns and weights of row i as views."""
         start, stop = self.weights.indptr[i], self.weights.indptr[i + 1]
         return self.weights.indices[start:stop], self.weights.data[start:stop]
@@ -82,7 +84,7 @@ def concatenate(batches: Sequence[SparseBatch]) -> SparseBatch:
     return SparseBatch(ids, sparse.csr_array(stacked))
 
 
-def select(batch: SparseBatch, rows: Sequence[int] | np.ndarray) -> SparseBatch:
+def select(batch: SparseBatch, rows: Sequence[int] | NDArray[Any]) -> SparseBatch:
     """Take the given rows, in the given order."""
     return SparseBatch(tuple(batch.ids[i] for i in rows), batch.weights[np.asarray(rows, int)])
 
@@ -123,7 +125,7 @@ def from_terms(
     return make_batch(ids if ids is not None else [str(i) for i in range(len(vectors))], matrix)
 
 
-def scores(queries: SparseBatch, documents: SparseBatch) -> np.ndarray:
+def scores(queries: SparseBatch, documents: SparseBatch) -> NDArray[Any]:
     """Dot product of every query with every document, float32, (queries, documents)."""
     return np.asarray((queries.weights @ documents.weights.T).todense(), dtype=np.float32)
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from array import array
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _HASH = (1 << 64) - 1
 _LAST_PLACE = (1 << 32) - 1
@@ -76,7 +80,7 @@ class SeenIds:
             free = self._put(at, old_cells[taken], old_places[taken], free)
             start = stop
 
-    def _put(self, at: np.ndarray, keys: np.ndarray, places: np.ndarray, free: int) -> int:
+    def _put(self, at: NDArray[Any], keys: NDArray[Any], places: NDArray[Any], free: int) -> int:
         """Fill cells, ascending; returns the first one behind them."""
         if not len(at):
             return free
@@ -92,7 +96,7 @@ class SeenIds:
         return self._count
 
 
-def _end_of_run(cells: np.ndarray, start: int) -> int:
+def _end_of_run(cells: NDArray[Any], start: int) -> int:
     """Find a free cell from start on: ids before it and behind it have homes on their own side."""
     while start < len(cells):
         free = np.flatnonzero(cells[start : start + _STRETCH] == 0)

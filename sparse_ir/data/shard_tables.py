@@ -15,6 +15,7 @@ from sparse_ir.vectors import SparseBatch, validate
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 _ROW_GROUP_DOCUMENTS = 16_384  # some 25 MB of vectors of 180 terms
 _WIDTH = b"sparse_ir.vocabulary_size"
@@ -139,14 +140,14 @@ def _batch(columns: list[Any], width: int) -> SparseBatch:
     return batch
 
 
-def _require_columns(ids: Any, indptr: np.ndarray, terms: np.ndarray, width: int) -> None:
+def _require_columns(ids: Any, indptr: NDArray[Any], terms: NDArray[Any], width: int) -> None:
     row = np.repeat(np.arange(len(ids)), np.diff(indptr))
     outside = (terms < 0) | (terms >= width)
     falling = np.zeros(len(terms), bool)
     falling[1:] = (np.diff(terms) <= 0) & (np.diff(row) == 0)
     for wrong, what in ((outside, "outside the vocabulary"), (falling, "not above the one before")):
         if wrong.any():
-            i = int(wrong.argmax())
+            i = int(np.argmax(wrong))
             raise ValueError(f"vector {ids[row[i]].as_py()!r} has the index {terms[i]}, {what}")
 
 

@@ -6,7 +6,7 @@ A later file supersedes an earlier one, document by document; a row without a re
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,8 @@ from sparse_ir.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 GROUP_ROWS = 8192
 SCHEMA = pa.schema(
@@ -40,8 +42,8 @@ class Row(NamedTuple):
     """
 
     record: str
-    columns: np.ndarray
-    weights: np.ndarray
+    columns: NDArray[Any]
+    weights: NDArray[Any]
 
 
 def parts(folder: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -16,6 +16,8 @@ from sparse_ir.types import Entry, ScoredDoc
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from sparse_ir.engines.base import SearchRequest
     from sparse_ir.engines.filters import Filter
@@ -32,7 +34,7 @@ class _Matrix(NamedTuple):
 
     ids: list[str]
     weights: sparse.csr_array
-    satisfying: dict[Filter, np.ndarray]
+    satisfying: dict[Filter, NDArray[Any]]
 
 
 class Table:
@@ -154,7 +156,7 @@ class Table:
     def _satisfies(self, doc_id: str, conditions: Filter) -> bool:
         return matches(unpack(doc_id, self._rows[doc_id].record).metadata, conditions)
 
-    def _satisfying(self, matrix: _Matrix, conditions: Filter) -> np.ndarray:
+    def _satisfying(self, matrix: _Matrix, conditions: Filter) -> NDArray[Any]:
         """Which rows satisfy the conditions; bool, (n,)."""
         if conditions not in matrix.satisfying:
             mask = np.array([self._satisfies(doc_id, conditions) for doc_id in matrix.ids], bool)
@@ -187,9 +189,9 @@ class Table:
         return self._matrix
 
 
-def _best(rows: np.ndarray, scores: np.ndarray, wanted: int) -> list[int]:
+def _best(rows: NDArray[Any], scores: NDArray[Any], wanted: int) -> list[int]:
     """Places of the first ``wanted`` by score, then row."""
-    places = np.arange(len(rows))
+    places: NDArray[Any] = np.arange(len(rows))
     if len(rows) > wanted:
         cut = np.partition(scores, len(scores) - wanted)[len(scores) - wanted]
         places = np.flatnonzero(scores >= cut)  # ties at the cut stay in until the rows decide

@@ -7,13 +7,14 @@ come in the same order from one engine as from the other.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
     from scipy import sparse
 
 
@@ -34,7 +35,7 @@ def dot(query: Mapping[int, float], columns: Sequence[int], weights: Sequence[fl
 
 def score_all(
     query: Sequence[tuple[int, float]], documents: sparse.csr_array
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Dot product of a query, as ascending (column, weight), and every document.
 
     Args:

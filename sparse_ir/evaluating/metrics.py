@@ -27,6 +27,8 @@ from sparse_ir.evaluating.ranking import Table, tables
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from sparse_ir.types import Qrels, Run
 
 DEFAULT_METRICS = ("ndcg@10", "mrr@10", "recall@100")
@@ -181,7 +183,7 @@ def _require_common(run: Run, qrels: Qrels) -> None:
         )
 
 
-def _values(metric: _Metric, table: Table) -> np.ndarray:
+def _values(metric: _Metric, table: Table) -> NDArray[Any]:
     if metric.name == "judged":
         judged = np.isfinite(table.found[:, : metric.k, 0]).sum(axis=1)
         return np.asarray(judged / np.clip(table.hits, 1, metric.k))

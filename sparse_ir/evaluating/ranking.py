@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from sparse_ir.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from sparse_ir.types import Qrels, Run
 
@@ -28,9 +30,9 @@ class Table(NamedTuple):
     """
 
     queries: list[str]
-    judged: np.ndarray
-    found: np.ndarray
-    hits: np.ndarray
+    judged: NDArray[Any]
+    found: NDArray[Any]
+    hits: NDArray[Any]
 
 
 def tables(run: Run, qrels: Qrels, *, depth: int | None) -> Iterator[Table]:
@@ -73,7 +75,7 @@ def _table(query_ids: list[str], run: Run, qrels: Qrels, *, depth: int | None) -
     )
 
 
-def _pad(rows: Sequence[Sequence[float]], filling: float) -> np.ndarray:
+def _pad(rows: Sequence[Sequence[float]], filling: float) -> NDArray[Any]:
     table = np.full((len(rows), max(1, *map(len, rows))), filling)
     for i, row in enumerate(rows):
         table[i, : len(row)] = row
@@ -83,7 +85,7 @@ def _pad(rows: Sequence[Sequence[float]], filling: float) -> np.ndarray:
 def _ranked(hits: Mapping[str, float], query_id: str) -> list[str]:
     doc_ids, scores = list(hits), _single(hits)
     if np.isnan(scores).any():
-        bad = doc_ids[int(np.isnan(scores).argmax())]
+        bad = doc_ids[int(np.argmax(np.isnan(scores)))]
         raise InputError(f"the score of document {bad!r} for query {query_id!r} is not a number.")
     order = np.argsort(-scores, kind="stable")
     if (scores[order][1:] == scores[order][:-1]).any():
@@ -92,6 +94,6 @@ def _ranked(hits: Mapping[str, float], query_id: str) -> list[str]:
     return [doc_ids[i] for i in order.tolist()]
 
 
-def _single(hits: Mapping[str, float]) -> np.ndarray:
+def _single(hits: Mapping[str, float]) -> NDArray[Any]:
     with np.errstate(over="ignore"):  # beyond single precision is infinite, as it is to trec_eval
         return np.fromiter(hits.values(), np.float64, len(hits)).astype(np.float32)

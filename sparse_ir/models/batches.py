@@ -12,6 +12,8 @@ from sparse_ir.errors import ConfigError, ModelError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
 CHARACTERS_PER_TOKEN = 32
 """A text longer than this times the token limit is first cut here, see ``beginning``."""
 
@@ -150,7 +152,7 @@ def named_tokens(tokenizer: Any, names: Sequence[str]) -> list[int]:
 
 def token_batches(
     lengths: Sequence[int], *, batch_tokens: int, batch_texts: int = 256
-) -> Iterator[np.ndarray]:
+) -> Iterator[NDArray[Any]]:
     """Group texts of like length; the longest come first, so that memory peaks at once.
 
     Args:
@@ -172,7 +174,7 @@ def token_batches(
         start += size
 
 
-def pad(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[np.ndarray, np.ndarray]:
+def pad(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Stack token ids, padded on the right.
 
     Returns:

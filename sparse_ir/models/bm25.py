@@ -33,6 +33,8 @@ from sparse_ir.vectors import SparseBatch, concatenate, make_batch, vocabulary_h
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from numpy.typing import NDArray
+
 logger = logging.getLogger(__name__)
 
 _TEXTS_AT_ONCE = 256
@@ -229,14 +231,14 @@ class Bm25Encoder:
         return {term: column for column, term in enumerate(self.statistics.terms)}
 
     @cached_property
-    def _idf(self) -> np.ndarray:
+    def _idf(self) -> NDArray[Any]:
         return self.statistics.idf()
 
     def _encode(
         self,
         texts: Sequence[str],
         ids: Sequence[str] | None,
-        weigh: Callable[[sparse.csr_array, np.ndarray], np.ndarray],
+        weigh: Callable[[sparse.csr_array, NDArray[Any]], NDArray[Any]],
         advance: Callable[[int], None],
     ) -> SparseBatch:
         names = [str(i) for i in range(len(texts))] if ids is None else list(ids)
@@ -249,11 +251,11 @@ class Bm25Encoder:
             advance(len(part))
         return concatenate(batches)
 
-    def _saturate(self, counts: sparse.csr_array, lengths: np.ndarray) -> np.ndarray:
+    def _saturate(self, counts: sparse.csr_array, lengths: NDArray[Any]) -> NDArray[Any]:
         norms = self.k1 * (1 - self.b + self.b * lengths / self.statistics.average_length)
         return np.asarray(counts.data / (counts.data + np.repeat(norms, np.diff(counts.indptr))))
 
-    def _weigh_by_idf(self, counts: sparse.csr_array, lengths: np.ndarray) -> np.ndarray:
+    def _weigh_by_idf(self, counts: sparse.csr_array, lengths: NDArray[Any]) -> NDArray[Any]:
         del lengths
         return np.asarray(counts.data * self._idf[counts.indices])
 

@@ -10,13 +10,16 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sparse_ir import resources
 from sparse_ir.errors import ModelError, StorageError
 from sparse_ir.models.fingerprint import content_digest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 WEIGHTS = "model.int8.safetensors"
 CHECKSUMS = "sha256.json"
@@ -123,9 +126,9 @@ def _write(package: Path, made: Path) -> None:
     _write_checksums(made)
 
 
-def quantize(tensors: dict[str, Any]) -> dict[str, np.ndarray]:
+def quantize(tensors: dict[str, Any]) -> dict[str, NDArray[Any]]:
     """Store matrices as int8 rows with a float32 scale each; vectors become float16."""
-    small: dict[str, np.ndarray] = {}
+    small: dict[str, NDArray[Any]] = {}
     for name, tensor in tensors.items():
         values = np.asarray(tensor, np.float32)
         if values.ndim != 2:
@@ -138,9 +141,9 @@ def quantize(tensors: dict[str, Any]) -> dict[str, np.ndarray]:
     return small
 
 
-def dequantize(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def dequantize(tensors: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Undo ``quantize``, but for its rounding: all tensors in float32."""
-    whole: dict[str, np.ndarray] = {}
+    whole: dict[str, NDArray[Any]] = {}
     for name, values in tensors.items():
         if name.endswith(_SCALE):
             continue

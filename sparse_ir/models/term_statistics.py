@@ -13,6 +13,8 @@ from scipy import sparse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
 
 @dataclass(frozen=True, eq=False)
 class TermStatistics:
@@ -28,14 +30,14 @@ class TermStatistics:
     documents: int
     total_length: int
     terms: tuple[str, ...]
-    document_frequencies: np.ndarray
+    document_frequencies: NDArray[Any]
 
     @property
     def average_length(self) -> float:
         """Terms per document; 0 where there is no document."""
         return self.total_length / self.documents if self.documents else 0.0
 
-    def idf(self) -> np.ndarray:
+    def idf(self) -> NDArray[Any]:
         """ln(1 + (N - df + 0.5) / (df + 0.5)) of every term, float64, (V,), always above 0.
 
         The form that Lucene uses; Robertson's own turns negative for a term that more than half
@@ -75,7 +77,7 @@ def count_terms(texts: Iterable[str], analyze: Callable[[str], list[str]]) -> Te
 
 def count_matrix(
     texts: Sequence[str], analyze: Callable[[str], list[str]], columns: Mapping[str, int]
-) -> tuple[sparse.csr_array, np.ndarray]:
+) -> tuple[sparse.csr_array, NDArray[Any]]:
     """Count the terms of each text.
 
     Args:
