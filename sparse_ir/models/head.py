@@ -24,7 +24,7 @@ class OutputLayer(NamedTuple):
     """The last layer of a masked LM: logits = hidden @ weight.T + bias.
 
     Attributes:
-        weight: (vocabulary, width).
+        weight: (vocabulary, width), float32.
         bias: (vocabulary,), float32.
     """
 
@@ -71,7 +71,8 @@ def term_weights(
     https://arxiv.org/abs/2107.05720; the double logarithm: https://arxiv.org/abs/2504.14839.
 
     Args:
-        hidden: Inputs of the output layer, (batch, tokens, width), any float type.
+        hidden: Inputs of the output layer, (batch, tokens, width), any float type; what follows
+            is float32.
         mask: True for the tokens that count, (batch, tokens).
         layer: The output layer.
         pooling: "max" or "sum" over the tokens.
@@ -81,7 +82,7 @@ def term_weights(
     Returns:
         Weights, 0 everywhere for a text without a token that counts.
     """
-    mask = mask.bool()
+    hidden, mask = hidden.to(torch.float32), mask.bool()
     first = mask.int().argmax(dim=1)
     if pooling == "sum":
         weights, where = _sum(hidden, mask, layer, activation, positions=positions)
@@ -104,7 +105,7 @@ def _max(hidden: Tensor, layer: OutputLayer, *, positions: bool) -> tuple[Tensor
     flat = hidden.flatten(0, 1)
     pooled, where = _results(hidden, layer, positions=positions)
     for start, stop in _tiles(len(layer.weight), len(flat)):
-        logits = _matmul(flat, layer.weight[start:stop]).view(batch, tokens, stop - start)
+        logits = (flat @ layer.weight[start:stop].T).view(batch, tokens, stop - start)
         if where is None:
             pooled[:, start:stop] = logits.amax(dim=1)
         else:
@@ -117,11 +118,12 @@ def _sum(
 ) -> tuple[Tensor, Tensor | None]:
     batch, tokens, _ = hidden.shape
     flat = hidden.flatten(0, 1)
-    counted = mask.view(-1, 1)
+    ignored = ~mask.view(-1, 1)
     pooled, where = _results(hidden, layer, positions=positions)
     for start, stop in _tiles(len(layer.weight), len(flat)):
-        logits = _matmul(flat, layer.weight[start:stop]).add_(layer.bias[start:stop])
-        values = activate(logits, activation).mul_(counted).view(batch, tokens, stop - start)
+        logits = (flat @ layer.weight[start:stop].T).add_(layer.bias[start:stop])
+        values = activate(logits, activation).masked_fill_(ignored, 0.0)
+        values = values.view(batch, tokens, stop - start)
         pooled[:, start:stop] = values.sum(dim=1)
         if where is not None:
             where[:, start:stop] = values.argmax(dim=1)
@@ -141,8 +143,3 @@ def _tiles(size: int, tokens: int) -> Iterator[tuple[int, int]]:
     step = max(64, TILE_NUMBERS // max(1, tokens))
     for start in range(0, size, step):
         yield start, min(size, start + step)
-
-
-def _matmul(hidden: Tensor, weight: Tensor) -> Tensor:
-    """Multiply with float32 results, whatever the type of the hidden states."""
-    return hidden.to(torch.float32) @ weight.to(torch.float32).T

@@ -36,17 +36,28 @@ class MaskedLM:
     """A masked LM whose logits are never computed.
 
     The forward pass ends where the output layer begins, whatever the architecture calls its
-    parts; :attr:`layer` is applied by ``head.py``. Loading compares both ways on a few tokens.
+    parts; ``head.py`` applies :attr:`layer`. Both ways are compared on a few tokens first.
+    The model given belongs to this object then: it gives no logits any more.
+
+    Attributes:
+        config: The model's config.
+        layer: Its output layer, float32.
     """
 
     def __init__(self, model: Any, folder: Path) -> None:
-        self.model = model
         self.config = model.config
+        self._model = model
         output = model.get_output_embeddings()
         if not isinstance(getattr(output, "weight", None), torch.nn.Parameter):
             raise _unknown_head(folder, model)
-        self._output = output
-        self.layer = self._checked_layer(folder)
+        ids = torch.arange(min(4, len(output.weight))).unsqueeze(0)
+        with torch.inference_mode():
+            logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0]
+        output.register_forward_pre_hook(_capture)
+        try:
+            self.layer = _fitted_layer(output, self.hidden(ids, torch.ones_like(ids))[0], logits)
+        except (RuntimeError, AssertionError) as error:
+            raise _unknown_head(folder, model) from error
 
     @property
     def size(self) -> int:
@@ -64,55 +75,51 @@ class MaskedLM:
         Returns:
             Inputs of the output layer, (batch, tokens, width).
         """
-        hook = self._output.register_forward_pre_hook(_capture)
         try:
-            self.model(input_ids=input_ids, attention_mask=attention_mask)
+            self._model(input_ids=input_ids, attention_mask=attention_mask)
         except _Captured as captured:
             captured.__traceback__ = None  # it holds the frames with all hidden states
             return captured.hidden
-        finally:
-            hook.remove()
         raise RuntimeError("the forward pass does not call the model's output embeddings")
 
     def to(self, device: torch.device, precision: str) -> None:
         """Move to a device; the parameters take the precision, the output layer stays float32."""
         dtype = PRECISIONS[precision]
         if dtype is not torch.float32:
-            for parameter in self.model.parameters():
+            for parameter in self._model.parameters():
                 # Parameters only: buffers, as tables of rotary positions, lose too much in 16 bits.
                 # A new tensor each, so that the layer below keeps its own.
                 parameter.data = parameter.data.to(dtype)
-        self.model.to(device)
+        self._model.to(device)
         self.layer = OutputLayer(self.layer.weight.to(device), self.layer.bias.to(device))
 
-    @torch.inference_mode()
-    def _checked_layer(self, folder: Path) -> OutputLayer:
-        """Find the output layer's scale and bias and prove that they give the model's logits.
 
-        Some models add a bias of their own behind the layer, some scale the logits.
-        """
-        ids = torch.arange(4).clamp_(max=len(self._output.weight) - 1).unsqueeze(0)
-        mask = torch.ones_like(ids)
-        logits = self.model(input_ids=ids, attention_mask=mask).logits[0].float()
-        try:
-            hidden = self.hidden(ids, mask)[0].float()
-            weight = self._output.weight.detach().float()
-            bare = hidden @ weight.T
-            scale = _scale(bare, logits)
-            bias = (logits - scale * bare).mean(dim=0)
-            own = getattr(self._output, "bias", None)
-            if own is not None and torch.allclose(bias, scale * own, rtol=1e-4, atol=1e-4):
-                bias = scale * own.detach().float()
-            torch.testing.assert_close(scale * bare + bias, logits, rtol=1e-3, atol=1e-3)
-        except (RuntimeError, AssertionError) as error:
-            raise _unknown_head(folder, self.model) from error
-        return OutputLayer(weight if scale == 1.0 else weight * scale, bias)
+@torch.inference_mode()
+def _fitted_layer(output: Any, hidden: Tensor, logits: Tensor) -> OutputLayer:
+    """Find the scale and the bias that turn the output layer's weights into the model's logits.
 
+    Some models add a bias of their own behind the layer, some scale the logits.
 
-def _scale(bare: Tensor, logits: Tensor) -> float:
+    Args:
+        output: The module that holds the weights.
+        hidden: What went into it for a few tokens, (tokens, width).
+        logits: What the model made of that, (tokens, vocabulary).
+
+    Raises:
+        AssertionError: the model does something else with it.
+        RuntimeError: the shapes do not fit.
+    """
+    weight = output.weight.detach()
+    bare = hidden @ weight.T
     x, y = bare - bare.mean(dim=0), logits - logits.mean(dim=0)
     scale = float((x * y).sum() / (x * x).sum().clamp_min(1e-30))
-    return 1.0 if abs(scale - 1.0) < 1e-4 else scale
+    scale = 1.0 if abs(scale - 1.0) < 1e-4 else scale
+    bias = (logits - scale * bare).mean(dim=0)
+    torch.testing.assert_close(scale * bare + bias, logits, rtol=1e-3, atol=1e-3)
+    own = getattr(output, "bias", None)
+    if own is not None and torch.allclose(bias, scale * own, rtol=1e-5, atol=5e-5):
+        bias = scale * own.detach()  # without the rounding of the subtraction
+    return OutputLayer(weight if scale == 1.0 else weight * scale, bias)
 
 
 def _capture(_module: Any, inputs: tuple[Tensor, ...]) -> None:

@@ -62,11 +62,12 @@ def batch():
     return ids, mask
 
 
-def assert_same_weights(model, split):
+def assert_same_weights(model):
     ids, mask = batch()
     with torch.inference_mode():
         logits = model(input_ids=ids, attention_mask=mask).logits
         expected = (torch.log1p(logits.relu()) * mask.unsqueeze(-1)).amax(dim=1)
+        split = MaskedLM(model, Path("model"))
         found = term_weights(split.hidden(ids, mask), mask, split.layer).weights
     assert (expected > 0).any()
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
@@ -74,8 +75,7 @@ def assert_same_weights(model, split):
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model_type)
 def test_split_models_give_the_weights_of_their_logits(config):
-    model = random_model(config)
-    assert_same_weights(model, MaskedLM(model, Path("model")))
+    assert_same_weights(random_model(config))
 
 
 class BehindTheLayer(torch.nn.Module):
@@ -116,7 +116,7 @@ class AroundTheLayer(BehindTheLayer):
 def test_a_bias_or_scale_behind_the_output_layer_is_found(change):
     model = random_model(CONFIGS[0])
     model.cls = BehindTheLayer(model.cls, change)
-    assert_same_weights(model, MaskedLM(model, Path("model")))
+    assert_same_weights(model)
 
 
 def test_a_head_of_an_unknown_kind_is_refused():

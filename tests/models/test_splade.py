@@ -363,8 +363,9 @@ def test_a_text_without_any_token_gives_an_empty_vector(tiny, tmp_path):
     (folder / "tokenizer.json").write_text(json.dumps(content))
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]"}
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    encoder = SpladeEncoder(folder)
-    batch = encoder.encode_documents(["", "the cat", ""])
-    assert [len(batch.row(i)[0]) > 0 for i in range(3)] == [False, True, False]
-    assert encoder.encode_documents([""]).weights.nnz == 0
-    assert encoder.explain("").terms == ()
+    for pooling in ("max", "sum"):
+        encoder = SpladeEncoder(folder, layout=SpladeLayout(folder, pooling=pooling))
+        batch = encoder.encode_documents(["", "the cat", ""])
+        assert [len(batch.row(i)[0]) > 0 for i in range(3)] == [False, True, False]
+        assert encoder.encode_documents([""]).weights.nnz == 0
+        assert encoder.explain("").terms == ()
