@@ -236,7 +236,7 @@ def test_prompts_go_in_front_and_have_fingerprints_of_their_own(tiny, encoder):
 def test_lower_casing_is_asked_for_by_the_layout(tmp_path, tiny):
     cased = Path(shutil.copytree(tiny, tmp_path / "cased"))
     content = json.loads((cased / "tokenizer.json").read_text())
-    content["normalizer"] = None
+    content["normalizer"] = {"type": "NFC"}  # None is too little for transformers 4
     (cased / "tokenizer.json").write_text(json.dumps(content))
     texts = ["THE Cat"]
     found = SpladeEncoder(cased, layout=SpladeLayout(cased, lowercase=True)).encode_queries(texts)
