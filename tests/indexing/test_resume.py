@@ -122,7 +122,14 @@ def start(corpus, home, *options):
         "--chunk-documents", str(CHUNK), *options,
     ]  # fmt: skip
     environment = {**os.environ, "SPARSE_IR_HOME": str(home)}
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell's background job ignores Ctrl-C, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def wait_for_chunks(home, process, count):
