@@ -38,7 +38,7 @@ class Point(NamedTuple):
     Attributes:
         stored: The store's own object.
         postings: How many terms its vector holds.
-        bytes: The most that its texts take up.
+        bytes: What title, text and metadata take up.
         numbers: Paths of its payload that should have an index.
     """
 
@@ -85,7 +85,7 @@ class Shard:
         vector: Any = {VECTOR: qdrant.SparseVector(columns, weights)} if columns else {}
         stored = qdrant.Point(point_id(document.doc_id), vector, payload)
         numbers = tuple(filters.indexed_numbers(payload))
-        return Point(stored, len(columns), 2 * len(packed), numbers)
+        return Point(stored, len(columns), len(packed.encode()), numbers)
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write documents; one that is there is replaced whole.

@@ -165,7 +165,7 @@ def pair(tmp_path_factory):
         one.close()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(vectors, max_size=12), vectors, st.integers(1, 12), st.integers(0, 3))
 def test_engines_agree_on_hits_and_order(pair, documents, query, k, offset):
     answers = []

@@ -152,7 +152,7 @@ def engine(tmp_path_factory):
         yield opened
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rows_and_conditions())
 def test_the_embedded_engine_finds_what_matches(engine, drawn):
     rows, condition = drawn
