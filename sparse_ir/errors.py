@@ -68,6 +68,10 @@ class IndexLockedError(EngineError):
     """Another process holds the index."""
 
 
+class NoVectorsError(EngineError):
+    """The index keeps no vectors that could be read back."""
+
+
 class ModelMismatchError(EngineError):
     """The query encoder does not fit the model that made the index."""
 

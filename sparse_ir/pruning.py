@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sparse_ir.types import SparseVector
+
 
 @dataclass(frozen=True)
 class Pruning:
@@ -112,6 +114,17 @@ def keep_ratio(batch: SparseBatch, ratio: float) -> SparseBatch:
     largest = np.zeros(len(batch), np.float32)
     np.maximum.at(largest, row, batch.weights.data)
     return _keep(batch, np.flatnonzero(batch.weights.data >= ratio * largest[row]))
+
+
+def split_heavy(vector: SparseVector, ratio: float) -> tuple[SparseVector, SparseVector]:
+    """Split a query for two-step search: the terms of at least this share of the largest weight.
+
+    >>> split_heavy({"a": 1.0, "b": 0.5, "c": 0.3}, 0.4)
+    ({'a': 1.0, 'b': 0.5}, {'c': 0.3})
+    """
+    least = ratio * max(vector.values(), default=0.0)
+    heavy = {term: weight for term, weight in vector.items() if weight >= least}
+    return heavy, {term: weight for term, weight in vector.items() if weight < least}
 
 
 def _rows(batch: SparseBatch) -> NDArray[Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sparse_ir.cli.options import (
+    cluster_options,
     corpus_option,
     device_options,
     document_pruning_option,
@@ -46,6 +47,7 @@ _LISTED = 20
     show_default=True,
     help="Documents encoded, written and acknowledged together.",
 )
+@cluster_options
 @json_option
 def index(as_json: bool, **options: object) -> None:
     """Encode a corpus and index it.

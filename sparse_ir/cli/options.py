@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import click
@@ -15,13 +16,72 @@ def index_option(command: Any) -> Any:
 
 
 def engine_option(command: Any) -> Any:
-    """``--engine``: where it is."""
-    return click.option(
+    """``--engine`` and ``--url``: where it is; the command gets both as one address, ``engine``."""
+    from sparse_ir.engines.addresses import merge
+
+    @functools.wraps(command)
+    def with_address(*args: Any, engine: str | None, url: str | None, **kwargs: Any) -> Any:
+        return command(*args, engine=merge(engine, url), **kwargs)
+
+    named = click.option(
         "--engine",
-        default="embedded",
-        show_default=True,
-        help="Where the index lives: embedded, memory, or either with a folder (embedded:PATH).",
-    )(command)
+        metavar="ENGINE",
+        help="Where the index lives: embedded or memory, either with a folder (embedded:PATH), "
+        "elasticsearch, opensearch. Default: embedded; with --url, what answers there.",
+    )
+    at = click.option(
+        "--url",
+        metavar="URL[,URL...]",
+        help="Nodes of a cluster, or cloud:ID. Credentials come from the environment "
+        "(SPARSE_IR_API_KEY, ...).",
+    )
+    return named(at(with_address))
+
+
+def cluster_options(command: Any) -> Any:
+    """How an index is laid out in a cluster and written to."""
+    options = (
+        click.option(
+            "--field",
+            default="",
+            metavar="TYPE",
+            help="Field type of the vectors: rank_features, sparse_vector (Elasticsearch), "
+            "neural_sparse (OpenSearch with its neural-search plugin). Default: the server's.",
+        ),
+        click.option("--shards", type=click.IntRange(min=1), help="Primary shards."),
+        click.option("--replicas", type=click.IntRange(min=0), help="Copies of each shard."),
+        click.option(
+            "--keep-vectors", is_flag=True, help="Keep vectors in _source too (doubles the index)."
+        ),
+        click.option(
+            "--force-merge", is_flag=True, help="Merge to one segment a shard at the end."
+        ),
+        click.option(
+            "--drop-old/--keep-old",
+            default=None,
+            help="What becomes of the index that is replaced. Default: a cluster keeps it for "
+            "rollback, embedded drops it.",
+        ),
+        click.option("--bulk-documents", type=click.IntRange(min=1), default=500, hidden=True),
+        click.option("--bulk-bytes", type=click.IntRange(min=1), default=4 << 20, hidden=True),
+        click.option(
+            "--in-flight",
+            type=click.IntRange(min=1),
+            default=4,
+            show_default=True,
+            help="Bulk requests at a time, at most.",
+        ),
+        click.option(
+            "--patience",
+            type=click.FloatRange(min=0),
+            default=600.0,
+            show_default=True,
+            help="Seconds to wait for a cluster that takes nothing.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def corpus_option(command: Any) -> Any:

@@ -17,8 +17,24 @@ if TYPE_CHECKING:
 INDEX_NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,127}\Z")
 
 
+class TwoStep(NamedTuple):
+    """Search with the heavy terms first, then score the best hits with all.
+
+    The defaults are those of OpenSearch's two-phase processor.
+
+    Attributes:
+        ratio: A term is heavy from this share of the heaviest term's weight on, 0 to 1.
+        expansion: Hits that get their whole score, as a multiple of offset + k, at least 1.
+        window: The same as a number, in the place of the multiple.
+    """
+
+    ratio: float = 0.4
+    expansion: float = 5.0
+    window: int | None = None
+
+
 class SearchRequest(NamedTuple):
-    """One weighted-term search.
+    """One search: by weighted terms, or by text where the engine has a text index.
 
     Attributes:
         terms: Query term -> weight > 0.
@@ -26,7 +42,11 @@ class SearchRequest(NamedTuple):
         offset: Hits to pass over first.
         filter: Conditions on metadata that must all hold.
         documents: Whether hits bring title, text and metadata.
-        vectors: Whether hits bring their stored term weights.
+        vectors: Whether hits bring their stored term weights; where the index keeps none beside
+            its postings, those of the query's terms.
+        two_step: Heavy terms first; None for all at once.
+        text: Search title and text with the server's BM25 instead; the terms are not used then.
+        server_pruning: Let a server drop tokens that it deems unimportant.
     """
 
     terms: SparseVector
@@ -35,6 +55,9 @@ class SearchRequest(NamedTuple):
     filter: Filter = ()
     documents: bool = True
     vectors: bool = False
+    two_step: TwoStep | None = None
+    text: str = ""
+    server_pruning: bool = False
 
 
 class Failure(NamedTuple):
@@ -74,6 +97,11 @@ class Engine(Protocol):
         """What ``open_engine`` takes to open this engine again."""
         ...
 
+    @property
+    def keeps_previous(self) -> bool:
+        """Whether a replaced index is kept for a rollback where nobody says otherwise."""
+        ...
+
     def indexes(self) -> list[str]:
         """Names of the published indexes, ascending."""
         ...
@@ -103,11 +131,25 @@ class Engine(Protocol):
         """
         ...
 
-    def publish(self, index: str, physical: str) -> None:
-        """Let the name stand for this build, in one step; drop what it stood for before.
+    def publish(self, index: str, physical: str, *, drop_previous: bool = True) -> None:
+        """Let the name stand for this build, in one step.
 
         Publishing what is published already changes nothing.
+
+        Args:
+            index: The name.
+            physical: The build.
+            drop_previous: Remove the build that the name stood for before; else it is kept, and
+                can be published again.
         """
+        ...
+
+    def builds(self, index: str) -> list[str]:
+        """Physical names of every build of a name, published or not, oldest first."""
+        ...
+
+    def previous(self, index: str) -> str:
+        """The build that the published one took the place of; empty where it is gone."""
         ...
 
     def add(self, index: str, entries: Iterable[Entry]) -> Iterator[Failure]:
@@ -126,6 +168,10 @@ class Engine(Protocol):
         """Delete the documents that satisfy every condition; returns how many."""
         ...
 
+    def flush(self, index: str) -> None:
+        """Make everything added so far durable."""
+        ...
+
     def refresh(self, index: str) -> None:
         """Make everything added so far durable and searchable."""
         ...
@@ -140,12 +186,23 @@ class Engine(Protocol):
         """
         ...
 
-    def get(self, index: str, doc_ids: Sequence[str]) -> list[Entry | None]:
-        """Read stored documents with their vectors; None for an id that is not there."""
+    def get(
+        self, index: str, doc_ids: Sequence[str], *, vectors: bool = True
+    ) -> list[Entry | None]:
+        """Read stored documents with their vectors; None for an id that is not there.
+
+        Args:
+            index: Where.
+            doc_ids: Which; the answer has their order.
+            vectors: Whether the vectors are needed; without, an entry's vector may be empty.
+
+        Raises:
+            NoVectorsError: the vectors are needed, and the index keeps none that can be read back.
+        """
         ...
 
-    def scan(self, index: str) -> Iterator[Entry]:
-        """Read everything, in no particular order."""
+    def scan(self, index: str, *, vectors: bool = True) -> Iterator[Entry]:
+        """Read everything, in no particular order; arguments and errors as in ``get``."""
         ...
 
     def stats(self, index: str) -> IndexStats:
@@ -158,10 +215,6 @@ class Engine(Protocol):
         Raises:
             IndexNotFoundError: there is no such index.
         """
-        ...
-
-    def vocabulary(self, index: str) -> tuple[str, ...]:
-        """Every term a vector of this index may hold, in column order."""
         ...
 
     def drop(self, index: str) -> None:
@@ -195,12 +248,15 @@ def require_request(request: SearchRequest) -> SearchRequest:
     """Return the request if every engine can answer it.
 
     Raises:
-        ValueError: k is below 1, offset below 0, or a weight no finite float32 above 0.
+        ValueError: k is below 1, offset below 0, a weight no finite float32 above 0, or a number of
+            the two-step search out of range.
     """
     if request.k < 1 or request.offset < 0:
         raise ValueError(
             f"k is {request.k} and offset is {request.offset}; k begins at 1, offset at 0"
         )
+    if request.two_step is not None:
+        _require_two_step(request.two_step)
     for term, weight in request.terms.items():
         if not _TINY <= weight < _HUGE:
             raise ValueError(
@@ -208,3 +264,11 @@ def require_request(request: SearchRequest) -> SearchRequest:
                 "above 0"
             )
     return request
+
+
+def _require_two_step(step: TwoStep) -> None:
+    if not 0 <= step.ratio <= 1 or step.expansion < 1 or (step.window or 1) < 1:
+        raise ValueError(
+            f"two-step search has ratio {step.ratio}, expansion {step.expansion} and window "
+            f"{step.window}; ratio lies between 0 and 1, the others begin at 1"
+        )

@@ -147,11 +147,25 @@ class Builds:
                 before = self.resolve(index)
             except EngineError:
                 before = None  # a damaged pointer is about to be replaced
+        if before is not None and before.folder == build.folder:
+            return None
+        pointer = {"build": build.stamp, "previous": before.stamp if before else ""}
         try:
-            write_json(self.root / index / POINTER, {"build": build.stamp})
+            write_json(self.root / index / POINTER, pointer)
         except OSError as error:
             raise storage_error(self.root / index, error) from None
-        return None if before is None or before.folder == build.folder else before
+        return before
+
+    def previous(self, index: str) -> str:
+        """The build that the published one took the place of; empty where it is gone.
+
+        Raises:
+            IndexNotFoundError: there is no such index.
+        """
+        self.resolve(index)
+        stamp = json.loads((self.root / index / POINTER).read_bytes()).get("previous", "")
+        physical = f"{index}@{stamp}"
+        return physical if stamp and self.exists(physical) else ""
 
     def drop(self, index: str) -> None:
         """Remove a build, or an index with every build of it.

@@ -11,6 +11,7 @@ from sparse_ir.engines import embedded_store as stores
 from sparse_ir.engines.base import Failure, IndexStats, require_request
 from sparse_ir.engines.builds import Build, Builds, folder_bytes, remove_folder
 from sparse_ir.engines.embedded_shard import Point, Shard
+from sparse_ir.engines.local import answer
 from sparse_ir.errors import EngineError
 from sparse_ir.resources import home
 
@@ -35,6 +36,8 @@ class EmbeddedEngine:
     Args:
         path: The folder; by default ``indexes`` below ``resources.home()``.
     """
+
+    keeps_previous = False
 
     def __init__(self, path: Path | str | None = None) -> None:
         self._given = None if path is None else Path(path).expanduser().absolute()
@@ -70,14 +73,22 @@ class EmbeddedEngine:
             raise
         return build.physical
 
-    def publish(self, index: str, physical: str) -> None:
-        """Optimise the build, let the name stand for it, drop what it stood for before."""
+    def publish(self, index: str, physical: str, *, drop_previous: bool = True) -> None:
+        """Optimise the build and let the name stand for it; see ``Engine``."""
         build = self._builds.resolve(physical)
         self._shard(physical).optimize()
         before = self._builds.publish(index, build)
-        if before is not None:
+        if before is not None and drop_previous:
             self._let_go(before)
             remove_folder(before.folder)
+
+    def builds(self, index: str) -> list[str]:
+        """Physical names of every build of a name, published or not, oldest first."""
+        return [build.physical for build in self._builds.builds(index)]
+
+    def previous(self, index: str) -> str:
+        """The build that the published one took the place of; empty where it is gone."""
+        return self._builds.previous(index)
 
     def add(self, index: str, entries: Iterable[Entry]) -> Iterator[Failure]:
         """Stream entries in and yield each refused for good; see ``Engine``."""
@@ -106,6 +117,10 @@ class EmbeddedEngine:
         """Delete the documents that satisfy every condition; returns how many."""
         return self._shard(index).delete_matching(conditions)
 
+    def flush(self, index: str) -> None:
+        """Make everything added so far durable."""
+        self._shard(index).flush()
+
     def refresh(self, index: str) -> None:
         """Make everything added so far durable; it is searchable already."""
         self._shard(index).flush()
@@ -113,14 +128,20 @@ class EmbeddedEngine:
     def search(self, index: str, requests: Sequence[SearchRequest]) -> list[list[ScoredDoc]]:
         """Answer each request completely, or raise; see ``Engine``."""
         shard = self._shard(index)
-        return [shard.search(require_request(request)) for request in requests]
+        return [answer(shard.search, require_request(request)) for request in requests]
 
-    def get(self, index: str, doc_ids: Sequence[str]) -> list[Entry | None]:
+    def get(
+        self,
+        index: str,
+        doc_ids: Sequence[str],
+        *,
+        vectors: bool = True,  # noqa: ARG002 - they are there anyway
+    ) -> list[Entry | None]:
         """Read stored documents with their vectors; None for an id that is not there."""
         found = self._shard(index).retrieve(doc_ids, vectors=True)
         return [found.get(doc_id) for doc_id in doc_ids]
 
-    def scan(self, index: str) -> Iterator[Entry]:
+    def scan(self, index: str, *, vectors: bool = True) -> Iterator[Entry]:  # noqa: ARG002
         """Read everything, in no particular order."""
         return self._shard(index).scan()
 

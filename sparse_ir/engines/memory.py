@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.engines.base import Failure, IndexStats, require_index_name, require_request
 from sparse_ir.engines.builds import Build, Builds, folder_bytes, require_vocabulary
+from sparse_ir.engines.local import answer
 from sparse_ir.engines.memory_table import Table
 from sparse_ir.errors import EngineError, IndexNotFoundError
 from sparse_ir.resources import home
@@ -33,6 +34,8 @@ class MemoryEngine:
         path: A folder that keeps them between runs, written by one process at a time. Without
             one they end with the engine.
     """
+
+    keeps_previous = False
 
     def __init__(self, path: Path | str | None = None) -> None:
         self._path = None if path is None else Path(path).expanduser().absolute()
@@ -65,14 +68,22 @@ class MemoryEngine:
         self._tables[build.physical] = Table(vocabulary, folder)
         return build.physical
 
-    def publish(self, index: str, physical: str) -> None:
-        """Rewrite the build as one file, let the name stand for it, drop what was there before."""
+    def publish(self, index: str, physical: str, *, drop_previous: bool = True) -> None:
+        """Rewrite the build as one file and let the name stand for it; see ``Engine``."""
         build = self._builds.resolve(physical)
         self._table(physical).compact()
         before = self._builds.publish(index, build)
-        if before is not None:
+        if before is not None and drop_previous:
             self._tables.pop(before.physical, None)
             self._builds.drop(before.physical)
+
+    def builds(self, index: str) -> list[str]:
+        """Physical names of every build of a name, published or not, oldest first."""
+        return [build.physical for build in self._builds.builds(index)]
+
+    def previous(self, index: str) -> str:
+        """The build that the published one took the place of; empty where it is gone."""
+        return self._builds.previous(index)
 
     def add(self, index: str, entries: Iterable[Entry]) -> Iterator[Failure]:
         """Stream entries in and yield each refused for good; see ``Engine``."""
@@ -94,6 +105,10 @@ class MemoryEngine:
         """Delete the documents that satisfy every condition; returns how many."""
         return self._table(index).delete_matching(conditions)
 
+    def flush(self, index: str) -> None:
+        """Write what is pending."""
+        self._table(index).flush()
+
     def refresh(self, index: str) -> None:
         """Write what is pending; it is searchable already."""
         self._table(index).flush()
@@ -101,14 +116,20 @@ class MemoryEngine:
     def search(self, index: str, requests: Sequence[SearchRequest]) -> list[list[ScoredDoc]]:
         """Answer each request completely, or raise; see ``Engine``."""
         table = self._table(index)
-        return [table.search(require_request(request)) for request in requests]
+        return [answer(table.search, require_request(request)) for request in requests]
 
-    def get(self, index: str, doc_ids: Sequence[str]) -> list[Entry | None]:
+    def get(
+        self,
+        index: str,
+        doc_ids: Sequence[str],
+        *,
+        vectors: bool = True,  # noqa: ARG002 - they are there anyway
+    ) -> list[Entry | None]:
         """Read stored documents with their vectors; None for an id that is not there."""
         table = self._table(index)
         return [table.get(doc_id) for doc_id in doc_ids]
 
-    def scan(self, index: str) -> Iterator[Entry]:
+    def scan(self, index: str, *, vectors: bool = True) -> Iterator[Entry]:  # noqa: ARG002
         """Read everything, in no particular order."""
         return self._table(index).scan()
 
@@ -173,6 +194,7 @@ class _BuildsInMemory:
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
         self._published: dict[str, str] = {}
+        self._previous: dict[str, str] = {}
 
     def names(self) -> list[str]:
         return sorted(self._published)
@@ -204,8 +226,16 @@ class _BuildsInMemory:
                 f"published as {index!r}."
             )
         before = self._published.get(index)
+        if before == build.physical:
+            return None
         self._published[index] = build.physical
-        return None if before in (None, build.physical) else self._kept[str(before)].build
+        self._previous[index] = before or ""
+        return None if before is None else self._kept[before].build
+
+    def previous(self, index: str) -> str:
+        self.resolve(index)
+        before = self._previous.get(index, "")
+        return before if before in self._kept else ""
 
     def drop(self, index: str) -> None:
         build = self.resolve(index)

@@ -5,29 +5,37 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from sparse_ir.engines.addresses import is_cluster, merge, parse_cluster_address
 from sparse_ir.errors import ConfigError
 
 if TYPE_CHECKING:
     from sparse_ir.engines.base import Engine
+    from sparse_ir.engines.options import ClusterOptions
 
-SCHEMES = ("embedded", "memory")
+SCHEMES = ("embedded", "memory", "elasticsearch", "opensearch")
 
 
-def open_engine(address: str = "embedded") -> Engine:
+def open_engine(
+    address: str = "embedded", *, url: str | None = None, options: ClusterOptions | None = None
+) -> Engine:
     """Open the engine that an address names.
 
     Args:
         address: ``embedded`` or ``memory`` (kept below ``resources.home()``), either with a folder
-            as in ``embedded:./indexes``, or ``memory::`` for one that is never written.
+            as in ``embedded:./indexes``, or ``memory::`` for one that is never written. A cluster:
+            ``http://HOST:PORT``, ``opensearch:URL[,URL...]``, ``elasticsearch:URL[,URL...]`` or
+            ``elasticsearch:cloud:ID``.
+        url: Of a cluster's node, where the address names the flavour or nothing.
+        options: How an index is laid out in a cluster and written to.
 
     Raises:
         ConfigError: no engine has such an address.
+        EngineError: the cluster cannot be reached, or refuses the credentials.
     """
+    address = merge(address, url)
+    if is_cluster(address):
+        return _open_cluster(address, options)
     scheme, colon, path = address.strip().partition(":")
-    if scheme in ("http", "https"):
-        raise ConfigError(
-            f"{address}: clusters are not supported by this version yet. Use 'embedded'."
-        )
     if scheme not in SCHEMES or (colon and not path):
         raise ConfigError(f"engine {address!r} is not known. {_advice(scheme)}")
     # the chosen engine only is imported: the other's packages cost start-up time
@@ -42,8 +50,20 @@ def open_engine(address: str = "embedded") -> Engine:
     return MemoryEngine(path or default_path())
 
 
+def _open_cluster(text: str, options: ClusterOptions | None) -> Engine:
+    from sparse_ir.engines.cluster import ClusterEngine
+    from sparse_ir.engines.connecting import connect
+
+    address = parse_cluster_address(text)
+    transport, server = connect(address)
+    return ClusterEngine(address, transport, server, options)
+
+
 def _advice(scheme: str) -> str:
     near = difflib.get_close_matches(scheme.lower(), SCHEMES, n=1)
     if near and near[0] != scheme:
         return f"Did you mean {near[0]!r}?"
-    return "Use 'embedded' or 'memory', either with a folder as in 'embedded:PATH'."
+    return (
+        "Use 'embedded' or 'memory', either with a folder as in 'embedded:PATH', or the URL of a "
+        "cluster."
+    )

@@ -116,7 +116,7 @@ class Build:
             )
         )
         failures = list(self.engine.add(self.physical, entries))
-        self.engine.refresh(self.physical)
+        self.engine.flush(self.physical)
         if failures:
             self._keep_rejects(failures)
         self.ledger.acknowledge(
@@ -129,8 +129,12 @@ class Build:
             )
         )
 
-    def publish(self) -> int:
+    def publish(self, *, drop_previous: bool | None = None) -> int:
         """Count what is in, bring the index into sight and forget the ledger.
+
+        Args:
+            drop_previous: Whether the build that was in sight is removed; None for what the engine
+                does by itself.
 
         Returns:
             The number of documents in the index.
@@ -139,13 +143,15 @@ class Build:
             EngineError: the engine holds another number of documents than was acknowledged.
         """
         expected = self.ledger.documents - self.ledger.rejected
+        self.engine.refresh(self.physical)
         found = self.engine.stats(self.physical).documents
         if found != expected:
             raise EngineError(
                 f"index {self.index!r} holds {found:,} documents where {expected:,} were "
                 "acknowledged; it is not published. Start again with --replace."
             )
-        self.engine.publish(self.index, self.physical)
+        drop = not self.engine.keeps_previous if drop_previous is None else drop_previous
+        self.engine.publish(self.index, self.physical, drop_previous=drop)
         self.ledger.remove()
         return found
 

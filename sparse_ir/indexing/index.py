@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +12,7 @@ from sparse_ir.data.corpora import BadRow, read_documents
 from sparse_ir.encoding.chunks import encode_corpus
 from sparse_ir.encoding.sources import encoder_for, readable_twice
 from sparse_ir.engines.opening import open_engine
+from sparse_ir.engines.options import ClusterOptions
 from sparse_ir.engines.stamp import Stamp
 from sparse_ir.indexing.build import Build, look_up
 from sparse_ir.pruning import parse_pruning
@@ -44,6 +45,8 @@ class IndexSettings:
         replace: Build anew although the index exists; it stays in sight until the new one is whole.
         document_pruning: As ``parse_pruning`` takes it.
         chunk_documents: Documents encoded, written and acknowledged together.
+        drop_old: Remove the build that this one replaces; None for what the engine does by itself.
+        field: With the rest, as in ``ClusterOptions``.
     """
 
     corpus: str
@@ -59,6 +62,20 @@ class IndexSettings:
     replace: bool = False
     document_pruning: str = ""
     chunk_documents: int = 512
+    drop_old: bool | None = None
+    field: str = ""
+    shards: int | None = None
+    replicas: int | None = None
+    keep_vectors: bool = False
+    force_merge: bool = False
+    bulk_documents: int = 500
+    bulk_bytes: int = 4 << 20
+    in_flight: int = 4
+    patience: float = 600.0
+
+    def cluster_options(self) -> ClusterOptions:
+        """The settings that concern a cluster."""
+        return ClusterOptions(**{f.name: getattr(self, f.name) for f in fields(ClusterOptions)})
 
 
 class IndexReport(NamedTuple):
@@ -108,7 +125,7 @@ def index_corpus(
         EngineError: the engine cannot be opened or lost documents.
     """
     started = time.monotonic()
-    engine = open_engine(settings.engine)
+    engine = open_engine(settings.engine, options=settings.cluster_options())
     try:
         found = look_up(engine, settings.index, resume=settings.resume, replace=settings.replace)
         if found.ledger is None and found.published and not settings.replace:
@@ -149,7 +166,7 @@ def _run(
         build.ledger.rejected,
         build.ledger.documents,
     )
-    count = build.publish()
+    count = build.publish(drop_previous=settings.drop_old)
     return IndexReport(
         name=settings.index,
         engine=engine.address,

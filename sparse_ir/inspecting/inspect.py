@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparse_ir.data.shards import MANIFEST_NAME, ShardManifest, read_shard_manifest
 from sparse_ir.engines.opening import open_engine
-from sparse_ir.errors import InputError
+from sparse_ir.errors import InputError, NoVectorsError
 from sparse_ir.models.loading import DEFAULT, load_encoder
 
 if TYPE_CHECKING:
@@ -102,9 +102,16 @@ def _index(engine: Engine, name: str) -> dict[str, Any]:
         "engine": engine.address,
         "documents": stats.documents,
         "bytes": stats.bytes,
-        **sample_terms(islice(engine.scan(name), _SAMPLE)),
+        **_sample(engine, name),
         **stamp,
     }
+
+
+def _sample(engine: Engine, name: str) -> dict[str, Any]:
+    try:
+        return sample_terms(islice(engine.scan(name), _SAMPLE))
+    except NoVectorsError:
+        return {}
 
 
 def sample_terms(entries: Iterable[Entry]) -> dict[str, Any]:

@@ -1,0 +1,299 @@
+"""The engine in an Elasticsearch or OpenSearch cluster."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from sparse_ir.engines.base import Failure, IndexStats, require_request
+from sparse_ir.engines.bulk import Action, BulkSettings, write
+from sparse_ir.engines.cluster_search import ClusterSearch
+from sparse_ir.engines.connection import Connection
+from sparse_ir.engines.documents import HASH, document_of, filter_clauses
+from sparse_ir.engines.entries import Names, actions, names_of
+from sparse_ir.engines.fields import SEISMIC, VECTOR, default_field, find_choice
+from sparse_ir.engines.lifecycle import Facts, Lifecycle, name_of, path
+from sparse_ir.engines.options import ClusterOptions
+from sparse_ir.engines.requests import COMPLETE, STORED, read_vector, require_complete
+from sparse_ir.errors import ConfigError, EngineError, NoVectorsError
+from sparse_ir.types import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from sparse_ir.engines.addresses import ClusterAddress
+    from sparse_ir.engines.base import SearchRequest
+    from sparse_ir.engines.connecting import Server
+    from sparse_ir.engines.filters import Filter
+    from sparse_ir.engines.stamp import Stamp
+    from sparse_ir.engines.transport import Transport
+    from sparse_ir.types import ScoredDoc
+
+_log = logging.getLogger(__name__)
+
+_PAGE = 500
+_MOST_KEPT = 10_000
+
+
+class ClusterEngine:
+    """Indexes in a cluster, searched there.
+
+    Args:
+        address: The cluster's.
+        transport: Reaches it.
+        server: Its flavour and version.
+        options: How indexes are laid out and written to.
+    """
+
+    keeps_previous = True
+
+    def __init__(
+        self,
+        address: ClusterAddress,
+        transport: Transport,
+        server: Server,
+        options: ClusterOptions | None = None,
+    ) -> None:
+        self._address = address
+        self.server = server
+        self.options = options or ClusterOptions()
+        self.connection = Connection(transport, str(address))
+        self.lifecycle = Lifecycle(self.connection)
+        self._search = ClusterSearch(self.connection, self.lifecycle)
+        self._names: dict[str, Names] = {}
+        self._loading: dict[str, Facts] = {}
+
+    @property
+    def address(self) -> str:
+        """What ``open_engine`` takes to open this engine again."""
+        return str(self._address)
+
+    @property
+    def field(self) -> str:
+        """The field type of new indexes."""
+        return self.options.field or default_field(self.server.flavour, self.server.version)
+
+    def indexes(self) -> list[str]:
+        """Names of the published indexes, ascending."""
+        return self.lifecycle.names()
+
+    def builds(self, index: str) -> list[str]:
+        """Every build of a name, published or not, oldest first."""
+        return self.lifecycle.builds(index)
+
+    def exists(self, index: str) -> bool:
+        """Whether there is a published index, or a build, of that name."""
+        if "@" in index:
+            return index in self.lifecycle.builds(name_of(index))
+        return bool(self.lifecycle.targets(index))
+
+    def resolve(self, index: str) -> str:
+        """The physical name that a published index's name stands for."""
+        return self.lifecycle.resolve(index)
+
+    def create(self, index: str, stamp: Stamp, vocabulary: Sequence[str]) -> str:
+        """Start a build; see ``Engine``."""
+        choice = find_choice(self.server.flavour, self.server.version, self.field)
+        if choice.field == SEISMIC:
+            raise ConfigError("--field seismic is not supported by this version yet.")
+        facts = self.lifecycle.create(
+            index, stamp, vocabulary, choice=choice, options=self.options, server=self.server
+        )
+        self._names[facts.physical] = names_of(vocabulary)
+        return facts.physical
+
+    def publish(self, index: str, physical: str, *, drop_previous: bool = True) -> None:
+        """Move the alias to a build in one call; see ``Engine``."""
+        facts = self.lifecycle.facts(self.resolve(physical))
+        self._finish_loading(facts)
+        self.refresh(facts.physical)
+        before = self.lifecycle.publish(index, facts)
+        if before and drop_previous:
+            self.lifecycle.drop(before)
+
+    def previous(self, index: str) -> str:
+        """The build that the published one took the place of; empty where it is gone."""
+        before = self.lifecycle.facts(self.resolve(index)).previous
+        return before if before and self.exists(before) else ""
+
+    def add(self, index: str, entries: Iterable[Entry]) -> Iterator[Failure]:
+        """Stream entries in and yield each refused for good; see ``Engine``."""
+        physical = self.resolve(index)
+        facts = self._search.facts_of(physical)
+        self._start_loading(facts)
+        refused: list[Failure] = []
+        lines = actions(
+            entries,
+            self._names.get(physical, Names(None, {})),
+            keep_weights=facts.vectors,
+            refuse=refused.append,
+        )
+        for done in write(self.connection, path(physical, "_bulk"), lines, self._bulk()):
+            yield from done.failures
+            yield from refused
+            refused.clear()
+        yield from refused
+
+    def delete(self, index: str, doc_ids: Iterable[str]) -> int:
+        """Delete documents by id; returns how many were there."""
+        physical = self.resolve(index)
+        lines = (
+            Action(doc_id, orjson.dumps({"delete": {"_id": doc_id}}) + b"\n") for doc_id in doc_ids
+        )
+        deleted = 0
+        for done in write(self.connection, path(physical, "_bulk"), lines, self._bulk()):
+            if done.failures:
+                first = done.failures[0]
+                raise EngineError(f"{first.doc_id!r} could not be deleted: {first.reason}")
+            deleted += done.results.count("deleted")
+        self.refresh(physical)
+        return deleted
+
+    def delete_matching(self, index: str, conditions: Filter) -> int:
+        """Delete the documents that satisfy every condition; returns how many."""
+        physical = self.resolve(index)
+        self.refresh(physical)
+        query = {"bool": {"filter": filter_clauses(conditions)}}
+        found = [hit["_id"] for hit in self._scroll(physical, query, False)]
+        return self.delete(physical, found)
+
+    def flush(self, index: str) -> None:
+        """Nothing to do: what a cluster acknowledged is in its translog."""
+
+    def refresh(self, index: str) -> None:
+        """Make everything added so far searchable."""
+        self.connection.call("POST", path(self.resolve(index), "_refresh"))
+
+    def search(self, index: str, requests: Sequence[SearchRequest]) -> list[list[ScoredDoc]]:
+        """Answer each request completely, or raise; see ``Engine``."""
+        return self._search.search(index, [require_request(request) for request in requests])
+
+    def get(
+        self, index: str, doc_ids: Sequence[str], *, vectors: bool = True
+    ) -> list[Entry | None]:
+        """Read stored documents; None for an id that is not there.
+
+        Raises:
+            NoVectorsError: vectors are asked for, and the index keeps none beside its postings.
+        """
+        physical = self._require_vectors(index) if vectors else self.resolve(index)
+        found: dict[str, Entry] = {}
+        wanted = list(dict.fromkeys(doc_ids))
+        for start in range(0, len(wanted), _PAGE):
+            answer = self.connection.call(
+                "POST",
+                path(physical, "_mget"),
+                {"ids": wanted[start : start + _PAGE]},
+                params={"_source_includes": ",".join(_fields(vectors=vectors))},
+            )
+            for row in answer["docs"]:
+                if "error" in row:
+                    raise EngineError(f"{self.address}: {row['_id']!r}: {row['error']}")
+                if row.get("found"):
+                    found[row["_id"]] = _entry(row["_source"])
+        return [found.get(doc_id) for doc_id in doc_ids]
+
+    def scan(self, index: str, *, vectors: bool = True) -> Iterator[Entry]:
+        """Read everything, by doc_id; arguments as in ``get``."""
+        physical = self._require_vectors(index) if vectors else self.resolve(index)
+        for hit in self._scroll(physical, {"match_all": {}}, _fields(vectors=vectors)):
+            yield _entry(hit["_source"])
+
+    def hashes(self, index: str) -> Iterator[tuple[str, str]]:
+        """Every document's id and content hash, by id."""
+        physical = self.resolve(index)
+        for hit in self._scroll(physical, {"match_all": {}}, [HASH]):
+            yield hit["_id"], hit["_source"].get(HASH, "")
+
+    def stats(self, index: str) -> IndexStats:
+        """Count searchable documents, and bytes of the primary shards on disk."""
+        physical = self.resolve(index)
+        count = self.connection.call("GET", path(physical, "_count"))
+        require_complete(count, f"{self.address}: counting {index!r}")
+        stats = self.connection.call("GET", path(physical, "_stats", "store"))
+        return IndexStats(count["count"], stats["_all"]["primaries"]["store"]["size_in_bytes"])
+
+    def describe(self, index: str) -> Stamp:
+        """Read the stamp."""
+        return self.lifecycle.facts(self.resolve(index)).stamp
+
+    def drop(self, index: str) -> None:
+        """Remove an index with all its builds, or one build."""
+        if "@" in index:
+            self.lifecycle.drop(self.resolve(index))
+            return
+        self.resolve(index)
+        for physical in self.lifecycle.builds(index):
+            self.lifecycle.drop(physical)
+
+    def close(self) -> None:
+        """Leave unfinished builds as a searching index is set up, and let go of the connections."""
+        loading, self._loading = self._loading, {}
+        for facts in loading.values():
+            try:
+                self.lifecycle.serve(facts)
+            except EngineError as error:
+                _log.warning("the settings of %s could not be restored: %s", facts.physical, error)
+        self._search.forget()
+
+    def __enter__(self) -> ClusterEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _bulk(self) -> BulkSettings:
+        o = self.options
+        return BulkSettings(o.bulk_documents, o.bulk_bytes, o.in_flight, o.patience)
+
+    def _start_loading(self, facts: Facts) -> None:
+        """An index in sight keeps its settings: its readers come first."""
+        if facts.physical in self._loading or facts.physical in self.lifecycle.targets(
+            name_of(facts.physical)
+        ):
+            return
+        self.lifecycle.load(facts.physical)
+        self._loading[facts.physical] = facts
+
+    def _finish_loading(self, facts: Facts) -> None:
+        if self.options.force_merge:
+            self.connection.call(
+                "POST",
+                path(facts.physical, "_forcemerge"),
+                params={"max_num_segments": "1"},
+                patience=self.options.patience,
+            )
+        self.lifecycle.serve(facts)
+        self._loading.pop(facts.physical, None)
+
+    def _require_vectors(self, index: str) -> str:
+        physical = self.resolve(index)
+        if not self._search.facts_of(physical).vectors:
+            raise NoVectorsError(
+                f"index {index!r} of {self.address} keeps its vectors in postings only, where they "
+                "cannot be read back. Index with --keep-vectors to keep them in _source too."
+            )
+        return physical
+
+    def _scroll(self, physical: str, query: dict[str, Any], source: Any) -> Iterator[Any]:
+        """Every hit of a query, by doc_id."""
+        body = {"query": query, "_source": source, "size": _PAGE, "sort": [{"doc_id": "asc"}]}
+        body["track_total_hits"] = False
+        while True:
+            answer = self.connection.call("POST", path(physical, "_search"), body, params=COMPLETE)
+            require_complete(answer, f"{self.address}: reading {physical!r}")
+            hits = answer["hits"]["hits"]
+            yield from hits
+            if len(hits) < _PAGE:
+                return
+            body["search_after"] = hits[-1]["sort"]
+
+
+def _fields(*, vectors: bool) -> list[str]:
+    return [*STORED, VECTOR] if vectors else STORED
+
+
+def _entry(source: dict[str, Any]) -> Entry:
+    return Entry(document_of(source), read_vector(source))

@@ -1,0 +1,250 @@
+"""Searching a cluster: one request or many at once, every page, every shard."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING, Any
+
+from sparse_ir.engines.connection import BUSY, ServerError, error_of, words_of
+from sparse_ir.engines.lifecycle import Facts, Lifecycle, path
+from sparse_ir.engines.requests import (
+    COMPLETE,
+    LARGEST_PAGE,
+    Page,
+    read_hit,
+    require_complete,
+    search_body,
+    weights_of_hits,
+)
+from sparse_ir.engines.transport import Answer
+from sparse_ir.errors import EngineError, ModelMismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sparse_ir.engines.base import SearchRequest
+    from sparse_ir.engines.connection import Connection
+    from sparse_ir.types import ScoredDoc
+
+_log = logging.getLogger(__name__)
+
+_TOGETHER = 32
+_PROBES_TOGETHER = 128
+_LIMIT = re.compile(r"(?:maxClauseCount|max_clause_count|maximum)\D{0,40}?(\d+)")
+
+
+class ClusterSearch:
+    """The searching half of ``ClusterEngine``.
+
+    An index name is resolved once and then taken to mean the same build until a hit says otherwise,
+    so that a search costs one round trip.
+    """
+
+    def __init__(self, connection: Connection, lifecycle: Lifecycle) -> None:
+        """Nothing is sent until something is asked."""
+        self._connection = connection
+        self._lifecycle = lifecycle
+        self._facts: dict[str, Facts] = {}
+        self._meant: dict[str, str] = {}
+        self._most_terms: int | None = None
+
+    def forget(self) -> None:
+        """Resolve names anew from here on."""
+        self._facts.clear()
+        self._meant.clear()
+
+    def facts_of(self, physical: str) -> Facts:
+        """What a build says about itself; it never changes while the build is searched."""
+        if physical not in self._facts:
+            self._facts[physical] = self._lifecycle.facts(physical)
+        return self._facts[physical]
+
+    def search(self, index: str, requests: Sequence[SearchRequest]) -> list[list[ScoredDoc]]:
+        """Answer requests in order."""
+        if not requests:
+            self._resolve(index)
+            return []
+        answers: list[list[ScoredDoc]] = []
+        for start in range(0, len(requests), _TOGETHER):
+            answers += self._answer(index, requests[start : start + _TOGETHER])
+        return answers
+
+    def _answer(self, index: str, requests: Sequence[SearchRequest]) -> list[list[ScoredDoc]]:
+        """Answer a few requests, all from one build."""
+        for _ in range(3):
+            facts = self._resolve(index)
+            found = [self._ask_all(index, facts, requests)]
+            if all(self._is_from(facts, hits, index) for hits in found[0]):
+                return [
+                    self._finish(facts, request, hits)
+                    for request, hits in zip(requests, found[0], strict=True)
+                ]
+            self._move(index, facts)
+        raise EngineError(f"index {index!r} is replaced again and again. Try again later.")
+
+    def _ask_all(
+        self, index: str, facts: Facts, requests: Sequence[SearchRequest]
+    ) -> list[list[Mapping[str, Any]]]:
+        asked = [r for r in requests if r.terms or r.text]
+        bodies = [self._body(r, facts, _first_page(r)) for r in asked]
+        if len(asked) == 1:
+            pages = [self._one(index, asked[0], facts, bodies[0])]
+        else:
+            pages = self._many(index, asked, facts, bodies)
+        found = iter(pages)
+        return [next(found) if r.terms or r.text else [] for r in requests]
+
+    def _body(self, request: SearchRequest, facts: Facts, page: Page) -> dict[str, Any]:
+        if self._most_terms is not None and len(request.terms) > self._most_terms:
+            request = self._shorten(request)
+        # what is not kept in _source is asked for apart
+        wanted = request._replace(vectors=request.vectors and facts.vectors)
+        return search_body(wanted, facts.field, page)
+
+    def _shorten(self, request: SearchRequest) -> SearchRequest:
+        most = self._most_terms or 1
+        heaviest = sorted(request.terms.items(), key=lambda term: (-term[1], term[0]))[:most]
+        lost = 1 - sum(w for _, w in heaviest) / sum(request.terms.values())
+        _log.warning(
+            "a query of %d terms is searched with its %d heaviest, the most that the server takes "
+            "(%.2g of its weight is left out)",
+            len(request.terms),
+            most,
+            lost,
+        )
+        return request._replace(terms=dict(heaviest))
+
+    def _one(
+        self, index: str, request: SearchRequest, facts: Facts, body: dict[str, Any]
+    ) -> list[Mapping[str, Any]]:
+        try:
+            answer = self._connection.call("POST", path(index, "_search"), body, params=COMPLETE)
+        except ServerError as error:
+            if not self._learn_limit(error.kind, error.reason, request):
+                raise
+            return self._one(
+                index, request, facts, self._body(request, facts, _first_page(request))
+            )
+        return self._hits(index, answer)
+
+    def _many(
+        self,
+        index: str,
+        requests: Sequence[SearchRequest],
+        facts: Facts,
+        bodies: Sequence[dict[str, Any]],
+    ) -> list[list[Mapping[str, Any]]]:
+        answers = self._msearch(index, bodies)
+        pages = []
+        for request, body, answer in zip(requests, bodies, answers, strict=True):
+            if "error" in answer:
+                # alone: it is tried again while the server is busy, and says what is wrong
+                kind, reason = words_of(answer)
+                if answer.get("status") in BUSY or self._learn_limit(kind, reason, request):
+                    body = self._body(request, facts, _first_page(request))
+                    pages.append(self._one(index, request, facts, body))
+                    continue
+                raise error_of(
+                    Answer(int(answer.get("status", 500)), answer),
+                    f"{self._connection.address}: POST /{index}/_search",
+                )
+            pages.append(self._hits(index, answer))
+        return pages
+
+    def _msearch(self, index: str, bodies: Sequence[dict[str, Any]]) -> list[Any]:
+        if not bodies:
+            return []
+        header = {"index": index, "allow_partial_search_results": False}
+        lines = [line for body in bodies for line in (header, body)]
+        answer = self._connection.call("POST", "/_msearch", lines)
+        responses: list[Any] = answer["responses"]
+        if len(responses) != len(bodies):
+            raise EngineError(
+                f"{self._connection.address}: {len(responses)} of {len(bodies)} searches were "
+                "answered. Try again."
+            )
+        return responses
+
+    def _hits(self, index: str, answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        require_complete(answer, f"{self._connection.address}: searching {index!r}")
+        hits: list[Mapping[str, Any]] = answer["hits"]["hits"]
+        return hits
+
+    def _learn_limit(self, kind: str, reason: str, request: SearchRequest) -> bool:
+        """Whether the server takes fewer terms than were sent; remembers how many."""
+        if not kind.startswith("too_many") and "lause" not in reason:
+            return False
+        match = _LIMIT.search(reason)
+        most = int(match[1]) if match else 1024
+        if request.two_step is None and len(request.terms) <= most:
+            return False
+        self._most_terms = most
+        return len(request.terms) > most
+
+    def _finish(
+        self, facts: Facts, request: SearchRequest, hits: list[Mapping[str, Any]]
+    ) -> list[ScoredDoc]:
+        """Fetch the pages after the first, order, cut, and bring the vectors."""
+        first = _first_page(request)
+        wanted = request.offset + request.k - (first.offset if request.offset else 0)
+        while (
+            len(hits) < wanted and hits and len(hits) % LARGEST_PAGE == 0 and hits[-1].get("sort")
+        ):
+            page = Page(min(LARGEST_PAGE, wanted - len(hits)), after=hits[-1]["sort"])
+            more = self._one(facts.physical, request, facts, self._body(request, facts, page))
+            if not more:
+                break
+            hits = [*hits, *more]
+        kept = hits[:wanted] if first.offset else hits[request.offset : wanted]
+        read = request._replace(vectors=request.vectors and facts.vectors)
+        found = sorted((read_hit(hit, read) for hit in kept), key=lambda h: (-h.score, h.doc_id))
+        if request.vectors and not facts.vectors:
+            return self._with_weights(facts, request, found)
+        return found
+
+    def _with_weights(
+        self, facts: Facts, request: SearchRequest, hits: list[ScoredDoc]
+    ) -> list[ScoredDoc]:
+        """Ask term by term what it weighs in the hits: the postings are all there is."""
+        ids = [hit.doc_id for hit in hits]
+        weights: dict[str, dict[str, float]] = {doc_id: {} for doc_id in ids}
+        terms = list(request.terms) if ids else []
+        for start in range(0, len(terms), _PROBES_TOGETHER):
+            part = terms[start : start + _PROBES_TOGETHER]
+            bodies = [weights_of_hits(term, facts.field, ids) for term in part]
+            for term, answer in zip(part, self._msearch(facts.physical, bodies), strict=True):
+                if "error" in answer:
+                    raise error_of(Answer(500, answer), f"reading weights of {facts.physical!r}")
+                for hit in self._hits(facts.physical, answer):
+                    weights[hit["_id"]][term] = float(hit["_score"])
+        return [hit._replace(vector=weights[hit.doc_id]) for hit in hits]
+
+    def _resolve(self, index: str) -> Facts:
+        if index not in self._meant:
+            self._meant[index] = self._lifecycle.resolve(index)
+        return self.facts_of(self._meant[index])
+
+    def _is_from(self, facts: Facts, hits: Sequence[Mapping[str, Any]], index: str) -> bool:
+        if hits:
+            return bool(hits[0]["_index"] == facts.physical)
+        # no hit says where it comes from: look
+        return self._lifecycle.resolve(index) == facts.physical
+
+    def _move(self, index: str, before: Facts) -> None:
+        """The name stands for another build now."""
+        self._meant.pop(index, None)
+        now = self._resolve(index)
+        if now.stamp.query_fingerprints != before.stamp.query_fingerprints:
+            self._meant.pop(index, None)
+            raise ModelMismatchError(
+                f"index {index!r} was replaced by one of model {now.stamp.model!r} while it was "
+                f"searched with {before.stamp.model!r}. Open it again."
+            )
+
+
+def _first_page(request: SearchRequest) -> Page:
+    """The first page asked for; beyond what a server pages by number, from the beginning on."""
+    if request.offset + request.k <= LARGEST_PAGE:
+        return Page(request.k, request.offset)
+    return Page(LARGEST_PAGE)

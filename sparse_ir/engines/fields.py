@@ -1,0 +1,147 @@
+"""The field types that hold term weights in a search server: names, values, query clauses.
+
+All of them end up as a Lucene ``FeatureField``: one posting a term whose frequency is the weight's
+float32 bits shifted right by 15, so that 9 significant bits are kept and the rest is cut off.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from sparse_ir.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from sparse_ir.types import SparseVector
+
+VECTOR = "vector"
+"""The field that holds a document's term weights."""
+
+RANK_FEATURES = "rank_features"
+SPARSE_VECTOR = "sparse_vector"
+NEURAL_SPARSE = "neural_sparse"
+SEISMIC = "seismic"
+
+SMALLEST = float(np.finfo(np.float32).smallest_normal)
+"""The lightest weight that Lucene takes; 2^-126."""
+
+
+class Choice(NamedTuple):
+    """A field type on a flavour of server.
+
+    Attributes:
+        flavour: "elasticsearch" or "opensearch".
+        field: The name that ``--field`` takes.
+        mapping: The file in ``mappings/`` with the index's body.
+        since: The first version that has it.
+    """
+
+    flavour: str
+    field: str
+    mapping: str
+    since: tuple[int, int]
+
+
+CHOICES = (
+    Choice("elasticsearch", RANK_FEATURES, "elasticsearch-rank_features.json", (7, 17)),
+    Choice("elasticsearch", SPARSE_VECTOR, "elasticsearch-sparse_vector.json", (8, 15)),
+    Choice("opensearch", RANK_FEATURES, "opensearch-rank_features.json", (2, 0)),
+    Choice("opensearch", NEURAL_SPARSE, "opensearch-rank_features.json", (2, 14)),
+    Choice("opensearch", SEISMIC, "opensearch-seismic.json", (3, 3)),
+)
+
+
+def default_field(flavour: str, version: tuple[int, ...]) -> str:
+    """The field type chosen where the user names none: exact, and there without a plugin."""
+    if flavour == "elasticsearch" and version[:2] >= (8, 15):
+        return SPARSE_VECTOR
+    return RANK_FEATURES
+
+
+def find_choice(flavour: str, version: tuple[int, ...], field: str) -> Choice:
+    """Look up a field type.
+
+    Raises:
+        ConfigError: this server has no such field type.
+    """
+    for choice in CHOICES:
+        if (choice.flavour, choice.field) == (flavour, field):
+            if version[:2] < choice.since:
+                raise ConfigError(
+                    f"--field {field} needs {flavour} {'.'.join(map(str, choice.since))} or later; "
+                    f"the server is {'.'.join(map(str, version))}."
+                )
+            return choice
+    known = ", ".join(c.field for c in CHOICES if c.flavour == flavour)
+    raise ConfigError(f"--field {field} is not known to {flavour}. Use one of: {known}.")
+
+
+def escape_term(term: str) -> str:
+    """Write a term as a feature name, one to one.
+
+    ``rank_features`` names may not hold dots, and replacing "." by another character would merge
+    terms and change scores, so the dot is percent-encoded, as is the percent sign itself.
+
+    >>> escape_term("3.5%")
+    '3%2E5%25'
+    """
+    return term.replace("%", "%25").replace(".", "%2E")
+
+
+def unescape_term(name: str) -> str:
+    """Read a feature name back as the term.
+
+    >>> unescape_term("3%2E5%25")
+    '3.5%'
+    """
+    return name.replace("%2E", ".").replace("%25", "%")
+
+
+def truncate(weights: NDArray[Any]) -> NDArray[Any]:
+    """Cut float32 weights to the 9 significant bits that Lucene keeps.
+
+    The relative error is below 2^-8, and a weight only ever gets smaller.
+    """
+    bits: NDArray[Any] = np.ascontiguousarray(weights, np.float32).view(np.uint32)
+    return (bits >> 15 << 15).view(np.float32)
+
+
+def truncate_vector(vector: SparseVector) -> SparseVector:
+    """What of a document's term weights an index keeps."""
+    weights = truncate(np.array(list(vector.values()), np.float32)).tolist()
+    return dict(zip(vector, weights, strict=True))
+
+
+def term_query(field: str, terms: Mapping[str, float], *, prune: bool = False) -> dict[str, Any]:
+    """The query whose score is the dot product of ``terms`` with a document's weights.
+
+    Args:
+        field: A field type.
+        terms: Term -> weight, at least one.
+        prune: Let Elasticsearch drop the tokens it deems unimportant; other field types have no
+            such thing.
+    """
+    if field == SPARSE_VECTOR:
+        tokens = {escape_term(term): weight for term, weight in terms.items()}
+        body: dict[str, Any] = {"field": VECTOR, "query_vector": tokens, "prune": prune}
+        return {"sparse_vector": body}
+    if field in (NEURAL_SPARSE, SEISMIC):
+        tokens = {escape_term(term): weight for term, weight in terms.items()}
+        return {"neural_sparse": {VECTOR: {"query_tokens": tokens}}}
+    should = [
+        {
+            "rank_feature": {
+                "field": f"{VECTOR}.{escape_term(term)}",
+                "boost": weight,
+                # saturation, the default, ranks differently and raises nothing
+                "linear": {},
+            }
+        }
+        for term, weight in terms.items()
+    ]
+    return {"bool": {"should": should}}

@@ -1,0 +1,257 @@
+"""Builds of an index in a search server: made aside, counted, brought into sight by an alias.
+
+``NAME@STAMP`` is one build, the alias ``NAME`` stands for one of them. What a build says about
+itself lies in its mapping's ``_meta.sparse_ir``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
+
+from sparse_ir.engines.base import INDEX_NAME, require_index_name
+from sparse_ir.engines.builds import require_vocabulary
+from sparse_ir.engines.connection import ServerError
+from sparse_ir.engines.fields import SPARSE_VECTOR, VECTOR
+from sparse_ir.engines.stamp import Stamp, read_stamp
+from sparse_ir.errors import ConfigError, EngineError, IndexNotFoundError
+from sparse_ir.resources import resource
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparse_ir.engines.connecting import Server
+    from sparse_ir.engines.connection import Connection
+    from sparse_ir.engines.fields import Choice
+    from sparse_ir.engines.options import ClusterOptions
+
+META = "sparse_ir"
+_PHYSICAL = re.compile(r"^([^@]+)@([0-9a-z][0-9a-z-]*)\Z")
+_LOADING = {"index": {"refresh_interval": "-1", "number_of_replicas": 0}}
+
+
+class Facts(NamedTuple):
+    """What a build says about itself.
+
+    Attributes:
+        physical: Its name on the server.
+        stamp: Which model made it.
+        field: The field type of its vectors.
+        vectors: Whether it keeps vectors beside its postings.
+        serving: The settings it has when it is not loading.
+        previous: The build that it took the place of; empty for none.
+    """
+
+    physical: str
+    stamp: Stamp
+    field: str
+    vectors: bool
+    serving: dict[str, Any]
+    previous: str
+
+    def to_meta(self) -> dict[str, Any]:
+        """As the value of ``_meta``."""
+        own = self._asdict() | {"stamp": self.stamp.to_json()}
+        own.pop("physical")
+        return {META: own}
+
+
+class Lifecycle:
+    """All builds in one cluster."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Nothing is sent until something is asked."""
+        self._connection = connection
+
+    def create(
+        self,
+        index: str,
+        stamp: Stamp,
+        vocabulary: Sequence[str],
+        *,
+        choice: Choice,
+        options: ClusterOptions,
+        server: Server,
+    ) -> Facts:
+        """Create the physical index, ready for loading.
+
+        Args:
+            index: The name it will be published under.
+            stamp: What it will say about itself.
+            vocabulary: Every term a vector may hold.
+            choice: The field type and its mapping.
+            options: Shards, replicas, and whether vectors are kept.
+            server: Its version decides which settings it knows.
+
+        Raises:
+            ConfigError: the name is not allowed, or is that of an index that is no alias.
+        """
+        require_index_name(index)
+        require_vocabulary(stamp, vocabulary)
+        self._require_free(index)
+        now = datetime.now(timezone.utc).strftime("%Y%m%dt%H%M%S%fz")
+        physical = f"{index}@{now}-{secrets.token_hex(3)}"
+        body = index_body(choice, options, server)
+        serving = {
+            name: body["settings"]["index"][name]
+            for name in ("number_of_replicas", "refresh_interval")
+        }
+        facts = Facts(physical, stamp, choice.field, options.keep_vectors, serving, "")
+        self._connection.call("PUT", path(physical), body)
+        self._connection.call("PUT", path(physical, "_mapping"), {"_meta": facts.to_meta()})
+        return facts
+
+    def load(self, physical: str) -> None:
+        """Set a build up for loading: no refreshes, no replicas."""
+        self._connection.call("PUT", path(physical, "_settings"), _LOADING)
+
+    def serve(self, facts: Facts) -> None:
+        """Set a build up for searching again."""
+        self._connection.call("PUT", path(facts.physical, "_settings"), {"index": facts.serving})
+
+    def publish(self, index: str, facts: Facts) -> str:
+        """Move the alias in one call; readers see the old build or the new one, never none.
+
+        Returns:
+            The build it stood for before; empty for none.
+        """
+        if _PHYSICAL.match(facts.physical)[1] != index:  # type: ignore[index]
+            raise EngineError(
+                f"build {facts.physical!r} belongs to index {name_of(facts.physical)!r}; it cannot "
+                f"be published as {index!r}."
+            )
+        before = self.targets(index)
+        if before == [facts.physical]:
+            return ""
+        previous = before[0] if before else facts.previous
+        facts = facts._replace(previous=previous)
+        self._connection.call("PUT", path(facts.physical, "_mapping"), {"_meta": facts.to_meta()})
+        moves = [{"remove": {"index": old, "alias": index}} for old in before]
+        moves.append({"add": {"index": facts.physical, "alias": index}})
+        self._connection.call("POST", "/_aliases", {"actions": moves})
+        return before[0] if before else ""
+
+    def facts(self, physical: str) -> Facts:
+        """Read what a build says about itself.
+
+        Raises:
+            IndexNotFoundError: there is no such build.
+            EngineError: it was not made by sparse-ir.
+        """
+        answer = self._connection.call("GET", path(physical, "_mapping"))
+        mapping = next(iter(answer.values()))["mappings"]
+        meta = mapping.get("_meta", {}).get(META)
+        if not isinstance(meta, dict) or not isinstance(meta.get("stamp"), dict):
+            raise EngineError(
+                f"index {physical!r} of {self._connection.address} was not made by sparse-ir. "
+                "Audit it with: sparse-ir verify --existing"
+            )
+        return Facts(
+            physical,
+            read_stamp(meta["stamp"], index=physical),
+            meta["field"],
+            bool(meta.get("vectors")),
+            dict(meta.get("serving", {})),
+            meta.get("previous", ""),
+        )
+
+    def targets(self, index: str) -> list[str]:
+        """The builds that an alias stands for: one, or none."""
+        if not INDEX_NAME.match(index):
+            return []
+        try:
+            answer = self._connection.call("GET", f"/_alias/{quote(index, safe='')}")
+        except (IndexNotFoundError, ServerError) as error:
+            if isinstance(error, ServerError) and error.status != 404:
+                raise
+            return []
+        return sorted(name for name in answer if name_of(name) == index)
+
+    def resolve(self, index: str) -> str:
+        """The physical name that a name stands for.
+
+        Raises:
+            IndexNotFoundError: there is no such index.
+        """
+        if _PHYSICAL.match(index):
+            if INDEX_NAME.match(name_of(index)) and self._connection.exists(path(index)):
+                return index
+            raise IndexNotFoundError(f"there is no build {index!r} in {self._connection.address}.")
+        found = self.targets(index)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise EngineError(
+                f"the alias {index!r} stands for {len(found)} indexes ({', '.join(found)}). Let it "
+                "stand for one: sparse-ir swap"
+            )
+        known = self.names()
+        there = f"There are: {', '.join(known)}." if known else "There is none yet."
+        raise IndexNotFoundError(
+            f"there is no index {index!r} in {self._connection.address}. {there}"
+        )
+
+    def names(self) -> list[str]:
+        """The published indexes, ascending."""
+        answer = self._connection.call("GET", "/*@*/_alias")
+        return sorted(
+            {
+                name_of(physical)
+                for physical, found in answer.items()
+                if _PHYSICAL.match(physical) and name_of(physical) in found.get("aliases", {})
+            }
+        )
+
+    def builds(self, index: str) -> list[str]:
+        """Every build of a name, oldest first."""
+        if not INDEX_NAME.match(index):
+            return []
+        answer = self._connection.call("GET", f"/{quote(index, safe='')}@*/_alias")
+        return sorted(physical for physical in answer if name_of(physical) == index)
+
+    def drop(self, physical: str) -> None:
+        """Delete a build."""
+        self._connection.call("DELETE", path(physical))
+
+    def _require_free(self, index: str) -> None:
+        if not self.targets(index) and self._connection.exists(path(index)):
+            raise ConfigError(
+                f"{self._connection.address} has an index {index!r} that sparse-ir did not make. "
+                "Use another --index name."
+            )
+
+
+def index_body(choice: Choice, options: ClusterOptions, server: Server) -> dict[str, Any]:
+    """The body that creates an index: the file in ``mappings/`` with what was asked for."""
+    body: dict[str, Any] = json.loads(resource("mappings", choice.mapping).read_text("utf-8"))
+    settings = body["settings"]["index"]
+    if options.shards is not None:
+        settings["number_of_shards"] = options.shards
+    if options.replicas is not None:
+        settings["number_of_replicas"] = options.replicas
+    if options.keep_vectors:
+        body["mappings"].pop("_source")
+        if choice.field == SPARSE_VECTOR and server.version >= (9, 2):
+            settings["mapping.exclude_source_vectors"] = False
+    if not knows_pruning(server.version):
+        body["mappings"]["properties"][VECTOR].pop("index_options", None)
+    return body
+
+
+def knows_pruning(version: tuple[int, ...]) -> bool:
+    """Whether an Elasticsearch prunes queries of ``sparse_vector`` unless told not to."""
+    return version[:2] >= (9, 1) or (8, 19) <= version[:2] < (9, 0)
+
+
+def name_of(physical: str) -> str:
+    """The index that a build belongs to."""
+    return physical.partition("@")[0]
+
+
+def path(index: str, *rest: str) -> str:
+    """The path of an index on the server."""
+    return "/".join(["", quote(index, safe="@"), *rest])

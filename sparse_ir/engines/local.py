@@ -1,0 +1,55 @@
+"""What the engines of this process do alike with a request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparse_ir.errors import ConfigError
+from sparse_ir.pruning import split_heavy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sparse_ir.engines.base import SearchRequest
+    from sparse_ir.types import ScoredDoc
+
+
+def answer(
+    search: Callable[[SearchRequest], list[ScoredDoc]], request: SearchRequest
+) -> list[ScoredDoc]:
+    """Answer a request with an engine's exact search, in two steps where that is asked for.
+
+    Raises:
+        ConfigError: the request is one for a text index.
+    """
+    if request.text:
+        raise ConfigError(
+            "this engine has no text index of its own. Index the corpus with --model bm25 too and "
+            "give that index."
+        )
+    if request.two_step is None:
+        return search(request)
+    return _two_step(search, request)
+
+
+def _two_step(
+    search: Callable[[SearchRequest], list[ScoredDoc]], request: SearchRequest
+) -> list[ScoredDoc]:
+    step = request.two_step
+    if step is None:
+        raise ValueError("the request asks for no two-step search")
+    heavy, light = split_heavy(request.terms, step.ratio)
+    needed = request.offset + request.k
+    window = max(round(step.expansion * needed) if step.window is None else step.window, needed)
+    plain = request._replace(two_step=None, terms=heavy)
+    if not light:
+        return search(plain)
+    candidates = search(plain._replace(offset=0, k=window, vectors=True))
+    rescored = []
+    for hit in candidates:
+        vector = hit.vector or {}
+        more = sum(weight * vector[term] for term, weight in light.items() if term in vector)
+        kept = hit.vector if request.vectors else None
+        rescored.append(hit._replace(score=hit.score + more, vector=kept))
+    rescored.sort(key=lambda hit: (-hit.score, hit.doc_id))
+    return rescored[request.offset : needed]
