@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent))  # for clusters; last, so that it hides nothing
+pytest_plugins = ["clusters.fixtures"]
 
 
 @pytest.fixture(autouse=True)

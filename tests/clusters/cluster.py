@@ -1,0 +1,310 @@
+"""A cluster of one or more server processes on loopback, each of which can be killed or frozen."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+from clusters import configuration, health, homes, nodes, ports, processes
+from clusters.configuration import Ports
+from clusters.failures import ClusterError
+from clusters.java import java_home
+from clusters.processes import Process
+from clusters.releases import release_of
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Mapping
+    from pathlib import Path
+
+STATE = "state.json"
+POLL_SECONDS = 0.2
+STOP_SECONDS = 30
+
+
+class Cluster:
+    """A cluster in a folder of its own, written down there: a later process finds it again.
+
+    ``create`` and ``load`` make one. No secret is written down.
+
+    Attributes:
+        folder: Where its data, its config folders and its logs lie.
+        kind: Which server, as in ``elasticsearch8``.
+        settings: Node settings beyond those that every node is given. What is changed here
+            holds from the next start of a node on.
+        heap: Heap of every node, as in ``400m``.
+        auth: ``user:password`` for our own health checks where security is on. For ``elastic``
+            it also becomes the password of that user, before the first start.
+    """
+
+    def __init__(self, folder: Path, state: Mapping[str, Any], auth: str | None = None) -> None:
+        self.folder = folder
+        self.kind: str = state["kind"]
+        self.settings: dict[str, Any] = dict(state["settings"])
+        self.heap: str = state["heap"]
+        self.auth = auth
+        self._release = release_of(self.kind)
+        self._ports = [Ports(*pair) for pair in state["ports"]]
+        self._processes = [Process(*p) if p else None for p in state["processes"]]
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        kind: str,
+        *,
+        node_count: int = 1,
+        port: int = 0,
+        heap: str = "400m",
+        settings: Mapping[str, Any] | None = None,
+        files: Mapping[str, str | bytes | Path] | None = None,
+        auth: str | None = None,
+    ) -> Cluster:
+        """Write a cluster down that has no running node yet.
+
+        Args:
+            folder: Is made; what was there stays.
+            kind: Which server.
+            node_count: How many nodes.
+            port: HTTP port of the first node; 0 takes free ports.
+            heap: Heap of every node.
+            settings: Node settings.
+            files: What to put into every node's config folder: name -> content, or file to copy.
+            auth: ``user:password``, see the class.
+        """
+        if node_count < 1:
+            raise ClusterError(f"a cluster has at least one node, not {node_count}.")
+        release_of(kind)
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "kind": kind,
+            "ports": ports.choose(node_count, port),
+            "heap": heap,
+            "settings": dict(settings or {}),
+            "processes": [None] * node_count,
+        }
+        cluster = cls(folder.resolve(), state, auth)
+        for index in range(node_count):
+            config = cluster._node_folder(index) / "config"
+            config.mkdir(parents=True, exist_ok=True)
+            configuration.put_files(config, files or {})
+        cluster._save()
+        return cluster
+
+    @classmethod
+    def load(cls, folder: Path, auth: str | None = None) -> Cluster | None:
+        """Find the cluster of a folder again; None where there is none."""
+        try:
+            state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return cls(folder.resolve(), state, auth)
+
+    @property
+    def name(self) -> str:
+        """Of the cluster: the name of its folder."""
+        return self.folder.name
+
+    @property
+    def urls(self) -> list[str]:
+        """The address of every node."""
+        secure = self.settings.get("xpack.security.http.ssl.enabled") in (True, "true")
+        scheme = "https" if secure else "http"
+        return [f"{scheme}://127.0.0.1:{pair.http}" for pair in self._ports]
+
+    @property
+    def url(self) -> str:
+        """The address of the first node."""
+        return self.urls[0]
+
+    def pid(self, node: int = 0) -> int | None:
+        """The process id of a node's server, None where it does not run."""
+        process = self._processes[node]
+        return process.pid if process and process.is_alive() else None
+
+    def log(self, node: int = 0) -> str:
+        """All that a node has said since it was created."""
+        try:
+            return (self._node_folder(node) / "node.log").read_text("utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def health(self, node: int = 0) -> dict[str, Any]:
+        """What a node says about the health of the cluster.
+
+        Raises:
+            OSError: It does not answer.
+            ValueError: Its answer is no JSON.
+        """
+        answer: dict[str, Any] = health.get(f"{self.urls[node]}/_cluster/health", self.auth)
+        return answer
+
+    def start(self, *, node: int | None = None, timeout_seconds: float = 300) -> Cluster:
+        """Start the nodes that do not run, on the data they have; wait until all is well.
+
+        Args:
+            node: Only this one; None starts all.
+            timeout_seconds: How long the cluster may take to be yellow or better with all nodes
+                that are to run.
+
+        Raises:
+            ClusterError: A node died, or it took too long. What was started here is ended again.
+        """
+        home, java = homes.fetch(self._release), java_home(self._release)
+        down = [i for i in self._chosen(node) if self.pid(i) is None]
+        for index in down:
+            ports.require_free(self._ports[index])
+        try:
+            for index in down:
+                self._launch(index, home, java)
+            self._settle(down, time.monotonic() + timeout_seconds)
+        except BaseException:
+            self.kill_children()
+            raise
+        return self
+
+    def kill(self, node: int | None = None) -> None:
+        """End a node, or all, with SIGKILL; return when it is gone."""
+        for index in self._chosen(node):
+            process = self._processes[index]
+            if process:
+                process.kill_group()
+            self._reap(index)
+
+    def stop_signal(self, node: int | None = None) -> None:
+        """Freeze a node, or all, with SIGSTOP: it keeps its connections and answers nothing."""
+        self.send(signal.SIGSTOP, node)
+
+    def cont(self, node: int | None = None) -> None:
+        """Let a frozen node, or all, go on."""
+        self.send(signal.SIGCONT, node)
+
+    def send(self, number: signal.Signals, node: int | None = None) -> None:
+        """Send a signal to a node, or to all; those that do not run are passed over."""
+        for index in self._chosen(node):
+            process = self._processes[index]
+            if process:
+                process.send(number)
+
+    def stop(self, *, wipe: bool = False) -> None:
+        """Shut all nodes down.
+
+        Args:
+            wipe: Drop the folder with all data too. Nothing is worth a tidy end then, so the
+                nodes are killed.
+        """
+        self.cont()
+        if not wipe:
+            self.send(signal.SIGTERM)
+            end = time.monotonic() + STOP_SECONDS
+            while any(map(self.pid, self._chosen(None))) and time.monotonic() < end:
+                time.sleep(POLL_SECONDS)
+        self.kill()
+        self.kill_children()
+        if wipe:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def kill_children(self) -> None:
+        """End every process that this object started, nodes that have no pid yet included."""
+        for index, child in list(self._children.items()):
+            if child.poll() is None or self.pid(index) is not None:
+                processes.kill_group(child.pid)
+            self._reap(index)
+
+    def _chosen(self, node: int | None) -> range:
+        count = len(self._ports)
+        if node is None:
+            return range(count)
+        if not 0 <= node < count:
+            raise ClusterError(f"{self.name} has the nodes 0 to {count - 1}, no {node}.")
+        return range(node, node + 1)
+
+    def _node_folder(self, index: int) -> Path:
+        return self.folder / f"node-{index}"
+
+    def _launch(self, index: int, home: Path, java: Path) -> None:
+        release, folder = self._release, self._node_folder(index)
+        config = folder / "config"
+        for path in (config, self.folder / "data" / f"node-{index}", self.folder / "repo"):
+            path.mkdir(parents=True, exist_ok=True)
+        settings = configuration.node_settings(self.name, release, self._ports, index, self.folder)
+        configuration.write_config(release, home, config)
+        configuration.write_settings(config / f"{release.product}.yml", settings | self.settings)
+        user, _, password = (self.auth or "").partition(":")
+        if release.product == "elasticsearch" and user == "elastic":
+            configuration.set_bootstrap_password(home, config, java, password)
+        child = nodes.launch(release, home, java, folder, heap=self.heap)
+        self._children[index] = child
+        # The starter of Elasticsearch stands in for the server until that has a pid.
+        self._processes[index] = processes.of_pid(child.pid, child.pid)
+        self._save()
+
+    def _settle(self, started: list[int], deadline: float) -> None:
+        """Wait until every started node has its pid and the cluster is yellow or better."""
+        while True:
+            pending = [index for index in started if not self._has_server(index)]
+            if not pending and self._is_well():
+                return
+            if time.monotonic() > deadline:
+                raise ClusterError(
+                    f"{self.kind} was not healthy in time; see {self.folder}/node-*/node.log"
+                )
+            time.sleep(POLL_SECONDS)
+
+    def _has_server(self, index: int) -> bool:
+        """Whether a node's server process is known by now.
+
+        Raises:
+            ClusterError: It, or what starts it, has died.
+        """
+        child = self._children[index]
+        code = child.poll()
+        if self._release.product == "elasticsearch":
+            with contextlib.suppress(OSError, ValueError):
+                pid = int((self._node_folder(index) / "pid").read_text(encoding="ascii"))
+                known = processes.of_pid(pid, child.pid)
+                if known and known != self._processes[index]:
+                    self._processes[index] = known
+                    self._save()
+        known = self._processes[index]
+        server_is_known = known is not None and (
+            self._release.product == "opensearch" or known.pid != child.pid
+        )
+        dead = code not in (None, 0) or (server_is_known and self.pid(index) is None)
+        if dead:
+            raise ClusterError(f"{self.kind} died while it started: {self._last_words(index)}")
+        return server_is_known
+
+    def _last_words(self, index: int) -> str:
+        lines = [line for line in self.log(index).splitlines() if line.strip()]
+        telling = [line for line in lines if "rror" in line or "xception" in line]
+        return ((telling or lines or ["it said nothing"])[-1])[:400]
+
+    def _is_well(self) -> bool:
+        alive = [index for index in self._chosen(None) if self.pid(index)]
+        with contextlib.suppress(OSError, ValueError):
+            answer = self.health(alive[0])
+            return bool(answer["status"] != "red" and answer["number_of_nodes"] >= len(alive))
+        return False
+
+    def _reap(self, index: int) -> None:
+        child = self._children.pop(index, None)
+        if child:
+            child.wait()
+
+    def _save(self) -> None:
+        state = {
+            "kind": self.kind,
+            "ports": self._ports,
+            "heap": self.heap,
+            "settings": self.settings,
+            "processes": self._processes,
+        }
+        part = self.folder / f"{STATE}.part"
+        part.write_text(json.dumps(state, indent=1, default=str), encoding="utf-8")
+        part.replace(self.folder / STATE)
