@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 _NAMES = {"elasticsearch": "Elasticsearch", "opensearch": "OpenSearch"}
 _OLDEST = {"elasticsearch": (7, 17, 0), "opensearch": (2, 0, 0)}
 _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
-# what a serverless collection of AWS is taken for: it tells no version
-_SERVERLESS = "2.11.0"
 
 
 class Server(NamedTuple):
@@ -35,6 +33,12 @@ class Server(NamedTuple):
     version_text: str
 
 
+# what OpenSearch 2 says at "/" where compatibility.override_main_response_version is set
+_COMPATIBLE = "7.10.2"
+# what a serverless collection of AWS is taken for: it tells no version
+_SERVERLESS = Server("opensearch", (2, 11, 0), "serverless")
+
+
 def connect(address: ClusterAddress) -> tuple[Transport, Server]:
     """Find out what server it is and open the transport of its client library.
 
@@ -46,7 +50,9 @@ def connect(address: ClusterAddress) -> tuple[Transport, Server]:
     """
     credentials = load_credentials(address.urls)
     if credentials.aws_region and address.flavour == "elasticsearch":
-        raise ConfigError("SPARSE_IR_AWS_REGION signs for OpenSearch; the address is Elasticsearch")
+        raise ConfigError(
+            "SPARSE_IR_AWS_REGION signs for OpenSearch; the address is Elasticsearch's."
+        )
     probe = _probe(address, credentials)
     try:
         server = _server(probe, address, credentials)
@@ -83,37 +89,43 @@ def _elasticsearch(
 
 
 def _server(probe: Transport, address: ClusterAddress, credentials: Credentials) -> Server:
-    url = address.urls[0]
-    try:
-        root = probe.send("GET", "/")
-        found = _from_root(root)
-        if found is None and root.status in (403, 404, 405):
-            # 405: a node without the module for it; 403: no right to see it
-            nodes = probe.send(
-                "GET", "/_nodes", params={"filter_path": "nodes.*.version,nodes.*.build_flavor"}
-            )
-            found = _from_nodes(nodes)
-            root = nodes if found is None and nodes.status == 403 else root
-    except ConnectionLostError as error:
-        hint = " If the server speaks TLS, write https://." if _plain_http(error, url) else ""
-        raise ConnectionLostError(f"{error}{hint}") from None
+    root = _ask(probe, address, "/")
+    found = _from_root(root)
+    posing = found is not None and found[::2] == ("opensearch", _COMPATIBLE)
+    if posing or (found is None and root.status in (403, 404, 405)):
+        # 405: a node without the module for it; 403: no right to see it
+        nodes = _ask(probe, address, "/_nodes")
+        found = _from_nodes(nodes)
+        root = nodes if nodes.status == 403 else root
     if found is not None:
         return found
-    if credentials.aws_service == "aoss" and credentials.aws_region and root.status == 404:
-        return Server("opensearch", (2, 11, 0), _SERVERLESS)
-    raise EngineError(_not_a_server(url, root))
+    if credentials.aws_region and credentials.aws_service == "aoss" and root.status == 404:
+        return _SERVERLESS
+    raise EngineError(_not_a_server(address.urls[0], root))
 
 
-def _plain_http(error: ConnectionLostError, url: str) -> bool:
-    return url.startswith("http:") and "connection was lost" in str(error)
+def _ask(probe: Transport, address: ClusterAddress, path: str) -> Answer:
+    """Send to one node after the other until one answers."""
+    params = {"filter_path": "nodes.*.version,nodes.*.build_flavor"} if path == "/_nodes" else None
+    lost = ""
+    for _ in address.urls:
+        try:
+            return probe.send("GET", path, params=params)
+        except ConnectionLostError as error:
+            lost = str(error)
+    if "connection was lost" in lost and address.urls[0].startswith("http:"):
+        lost += " If the server speaks TLS, write https://."
+    raise ConnectionLostError(lost)
 
 
 def _from_root(answer: Answer) -> Server | None:
     version = answer.body.get("version") if isinstance(answer.body, dict) else None
     if answer.status != 200 or not isinstance(version, dict):
         return None
-    is_open = version.get("distribution") == "opensearch"
-    return _named("opensearch" if is_open else "elasticsearch", version.get("number"))
+    if version.get("distribution") == "opensearch":
+        return _named("opensearch", version.get("number"))
+    is_elastic = answer.body.get("tagline") == "You Know, for Search"
+    return _named("elasticsearch", version.get("number")) if is_elastic else None
 
 
 def _from_nodes(answer: Answer) -> Server | None:
@@ -175,7 +187,11 @@ def _words(body: object) -> str:
     """The server's own reason, cut to one short line."""
     if isinstance(body, dict):
         error = body.get("error", body)
-        reason = error.get("reason") or error.get("message") if isinstance(error, dict) else error
+        reason = (
+            error.get("reason") or error.get("message") or error.get("Message")
+            if isinstance(error, dict)
+            else error
+        )
         if isinstance(reason, str):
             return ": " + " ".join(reason.split())[:200]
     return ""

@@ -171,6 +171,11 @@ def is_loopback(url: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def far(url: str) -> bool:
+    """Whether bodies are worth compressing: they are encrypted and leave this machine."""
+    return url.startswith("https:") and not is_loopback(url)
+
+
 @functools.cache
 def _warn_once(message: str) -> None:
     _log.warning(message)

@@ -59,18 +59,23 @@ def _read_private(path: Path, *, required: bool) -> str | None:
         return None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ConfigError(f"{path} is not a regular file.")
-        if hasattr(os, "getuid") and status.st_uid != os.getuid():
-            raise ConfigError(f"{path} belongs to another user. It must be yours, with mode 0600.")
-        if os.name == "posix" and status.st_mode & 0o077:
-            raise ConfigError(f"{path} may be read by others. Run: chmod 600 {path}")
-        try:
+    try:
+        _require_private(os.fstat(descriptor), path)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read().decode("utf-8")
-        except UnicodeDecodeError:
-            raise ConfigError(f"{path} is not UTF-8.") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8.") from None
+    finally:
+        os.close(descriptor)
+
+
+def _require_private(status: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigError(f"{path} is not a regular file.")
+    if hasattr(os, "getuid") and status.st_uid != os.getuid():
+        raise ConfigError(f"{path} belongs to another user. It must be yours, with mode 0600.")
+    if os.name == "posix" and status.st_mode & 0o077:
+        raise ConfigError(f"{path} may be read by others. Run: chmod 600 {path}")
 
 
 def _entries(text: str, known: Collection[str], path: Path) -> dict[str, dict[str, str]]:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import urllib3
 from elastic_transport import HttpHeaders, NodeConfig, TransportError, Urllib3HttpNode
 
-from sparse_ir.engines.credentials import is_loopback
+from sparse_ir.engines.credentials import far
 from sparse_ir.engines.nodes import (
     CONNECT_TIMEOUT,
     CONNECTIONS_PER_NODE,
@@ -78,6 +78,7 @@ class _EightNode:
 
     def __init__(self, url: str, credentials: Credentials, context: ssl.SSLContext | None) -> None:
         self.url = url
+        self.compress = far(url)
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or 0
         config = NodeConfig(
@@ -86,7 +87,6 @@ class _EightNode:
             port,
             path_prefix=parts.path,
             headers=credentials.headers(),
-            http_compress=parts.scheme == "https" and not is_loopback(url),
             connections_per_node=CONNECTIONS_PER_NODE,
         )
         self._node = Urllib3HttpNode(config)

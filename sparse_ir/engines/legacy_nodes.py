@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from sparse_ir.engines.credentials import is_loopback
+from sparse_ir.engines.credentials import far
 from sparse_ir.engines.nodes import CONNECT_TIMEOUT, NodeFailedError
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ def connection_settings(
         "use_ssl": secure,
         "ssl_context": context if secure else None,
         "headers": credentials.headers(),
-        "http_compress": secure and not is_loopback(url),
     }
 
 
@@ -65,6 +64,7 @@ class LegacyNode:
             failure: The library's ``ConnectionError``.
         """
         self.url = url
+        self.compress = far(url)
         self._connection = connection
         self._failure = failure
 
