@@ -107,7 +107,7 @@ class _EightNode:
         body: bytes | None,
         headers: Mapping[str, str],
         timeout: float,
-    ) -> tuple[int, str, bytes | str]:
+    ) -> tuple[int, Mapping[str, str], bytes | str]:
         wait: Any = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout)
         try:
             meta, raw = self._node.perform_request(
@@ -115,7 +115,7 @@ class _EightNode:
             )
         except TransportError as error:
             raise NodeFailedError(error.errors[0] if error.errors else error) from None
-        return meta.status, meta.headers.get("content-type") or "", raw
+        return meta.status, meta.headers, raw
 
     def close(self) -> None:
         self._node.close()

@@ -75,7 +75,7 @@ class LegacyNode:
         body: bytes | None,
         headers: Mapping[str, str],
         timeout: float,
-    ) -> tuple[int, str, bytes | str]:
+    ) -> tuple[int, Mapping[str, str], bytes | str]:
         """See ``Node.exchange``."""
         wait = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout)
         try:
@@ -90,7 +90,7 @@ class LegacyNode:
         except self._failure as error:
             cause = error.args[2] if len(error.args) > 2 else error
             raise NodeFailedError(cause) from None
-        return status, received.get("content-type", ""), raw
+        return status, received, raw
 
     def close(self) -> None:
         """Let go of the connections."""

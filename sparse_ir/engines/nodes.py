@@ -55,8 +55,8 @@ class Node(Protocol):
         body: bytes | None,
         headers: Mapping[str, str],
         timeout: float,
-    ) -> tuple[int, str, bytes | str]:
-        """Send once; return the status, the content type and the body, decompressed.
+    ) -> tuple[int, Mapping[str, str], bytes | str]:
+        """Send once; return the status, the headers (names in lower case) and the body.
 
         Raises:
             NodeFailedError: no whole answer came.
@@ -168,12 +168,8 @@ class NodesTransport:
             self._rotation.failed(node)
         else:
             self._rotation.answered(node)
-        if method == "HEAD" or not raw:
-            return Answer(status, None)
-        if "json" not in received:
-            return Answer(status, raw if isinstance(raw, str) else raw.decode("utf-8", "replace"))
         try:
-            return Answer(status, _parse(raw))
+            return Answer(status, None if method == "HEAD" else _body(status, received, raw))
         except ValueError:
             self._rotation.failed(node)
             raise ConnectionLostError(
@@ -187,8 +183,17 @@ class NodesTransport:
             node.close()
 
 
-def _parse(raw: bytes | str) -> Any:
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return json.loads(raw)  # takes a lone surrogate, which a document may hold
+def _body(status: int, headers: Mapping[str, str], raw: bytes | str) -> Any:
+    """The value of a body; ValueError where it is not whole."""
+    if raw and "json" in (headers.get("content-type") or ""):
+        try:
+            return orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            return json.loads(raw)  # takes a lone surrogate, which a document may hold
+    # Python's http.client takes the end of the connection within the head for the end of the head
+    sized = headers.get("content-length") or headers.get("transfer-encoding")
+    if not sized and 200 <= status < 300 and status != 204:
+        raise ValueError("nothing says where it ends")
+    if not raw:
+        return None
+    return raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
