@@ -92,7 +92,7 @@ def _stop(options: argparse.Namespace) -> None:
 def _status(options: argparse.Namespace) -> None:
     auth = os.environ.get("SPARSE_IR_CLUSTER_AUTH")
     rows: list[dict[str, Any]] = []
-    for state in sorted((homes.cache() / "run").glob(f"*/{STATE}")):
+    for state in sorted((homes.cache() / "clusters").glob(f"*/{STATE}")):
         cluster = Cluster.load(state.parent, auth)
         for index, url in enumerate(cluster.urls if cluster else []):
             rows.append(_row(cluster, index, url))
@@ -124,7 +124,7 @@ def _existing(name: str) -> Cluster:
 def _folder(name: str) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise ClusterError(f"{name!r} is no name: use letters, digits, '_', '.' and '-'.")
-    return homes.cache() / "run" / name
+    return homes.cache() / "clusters" / name
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import signal
 import time
@@ -144,6 +145,15 @@ class Cluster:
         answer: dict[str, Any] = health.get(f"{self.urls[node]}/_cluster/health", self.auth)
         return answer
 
+    def require(self) -> tuple[Path, Path]:
+        """Return the server's home and its Java, which are all that a start needs.
+
+        Raises:
+            ClusterError: This machine cannot start it, and why.
+        """
+        processes.prefix()
+        return homes.fetch(self._release), java_home(self._release)
+
     def start(self, *, node: int | None = None, timeout_seconds: float = 300) -> Cluster:
         """Start the nodes that do not run, on the data they have; wait until all is well.
 
@@ -155,7 +165,7 @@ class Cluster:
         Raises:
             ClusterError: A node died, or it took too long. What was started here is ended again.
         """
-        home, java = homes.fetch(self._release), java_home(self._release)
+        home, java = self.require()
         down = [i for i in self._chosen(node) if self.pid(i) is None]
         for index in down:
             ports.require_free(self._ports[index])
@@ -233,7 +243,7 @@ class Cluster:
         for path in (config, self.folder / "data" / f"node-{index}", self.folder / "repo"):
             path.mkdir(parents=True, exist_ok=True)
         settings = configuration.node_settings(self.name, release, self._ports, index, self.folder)
-        configuration.write_config(release, home, config)
+        configuration.write_config(release, home, java, config)
         configuration.write_settings(config / f"{release.product}.yml", settings | self.settings)
         user, _, password = (self.auth or "").partition(":")
         if release.product == "elasticsearch" and user == "elastic":
@@ -281,8 +291,8 @@ class Cluster:
         return server_is_known
 
     def _last_words(self, index: int) -> str:
-        lines = [line for line in self.log(index).splitlines() if line.strip()]
-        telling = [line for line in lines if "rror" in line or "xception" in line]
+        lines = [line.strip() for line in self.log(index).splitlines() if line.strip()]
+        telling = [line for line in lines if re.search(r"Exception: |Exception\[|Error: ", line)]
         return ((telling or lines or ["it said nothing"])[-1])[:400]
 
     def _is_well(self) -> bool:

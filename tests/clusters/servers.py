@@ -27,7 +27,7 @@ class Servers:
     """
 
     def __init__(self) -> None:
-        self._folder = homes.cache() / "run" / f"tests-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._folder = homes.cache() / "clusters" / f"tests-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._shared: dict[str, str | ClusterError] = {}
         self._made: list[Cluster] = []
         self._caretaker: subprocess.Popen[bytes] | None = None

@@ -60,7 +60,8 @@ def test_a_secured_server_takes_the_password_that_it_was_created_with(own_cluste
     assert not [p for p in written if b"right-password" in p.read_bytes()]
 
 
-def test_no_server_outlives_a_test_run_that_is_killed(tmp_path):
+def test_no_server_outlives_a_test_run_that_is_killed(own_cluster):
+    own_cluster("opensearch", start=False)  # skips this test where none can be started
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from clusters.servers import Servers\n"
