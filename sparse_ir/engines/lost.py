@@ -95,7 +95,10 @@ def _untrusted(error: ssl.SSLCertVerificationError | CertificateError, url: str)
 def _tls(error: ssl.SSLError, url: str, credentials: Credentials) -> EngineError:
     reason = (error.reason or str(error)).upper().replace(" ", "_")
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)) or _in(reason, _BROKEN_OFF):
-        return ConnectionLostError(f"{url}: the server broke the TLS connection off.")
+        return ConnectionLostError(
+            f"{url}: the server broke the TLS connection off. If it stays so, it may want another "
+            "client certificate: SPARSE_IR_CLIENT_CERT and SPARSE_IR_CLIENT_KEY."
+        )
     if _in(reason, _NO_TLS):
         return EngineError(f"{url}: the server speaks no TLS. Write http:// instead of https://.")
     if _in(reason, _CLIENT_CERTIFICATE):
