@@ -16,6 +16,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 from clusters import homes  # noqa: E402  (found only after the line above)
 from clusters.cluster import STATE, Cluster  # noqa: E402
 from clusters.failures import ClusterError  # noqa: E402
+from clusters.folders import cache, locked  # noqa: E402
 from clusters.java import java_home  # noqa: E402
 from clusters.releases import RELEASES, release_of  # noqa: E402
 
@@ -43,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _start(options: argparse.Namespace) -> None:
     name = options.name or options.kind
     settings, files = dict(options.set), dict(options.file)
-    with homes.locked(f"run-{name}"):
+    with locked(f"run-{name}"):
         cluster = Cluster.load(_folder(name), os.environ.get("SPARSE_IR_CLUSTER_AUTH"))
         if cluster and options.fresh:
             cluster.stop(wipe=True)
@@ -71,9 +72,13 @@ def _start(options: argparse.Namespace) -> None:
 
 def _fetch(options: argparse.Namespace) -> None:
     for kind in options.kinds or RELEASES:
-        home = homes.fetch(release_of(kind))
-        java = java_home(release_of(kind))
-        sys.stdout.write(f"{kind}: {home}, runs on {java}\n")
+        sys.stdout.write(f"{kind}: {homes.fetch(release_of(kind))}\n")
+    _java(options)
+
+
+def _java(options: argparse.Namespace) -> None:
+    for kind in options.kinds or RELEASES:
+        sys.stdout.write(f"{kind} runs on {java_home(release_of(kind))}\n")
 
 
 def _kill(options: argparse.Namespace) -> None:
@@ -85,14 +90,14 @@ def _kill(options: argparse.Namespace) -> None:
 
 
 def _stop(options: argparse.Namespace) -> None:
-    with homes.locked(f"run-{options.name}"):
+    with locked(f"run-{options.name}"):
         _existing(options.name).stop(wipe=options.wipe)
 
 
 def _status(options: argparse.Namespace) -> None:
     auth = os.environ.get("SPARSE_IR_CLUSTER_AUTH")
     rows: list[dict[str, Any]] = []
-    for state in sorted((homes.cache() / "clusters").glob(f"*/{STATE}")):
+    for state in sorted((cache() / "clusters").glob(f"*/{STATE}")):
         cluster = Cluster.load(state.parent, auth)
         for index, url in enumerate(cluster.urls if cluster else []):
             rows.append(_row(cluster, index, url))
@@ -124,7 +129,7 @@ def _existing(name: str) -> Cluster:
 def _folder(name: str) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise ClusterError(f"{name!r} is no name: use letters, digits, '_', '.' and '-'.")
-    return homes.cache() / "clusters" / name
+    return cache() / "clusters" / name
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -174,9 +179,12 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--fresh", action="store_true", help="end it and drop its data first")
     start.add_argument("--timeout", type=float, default=300, metavar="SECONDS")
     start.set_defaults(run=_start)
-    fetch = commands.add_parser("fetch", help="download servers, and find their Java")
-    fetch.add_argument("kinds", nargs="*", choices=[*RELEASES, []], metavar="KIND")
+    fetch = commands.add_parser("fetch", help="download servers, all or some")
+    fetch.add_argument("kinds", nargs="*", metavar="KIND")
     fetch.set_defaults(run=_fetch)
+    java = commands.add_parser("java", help="say which Java each server would run on")
+    java.add_argument("kinds", nargs="*", metavar="KIND")
+    java.set_defaults(run=_java)
     kill = commands.add_parser("kill", help="kill or freeze nodes")
     kill.add_argument("name")
     kill.add_argument("--node", type=int)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
@@ -11,13 +9,11 @@ import subprocess
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from clusters.failures import ClusterError, MissingError
+from clusters.folders import cache, locked
+from clusters.java import installations
 from clusters.releases import LOG4J, Release
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 LAYOUT = 2  # raise it when a home put together from the same jars would come out different
 DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1"
@@ -27,21 +23,6 @@ POM = (
     "<groupId>local</groupId><artifactId>{name}</artifactId><version>1</version>"
     "<packaging>{packaging}</packaging>{rest}</project>"
 )
-
-
-def cache() -> Path:
-    """The folder of everything here: ``$SPARSE_IR_CLUSTERS``, or one in the user's cache."""
-    named = os.environ.get("SPARSE_IR_CLUSTERS")
-    return Path(named) if named else Path.home() / ".cache" / "sparse-ir-clusters"
-
-
-@contextlib.contextmanager
-def locked(name: str) -> Iterator[None]:
-    """Wait until no other process holds this name, and hold it."""
-    cache().mkdir(parents=True, exist_ok=True)
-    with (cache() / f".{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def home_of(release: Release) -> Path:
@@ -169,6 +150,7 @@ def _maven(folder: Path, *arguments: str, checksums: bool = True) -> None:
         done = subprocess.run(
             [program, "-B", "-q", "-C" if checksums else "-c", *arguments],
             cwd=folder,
+            env=_maven_environment(),
             text=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -184,6 +166,16 @@ def _maven(folder: Path, *arguments: str, checksums: bool = True) -> None:
         errors = [line for line in done.stdout.splitlines() if "[ERROR] " in line]
         said = (errors or done.stdout.splitlines() or ["nothing"])[0]
         raise MissingError(f"Maven could not fetch the server. It said: {said[:600]}")
+
+
+def _maven_environment() -> dict[str, str]:
+    environment = dict(os.environ)
+    if shutil.which("java") is None:  # Maven looks nowhere else by itself
+        home = next((home for home, _ in installations()), None)
+        if home is None:
+            raise MissingError("there is no Java here; Maven and the servers need one.")
+        environment["JAVA_HOME"] = str(home)
+    return environment
 
 
 def _require(got: str, pinned: str, what: str) -> None:

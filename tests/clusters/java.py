@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusters.failures import MissingError
-from clusters.homes import cache
+from clusters.folders import cache
 from clusters.releases import NEWEST, Release
 
 if TYPE_CHECKING:

@@ -6,9 +6,10 @@ import os
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from clusters import caretaker, homes
+from clusters import caretaker
 from clusters.cluster import Cluster
 from clusters.failures import ClusterError
+from clusters.folders import cache
 from clusters.releases import release_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Servers:
     """
 
     def __init__(self) -> None:
-        self._folder = homes.cache() / "clusters" / f"tests-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._folder = cache() / "clusters" / f"tests-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._shared: dict[str, str | ClusterError] = {}
         self._made: list[Cluster] = []
         self._caretaker: subprocess.Popen[bytes] | None = None

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from clusters import caretaker, homes, ports, processes
+from clusters import caretaker, ports, processes
 from clusters.cluster import Cluster
 from clusters.configuration import Ports
 from clusters.failures import ClusterError, MissingError
+from clusters.folders import cache
 from clusters.homes import fetch
 from clusters.java import java_home
 from clusters.releases import RELEASES
@@ -55,11 +56,12 @@ def test_a_maven_that_fails_is_quoted(monkeypatch, tmp_path):
     maven = tmp_path / "mvn"
     maven.write_text("#!/bin/sh\necho '[INFO] so far'\necho '[ERROR] Unknown host'\nexit 1\n")
     maven.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(fake_java(tmp_path / "java", "17")))
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
 
     with pytest.raises(MissingError, match=r"It said: \[ERROR\] Unknown host$"):
         fetch(RELEASES["elasticsearch"])
-    assert not list((homes.cache() / "home").iterdir())
+    assert not list((cache() / "home").iterdir())
 
 
 def test_a_server_gets_the_first_java_that_fits_it(monkeypatch, tmp_path):
