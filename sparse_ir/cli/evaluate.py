@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparse_ir.cli.options import engine_option, json_option
+from sparse_ir.cli.options import engine_option, json_option, search_options
 from sparse_ir.cli.output import note, print_json, print_table, progress
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @engine_option
 @click.option("--model", help="Another query encoder that fits the index.")
 @click.option("-k", "k", type=int, help="Hits per query. Default: as many as the metrics need.")
-@click.option("--query-pruning", default="", metavar="RULES", help="As for search.")
+@search_options
 @click.option("--save-run", help="Write the run to this file (TREC).")
 @click.option("--per-query", is_flag=True, help="With --json: every query's values.")
 @json_option

@@ -23,7 +23,8 @@ from sparse_ir.cli.stopping import resumable
 from sparse_ir.errors import RejectedDocumentsError
 
 if TYPE_CHECKING:
-    from sparse_ir.indexing.index import IndexReport
+    from sparse_ir.indexing.changes import UpdateReport
+    from sparse_ir.indexing.index import IndexReport, IndexSettings
 
 _LISTED = 20
 
@@ -36,6 +37,14 @@ _LISTED = 20
 @click.option("--vectors", help="Take the vectors from this folder, made by encode.")
 @resume_option
 @click.option("--replace", is_flag=True, help="Build anew; the old index serves until then.")
+@click.option(
+    "--update",
+    is_flag=True,
+    help="Write only what is new or changed into the index as it is, with the index's model.",
+)
+@click.option(
+    "--delete-missing", is_flag=True, help="With --update: delete what the corpus does not hold."
+)
 @limit_option
 @skip_bad_option
 @document_pruning_option
@@ -49,7 +58,7 @@ _LISTED = 20
 )
 @cluster_options
 @json_option
-def index(as_json: bool, **options: object) -> None:
+def index(as_json: bool, update: bool, delete_missing: bool, **options: object) -> None:
     """Encode a corpus and index it.
 
     A stopped run loses nothing: the same command with --resume goes on. The index can be searched
@@ -60,6 +69,12 @@ def index(as_json: bool, **options: object) -> None:
     from sparse_ir.indexing.index import IndexSettings, index_corpus
 
     settings = load_settings(IndexSettings, options, where="index")
+    if update:
+        _require_no_build(settings)
+        _update(settings, delete_missing=delete_missing, as_json=as_json)
+        return
+    if delete_missing:
+        raise click.UsageError("--delete-missing goes with --update.")
     total = count_rows(settings.corpus, limit=settings.limit)
     with resumable(), progress("index", total=total) as advance:
         report = index_corpus(settings, advance=advance)
@@ -67,6 +82,39 @@ def index(as_json: bool, **options: object) -> None:
         print_json({**report._asdict(), "rejects": str(report.rejects or "")})
     else:
         _print(report)
+    _refuse_if_rejected(report)
+
+
+def _require_no_build(settings: IndexSettings) -> None:
+    for name in ("resume", "replace", "vectors", "document_pruning"):
+        if getattr(settings, name):
+            flag = name.replace("_", "-")
+            raise click.UsageError(
+                f"--update and --{flag} do not go together: an update keeps the index and how it "
+                "was made."
+            )
+
+
+def _update(settings: IndexSettings, *, delete_missing: bool, as_json: bool) -> None:
+    from sparse_ir.data.counting import count_rows
+    from sparse_ir.indexing.changes import update_index
+
+    total = count_rows(settings.corpus, limit=settings.limit)
+    with progress("update", total=total) as advance:
+        report = update_index(settings, delete_missing=delete_missing, advance=advance)
+    if as_json:
+        print_json({**report._asdict(), "rejects": str(report.rejects or "")})
+    else:
+        _say_skipped(report)
+        click.echo(
+            f"Index {report.name!r} holds {report.documents:,} documents: {report.written:,} "
+            f"written, {report.unchanged:,} unchanged, {report.deleted:,} deleted, in "
+            f"{format_seconds(report.seconds)}."
+        )
+    _refuse_if_rejected(report)
+
+
+def _refuse_if_rejected(report: IndexReport | UpdateReport) -> None:
     if report.rejected:
         raise RejectedDocumentsError(
             f"{report.rejected:,} documents were refused for good; {report.rejects} names them "
@@ -75,7 +123,7 @@ def index(as_json: bool, **options: object) -> None:
         )
 
 
-def _print(report: IndexReport) -> None:
+def _say_skipped(report: IndexReport | UpdateReport) -> None:
     for row in report.skipped[:_LISTED]:
         note(f"Skipped: {row.path}, line {row.line}: {row.reason}")
     if report.skipped:
@@ -83,6 +131,15 @@ def _print(report: IndexReport) -> None:
         note(f"{len(report.skipped):,} unusable rows were skipped{more}.")
     if report.texts_cut:
         note(f"{report.texts_cut:,} documents were longer than the model reads and were cut.")
+
+
+def _print(report: IndexReport) -> None:
+    _say_skipped(report)
+    if report.details.get("server"):
+        note(
+            f"{report.details['server']}: vectors in field type {report.details['field']}, "
+            f"physical index {report.details['physical']}."
+        )
     if not report.encoded:
         click.echo(
             f"Index {report.name!r} was complete already: {report.documents:,} documents, "
@@ -95,4 +152,5 @@ def _print(report: IndexReport) -> None:
         f"({format_bytes(report.bytes)}); {report.encoded:,} encoded in "
         f"{format_seconds(report.seconds)}, {rate:.0f}/s."
     )
-    click.echo(f'Search it with: sparse-ir search --index {report.name} "your question"')
+    where = "" if report.engine == "embedded" else f" --engine {report.engine}"
+    click.echo(f'Search it with: sparse-ir search{where} --index {report.name} "your question"')

@@ -62,7 +62,7 @@ def cluster_options(command: Any) -> Any:
             help="What becomes of the index that is replaced. Default: a cluster keeps it for "
             "rollback, embedded drops it.",
         ),
-        click.option("--bulk-documents", type=click.IntRange(min=1), default=500, hidden=True),
+        click.option("--bulk-documents", type=click.IntRange(min=1), default=512, hidden=True),
         click.option("--bulk-bytes", type=click.IntRange(min=1), default=4 << 20, hidden=True),
         click.option(
             "--in-flight",
@@ -141,3 +141,36 @@ def document_pruning_option(command: Any) -> Any:
         metavar="RULES",
         help="Keep fewer terms of every document: top_k=N, mass=0..1, ratio=0..1, comma-separated.",
     )(command)
+
+
+def search_options(command: Any) -> Any:
+    """How a query is searched: the same for one search and for an evaluation."""
+    options = (
+        click.option(
+            "--query-pruning",
+            default="",
+            metavar="RULES",
+            help="Search with fewer terms: top_k=N, mass=0..1, ratio=0..1.",
+        ),
+        click.option(
+            "--two-step",
+            default="",
+            metavar="RULES",
+            help="Heavy terms find the candidates, all terms score the best of them: on, or "
+            "ratio=0.4,expansion=5,window=N.",
+        ),
+        click.option(
+            "--hybrid",
+            default="",
+            metavar="HOW",
+            help="Together with the cluster's BM25 on title and text: rrf, or convex=ALPHA.",
+        ),
+        click.option(
+            "--server-pruning",
+            is_flag=True,
+            help="Let Elasticsearch drop query terms that it deems unimportant (off: all count).",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparse_ir.cli.options import engine_option, index_option, json_option
+from sparse_ir.cli.options import engine_option, index_option, json_option, search_options
 from sparse_ir.cli.output import console, note, print_json
 
 if TYPE_CHECKING:
@@ -35,12 +35,7 @@ _SHOWN_CHARACTERS = 200
     metavar="COND",
     help="field=value, field=a|b, field>=number; repeat to ask for all.",
 )
-@click.option(
-    "--query-pruning",
-    default="",
-    metavar="RULES",
-    help="Search with fewer terms: top_k=N, mass=0..1, ratio=0..1.",
-)
+@search_options
 @click.option("--explain", is_flag=True, help="Show which terms matched and their words.")
 @click.option("--save-run", help="Write the hits to this file as a TREC run.")
 @json_option

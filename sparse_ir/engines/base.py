@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from sparse_ir.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sparse_ir.engines.filters import Filter
     from sparse_ir.engines.stamp import Stamp
-    from sparse_ir.types import Entry, ScoredDoc, SparseVector
+    from sparse_ir.types import Document, Entry, ScoredDoc, SparseVector
 
 INDEX_NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,127}\Z")
 
@@ -100,6 +100,19 @@ class Engine(Protocol):
     @property
     def keeps_previous(self) -> bool:
         """Whether a replaced index is kept for a rollback where nobody says otherwise."""
+        ...
+
+    @property
+    def writers(self) -> int:
+        """How many threads may call ``add`` at a time."""
+        ...
+
+    def interrupt(self) -> None:
+        """End waiting in every thread: a person wants to stop. Until ``close``, calls may fail."""
+        ...
+
+    def details(self, index: str) -> Mapping[str, Any]:
+        """What else there is to know about an index, for people to read."""
         ...
 
     def indexes(self) -> list[str]:
@@ -203,6 +216,35 @@ class Engine(Protocol):
 
     def scan(self, index: str, *, vectors: bool = True) -> Iterator[Entry]:
         """Read everything, in no particular order; arguments and errors as in ``get``."""
+        ...
+
+    def unchanged(self, index: str, documents: Sequence[Document]) -> set[str]:
+        """The ids of those documents that are stored exactly so."""
+        ...
+
+    def scores_of(
+        self, index: str, doc_ids: Sequence[str], queries: Sequence[SparseVector]
+    ) -> list[dict[str, float]]:
+        """Score given documents, wherever in a ranking they would come.
+
+        A query of one term with the weight 1 reads what that term weighs in the index.
+
+        Args:
+            index: Where.
+            doc_ids: Which.
+            queries: Term -> weight; at most 1,000 terms each.
+
+        Returns:
+            For every query, the scores of those that share a term with it and can be found.
+        """
+        ...
+
+    def seen(self, index: str, doc_ids: Sequence[str]) -> list[Document | None]:
+        """Read documents as a search sees them now; ``get`` may know later ones."""
+        ...
+
+    def kept(self, vector: SparseVector) -> SparseVector:
+        """What the engine's index keeps of a vector's weights."""
         ...
 
     def stats(self, index: str) -> IndexStats:

@@ -34,7 +34,7 @@ class BulkSettings(NamedTuple):
         patience: Seconds without any progress before the run gives up.
     """
 
-    documents: int = 500
+    documents: int = 512
     bytes: int = 4 << 20
     in_flight: int = 4
     patience: float = 600.0
@@ -72,16 +72,25 @@ def write(
     path: str,
     actions: Iterable[Action],
     settings: BulkSettings,
+    gate: Gate | None = None,
 ) -> Iterator[Done]:
     """Send actions and yield what became of each batch, in the order in which they finish.
 
     Memory holds the batches in flight and one more, however many actions there are.
 
+    Args:
+        connection: To the cluster.
+        path: Of the index's bulk endpoint.
+        actions: What to write.
+        settings: Sizes and patience.
+        gate: Shared by writes that go on at the same time, so that together they spare the server.
+
     Raises:
         EngineError: the server refused a whole request, or took nothing for the length of the
             patience. What was yielded before is in.
     """
-    gate = _Gate(settings.in_flight, settings.patience)
+    gate = gate or Gate(settings.in_flight)
+    pace = _Pace(gate, connection.interrupted, settings.patience)
     running: dict[Future[Done], set[str]] = {}
     with ThreadPoolExecutor(settings.in_flight, thread_name_prefix="bulk") as pool:
         try:
@@ -92,11 +101,11 @@ def write(
                     not ids.isdisjoint(others) for others in running.values()
                 ):
                     yield from _finished(running)
-                running[pool.submit(_send_all, connection, path, batch, gate)] = ids
+                running[pool.submit(_send_all, connection, path, batch, pace)] = ids
             while running:
                 yield from _finished(running)
         finally:
-            gate.stop()
+            pace.stopped.set()
 
 
 def batches(actions: Iterable[Action], settings: BulkSettings) -> Iterator[list[Action]]:
@@ -117,25 +126,25 @@ def batches(actions: Iterable[Action], settings: BulkSettings) -> Iterator[list[
         yield list(batch.values())
 
 
-class _Gate:
+class Gate:
     """How many requests may be under way: halved by a refusal, slowly raised again."""
 
-    def __init__(self, most: int, patience: float) -> None:
+    def __init__(self, most: int) -> None:
+        """Begin with as many as there may be."""
         self.most = most
         self.allowed = float(most)
-        self.patience = patience
         self.progress = time.monotonic()
-        self.stopped = threading.Event()
         self._under_way = 0
         self._changed = threading.Condition()
 
     def enter(self) -> None:
+        """Wait for a place; a place that does not come free within a minute is taken."""
         with self._changed:
-            while self._under_way >= int(self.allowed) and not self.stopped.is_set():
-                self._changed.wait(1.0)
+            self._changed.wait_for(lambda: self._under_way < int(self.allowed), timeout=60.0)
             self._under_way += 1
 
     def leave(self, *, busy: bool) -> None:
+        """Give the place back and say how it went."""
         with self._changed:
             self._under_way -= 1
             if busy:
@@ -145,16 +154,24 @@ class _Gate:
                 self.progress = time.monotonic()
             self._changed.notify_all()
 
-    def stop(self) -> None:
-        self.stopped.set()
-        with self._changed:
-            self._changed.notify_all()
+
+class _Pace:
+    """When one write goes on, waits, or gives up."""
+
+    def __init__(self, gate: Gate, interrupted: threading.Event, patience: float) -> None:
+        self.gate = gate
+        self.patience = patience
+        self.stopped = threading.Event()
+        self._interrupted = interrupted
+        self._begun = time.monotonic()
 
     def wait(self, seconds: float) -> bool:
         """Wait; False once there was no progress for the length of the patience."""
-        if self.stopped.wait(seconds):
-            return False
-        return time.monotonic() - self.progress < self.patience
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if self.stopped.is_set() or self._interrupted.wait(min(left, 0.5)):
+                return False
+        return time.monotonic() - max(self.gate.progress, self._begun) < self.patience
 
 
 def _finished(running: dict[Future[Done], set[str]]) -> Iterator[Done]:
@@ -163,14 +180,14 @@ def _finished(running: dict[Future[Done], set[str]]) -> Iterator[Done]:
         yield future.result()
 
 
-def _send_all(connection: Connection, path: str, batch: Sequence[Action], gate: _Gate) -> Done:
+def _send_all(connection: Connection, path: str, batch: Sequence[Action], pace: _Pace) -> Done:
     """Send a batch until every item is in or refused for good."""
     done = Done([], [])
     queue = [list(batch)]
     pauses = waits()
     while queue:
         part = queue.pop()
-        answer, trouble = _send_once(connection, path, part, gate)
+        answer, trouble = _send_once(connection, path, part, pace.gate)
         if answer is not None and answer.status == 413:
             if len(part) == 1:
                 done.failures.append(
@@ -184,16 +201,16 @@ def _send_all(connection: Connection, path: str, batch: Sequence[Action], gate: 
             pauses = waits()
             continue
         queue.append(list(refused))
-        if not gate.wait(next(pauses)):
+        if not pace.wait(next(pauses)):
             raise EngineError(
-                f"{connection.address}: took nothing for {gate.patience:.0f} s ({said}). What was "
+                f"{connection.address}: took nothing for {pace.patience:.0f} s ({said}). What was "
                 "acknowledged is in: when the server is well again, go on with --resume."
             )
     return done
 
 
 def _send_once(
-    connection: Connection, path: str, part: Sequence[Action], gate: _Gate
+    connection: Connection, path: str, part: Sequence[Action], gate: Gate
 ) -> tuple[Answer | None, str]:
     """Send once; no answer means: try again, for the reason given."""
     gate.enter()

@@ -54,7 +54,8 @@ class Connection:
         self.transport = transport
         self.address = address
         self.patience = patience
-        self._stop = threading.Event()
+        self.interrupted = threading.Event()
+        """Set to end all waiting for a busy server."""
 
     def call(
         self,
@@ -64,6 +65,7 @@ class Connection:
         *,
         params: Mapping[str, str] | None = None,
         patience: float | None = None,
+        timeout: float | None = None,
     ) -> Any:
         """Send JSON and return the parsed answer.
 
@@ -73,6 +75,7 @@ class Connection:
             value: Sent as JSON; a list is sent as one line an element.
             params: The query string.
             patience: Seconds to go on trying; None for the connection's own.
+            timeout: Seconds that one answer may take; None for the transport's own.
 
         Raises:
             IndexNotFoundError: the path's index is not there.
@@ -84,7 +87,7 @@ class Connection:
             body, content_type = b"".join(orjson.dumps(v) + b"\n" for v in value), NDJSON
         elif value is not None:
             body = orjson.dumps(value)
-        answer = self._send(method, path, params, body, content_type, patience)
+        answer = self._send(method, path, params, body, content_type, patience, timeout)
         if answer.status < 400:
             return answer.body
         raise error_of(answer, f"{self.address}: {method} {path}")
@@ -98,7 +101,7 @@ class Connection:
 
     def close(self) -> None:
         """End waiting and let go of the connections."""
-        self._stop.set()
+        self.interrupted.set()
         self.transport.close()
 
     def _send(
@@ -109,12 +112,18 @@ class Connection:
         body: bytes | None,
         content_type: str,
         patience: float | None,
+        timeout: float | None = None,
     ) -> Answer:
         deadline = time.monotonic() + (self.patience if patience is None else patience)
         for wait in waits():
             try:
                 answer = self.transport.send(
-                    method, path, params=params, body=body, content_type=content_type
+                    method,
+                    path,
+                    params=params,
+                    body=body,
+                    content_type=content_type,
+                    timeout=timeout,
                 )
             except ConnectionLostError:
                 if time.monotonic() + wait > deadline:
@@ -122,7 +131,7 @@ class Connection:
             else:
                 if answer.status not in BUSY or time.monotonic() + wait > deadline:
                     return answer
-            self._stop.wait(wait)
+            self.interrupted.wait(wait)
         raise AssertionError  # pragma: no cover - waits never end
 
 

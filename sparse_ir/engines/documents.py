@@ -61,6 +61,14 @@ def content_hash(packed: bytes) -> str:
     return hashlib.sha256(packed).hexdigest()[:32]
 
 
+def hash_of(document: Document) -> tuple[str, str] | None:
+    """A document's id and content hash; None where it cannot be stored."""
+    try:
+        return document.doc_id, content_hash(dumps(source_of(document)))
+    except ValueError:
+        return None
+
+
 def dumps(value: Any) -> bytes:
     """Write JSON.
 

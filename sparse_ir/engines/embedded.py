@@ -11,7 +11,7 @@ from sparse_ir.engines import embedded_store as stores
 from sparse_ir.engines.base import Failure, IndexStats, require_request
 from sparse_ir.engines.builds import Build, Builds, folder_bytes, remove_folder
 from sparse_ir.engines.embedded_shard import Point, Shard
-from sparse_ir.engines.local import answer
+from sparse_ir.engines.local import answer, kept, scores_of, unchanged
 from sparse_ir.errors import EngineError
 from sparse_ir.resources import home
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sparse_ir.engines.base import SearchRequest
     from sparse_ir.engines.filters import Filter
     from sparse_ir.engines.stamp import Stamp
-    from sparse_ir.types import Entry, ScoredDoc
+    from sparse_ir.types import Document, Entry, ScoredDoc, SparseVector
 
 KIND = "embedded"
 BATCH_DOCUMENTS = 256
@@ -38,6 +38,7 @@ class EmbeddedEngine:
     """
 
     keeps_previous = False
+    writers = 1
 
     def __init__(self, path: Path | str | None = None) -> None:
         self._given = None if path is None else Path(path).expanduser().absolute()
@@ -49,6 +50,13 @@ class EmbeddedEngine:
     def address(self) -> str:
         """What ``open_engine`` takes to open this engine again."""
         return KIND if self._given is None else f"{KIND}:{self._given}"
+
+    def interrupt(self) -> None:
+        """Nothing waits here."""
+
+    def details(self, index: str) -> dict[str, str]:
+        """The physical name."""
+        return {"physical": self.resolve(index)}
 
     def indexes(self) -> list[str]:
         """Names of the published indexes, ascending."""
@@ -144,6 +152,24 @@ class EmbeddedEngine:
     def scan(self, index: str, *, vectors: bool = True) -> Iterator[Entry]:  # noqa: ARG002
         """Read everything, in no particular order."""
         return self._shard(index).scan()
+
+    def unchanged(self, index: str, documents: Sequence[Document]) -> set[str]:
+        """Which documents are stored exactly so."""
+        return unchanged(self.get(index, [d.doc_id for d in documents]), documents)
+
+    def scores_of(
+        self, index: str, doc_ids: Sequence[str], queries: Sequence[SparseVector]
+    ) -> list[dict[str, float]]:
+        """Score given documents from their stored vectors; see ``Engine``."""
+        return scores_of(self.get(index, doc_ids), queries)
+
+    def seen(self, index: str, doc_ids: Sequence[str]) -> list[Document | None]:
+        """Read documents; here a search sees all that was written."""
+        return [entry and entry.document for entry in self.get(index, doc_ids)]
+
+    def kept(self, vector: SparseVector) -> SparseVector:
+        """A vector with its weights as float32."""
+        return kept(vector)
 
     def stats(self, index: str) -> IndexStats:
         """Count documents and bytes on disk."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sparse_ir.errors import ConfigError
 from sparse_ir.pruning import split_heavy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sparse_ir.engines.base import SearchRequest
-    from sparse_ir.types import ScoredDoc
+    from sparse_ir.types import Document, Entry, ScoredDoc, SparseVector
 
 
 def answer(
@@ -30,6 +32,37 @@ def answer(
     if request.two_step is None:
         return search(request)
     return _two_step(search, request)
+
+
+def unchanged(stored: Sequence[Entry | None], documents: Sequence[Document]) -> set[str]:
+    """The ids of those documents that equal what is stored, given in the same order."""
+    return {
+        document.doc_id
+        for entry, document in zip(stored, documents, strict=True)
+        if entry is not None and entry.document == document
+    }
+
+
+def scores_of(
+    entries: Sequence[Entry | None], queries: Sequence[SparseVector]
+) -> list[dict[str, float]]:
+    """Score given documents from their stored vectors; see ``Engine``."""
+    there = [entry for entry in entries if entry is not None]
+    scores: list[dict[str, float]] = []
+    for query in queries:
+        found: dict[str, float] = {}
+        for entry in there:
+            shared = query.keys() & entry.vector.keys()
+            if shared:
+                found[entry.document.doc_id] = sum(query[t] * entry.vector[t] for t in shared)
+        scores.append(found)
+    return scores
+
+
+def kept(vector: SparseVector) -> SparseVector:
+    """A vector with its weights as float32."""
+    weights = np.array(list(vector.values()), np.float32).tolist()
+    return dict(zip(vector, weights, strict=True))
 
 
 def _two_step(

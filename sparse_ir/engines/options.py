@@ -29,7 +29,7 @@ class ClusterOptions:
     replicas: int | None = None
     keep_vectors: bool = False
     force_merge: bool = False
-    bulk_documents: int = 500
+    bulk_documents: int = 512
     bulk_bytes: int = 4 << 20
     in_flight: int = 4
     patience: float = 600.0

@@ -37,7 +37,7 @@ class EvaluateSettings:
         engine: As ``open_engine`` takes it.
         model: As ``load_encoder`` takes it; None for the model that made the index.
         k: Hits per query; None for as many as the metrics look at, at most 1000.
-        query_pruning: As ``parse_pruning`` takes it.
+        query_pruning: With two_step, hybrid and server_pruning, as in ``SearchSettings``.
         save_run: Write the run to this file.
     """
 
@@ -52,6 +52,9 @@ class EvaluateSettings:
     model: str | None = None
     k: int | None = None
     query_pruning: str = ""
+    two_step: str = ""
+    hybrid: str = ""
+    server_pruning: bool = False
     save_run: str | None = None
 
 
@@ -75,6 +78,9 @@ def evaluate_index(
         engine=settings.engine,
         model=settings.model,
         query_pruning=settings.query_pruning,
+        two_step=settings.two_step,
+        hybrid=settings.hybrid,
+        server_pruning=settings.server_pruning,
     )
     with Searcher(search) as searcher:
         run = searcher.run(queries, k=settings.k or _deepest(settings.metrics), advance=advance)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparse_ir.data.files import writing
@@ -15,7 +17,8 @@ from sparse_ir.types import Entry
 from sparse_ir.vectors import to_terms
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from sparse_ir.encoding.chunks import EncodedChunk
@@ -107,8 +110,39 @@ class Build:
         """Take up a stopped build."""
         return cls(engine, index, ledger, ledger.path.with_suffix(".rejects.jsonl"))
 
-    def add(self, chunk: EncodedChunk, vocabulary: Sequence[str]) -> None:
-        """Write a chunk to the engine and acknowledge it once it is durable."""
+    def add_all(self, chunks: Iterable[EncodedChunk], vocabulary: Sequence[str]) -> None:
+        """Write chunks to the engine and acknowledge each, in order, once it is durable.
+
+        Where the engine takes several at a time, chunks are made while others are written; memory
+        holds as many as are written and one more.
+        """
+        most = self.engine.writers
+        if most == 1:
+            for chunk in chunks:
+                self._acknowledge(chunk, self._write(chunk, vocabulary))
+            return
+        running: deque[tuple[EncodedChunk, Future[list[Failure]]]] = deque()
+        with ThreadPoolExecutor(most, thread_name_prefix="index") as pool:
+            try:
+                for chunk in chunks:
+                    running.append((chunk, pool.submit(self._write, chunk, vocabulary)))
+                    while len(running) >= most or (running and running[0][1].done()):
+                        self._finish(running)
+                while running:
+                    self._finish(running)
+            except BaseException:
+                for _, future in running:
+                    future.cancel()
+                self.engine.interrupt()
+                raise
+
+    def _finish(self, running: deque[tuple[EncodedChunk, Future[list[Failure]]]]) -> None:
+        chunk, future = running[0]
+        failures = future.result()
+        running.popleft()
+        self._acknowledge(chunk, failures)
+
+    def _write(self, chunk: EncodedChunk, vocabulary: Sequence[str]) -> list[Failure]:
         entries = (
             Entry(document, vector)
             for document, vector in zip(
@@ -117,8 +151,11 @@ class Build:
         )
         failures = list(self.engine.add(self.physical, entries))
         self.engine.flush(self.physical)
+        return failures
+
+    def _acknowledge(self, chunk: EncodedChunk, failures: Sequence[Failure]) -> None:
         if failures:
-            self._keep_rejects(failures)
+            keep_rejects(self.rejects, failures)
         self.ledger.acknowledge(
             Chunk(
                 number=chunk.number,
@@ -155,12 +192,15 @@ class Build:
         self.ledger.remove()
         return found
 
-    def _keep_rejects(self, failures: Sequence[Failure]) -> None:
-        lines = self.rejects.read_text("utf-8").splitlines() if self.rejects.exists() else []
-        lines += [json.dumps(failure._asdict(), ensure_ascii=False) for failure in failures]
-        with writing(self.rejects) as stream:
-            # a chunk that is done again after a crash refuses the same documents again
-            stream.writelines(f"{line}\n" for line in dict.fromkeys(lines))
+
+def keep_rejects(path: Path, failures: Sequence[Failure]) -> None:
+    """Add refused documents to a JSONL file, each once."""
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    lines += [json.dumps(failure._asdict(), ensure_ascii=False) for failure in failures]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path) as stream:
+        # a chunk that is done again after a crash refuses the same documents again
+        stream.writelines(f"{line}\n" for line in dict.fromkeys(lines))
 
 
 def _in_sight(engine: Engine, index: str) -> list[str]:

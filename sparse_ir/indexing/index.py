@@ -19,7 +19,7 @@ from sparse_ir.pruning import parse_pruning
 from sparse_ir.vectors import vocabulary_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from sparse_ir.data.ledger import Ledger
@@ -68,7 +68,7 @@ class IndexSettings:
     replicas: int | None = None
     keep_vectors: bool = False
     force_merge: bool = False
-    bulk_documents: int = 500
+    bulk_documents: int = 512
     bulk_bytes: int = 4 << 20
     in_flight: int = 4
     patience: float = 600.0
@@ -92,6 +92,7 @@ class IndexReport(NamedTuple):
         texts_cut: Documents longer than the encoder reads.
         seconds: Of this run.
         bytes: Of the index on disk.
+        details: What else the engine says about the index.
     """
 
     name: str
@@ -104,6 +105,7 @@ class IndexReport(NamedTuple):
     texts_cut: int
     seconds: float
     bytes: int
+    details: Mapping[str, Any]
 
 
 def index_corpus(
@@ -159,8 +161,7 @@ def _run(
         done=tuple(build.ledger.chunks),
         advance=advance,
     )
-    for chunk in chunks:
-        build.add(chunk, encoder.vocabulary)
+    build.add_all(chunks, encoder.vocabulary)
     cut, rejected, read = (
         build.ledger.texts_cut,
         build.ledger.rejected,
@@ -178,6 +179,7 @@ def _run(
         texts_cut=cut,
         seconds=time.monotonic() - started,
         bytes=engine.stats(settings.index).bytes,
+        details=engine.details(settings.index),
     )
 
 
@@ -256,4 +258,5 @@ def _already_there(engine: Engine, settings: IndexSettings, started: float) -> I
         texts_cut=0,
         seconds=time.monotonic() - started,
         bytes=stats.bytes,
+        details=engine.details(settings.index),
     )

@@ -102,6 +102,7 @@ def _index(engine: Engine, name: str) -> dict[str, Any]:
         "engine": engine.address,
         "documents": stats.documents,
         "bytes": stats.bytes,
+        **engine.details(name),
         **_sample(engine, name),
         **stamp,
     }

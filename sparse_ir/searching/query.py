@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sparse_ir.engines.base import SearchRequest
+from sparse_ir.engines.base import SearchRequest, TwoStep
 from sparse_ir.errors import ConfigError
 from sparse_ir.pruning import NO_PRUNING, Pruning, prune
 from sparse_ir.vectors import to_terms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sparse_ir.engines.filters import Filter
     from sparse_ir.models.base import SparseEncoder
@@ -35,6 +35,8 @@ def build_request(
     conditions: Filter = (),
     documents: bool = True,
     vectors: bool = False,
+    two_step: TwoStep | None = None,
+    server_pruning: bool = False,
 ) -> SearchRequest:
     """Check the numbers and put a request together.
 
@@ -45,4 +47,45 @@ def build_request(
         raise ConfigError(f"k is {k}. It must be at least 1.")
     if offset < 0:
         raise ConfigError(f"offset is {offset}. It must be at least 0.")
-    return SearchRequest(terms, k, offset, conditions, documents, vectors)
+    return SearchRequest(
+        terms,
+        k,
+        offset,
+        conditions,
+        documents,
+        vectors,
+        two_step=two_step,
+        server_pruning=server_pruning,
+    )
+
+
+def parse_two_step(text: str) -> TwoStep | None:
+    """Read "on", or "ratio=0.4,expansion=5,window=200" with any of them; empty means all at once.
+
+    Raises:
+        ConfigError: an unknown name, or a number out of range.
+    """
+    if text in ("", "off"):
+        return None
+    kinds: dict[str, Callable[[str], float]] = {"ratio": float, "expansion": float, "window": int}
+    found: dict[str, Any] = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        name, _, value = part.partition("=")
+        if part == "on":
+            continue
+        if name not in kinds:
+            raise ConfigError(
+                f"--two-step {part!r} is not known. Use on, ratio=R, expansion=E or window=N."
+            )
+        try:
+            found[name] = kinds[name](value)
+        except ValueError:
+            raise ConfigError(
+                f"--two-step {part!r} needs a number after the equals sign."
+            ) from None
+    step = TwoStep(**found)
+    if not 0 <= step.ratio <= 1 or step.expansion < 1 or (step.window or 1) < 1:
+        raise ConfigError(
+            f"--two-step {text!r}: ratio lies between 0 and 1, expansion and window begin at 1."
+        )
+    return step

@@ -10,15 +10,17 @@ from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.stamp import require_same_model
 from sparse_ir.models.loading import load_encoder
 from sparse_ir.pruning import parse_pruning
-from sparse_ir.searching.query import build_request, weigh_queries
+from sparse_ir.searching.fusion import fuse, parse_fusion
+from sparse_ir.searching.query import build_request, parse_two_step, weigh_queries
 from sparse_ir.types import Query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
-    from sparse_ir.engines.base import Engine
+    from sparse_ir.engines.base import Engine, SearchRequest
     from sparse_ir.models.base import SparseEncoder
+    from sparse_ir.searching.fusion import Fusion
     from sparse_ir.types import Run, ScoredDoc, SparseVector
 
 
@@ -34,6 +36,9 @@ class SearchSettings:
         offset: Hits to pass over first.
         filters: Conditions as ``parse_filter`` takes them.
         query_pruning: As ``parse_pruning`` takes it.
+        two_step: As ``parse_two_step`` takes it: heavy terms first.
+        hybrid: As ``parse_fusion`` takes it: together with the engine's BM25 on the text.
+        server_pruning: Let the server drop query terms that it deems unimportant.
     """
 
     index: str = "default"
@@ -43,6 +48,9 @@ class SearchSettings:
     offset: int = 0
     filters: tuple[str, ...] = ()
     query_pruning: str = ""
+    two_step: str = ""
+    hybrid: str = ""
+    server_pruning: bool = False
 
 
 class SearchResult(NamedTuple):
@@ -70,6 +78,10 @@ class Searcher:
             ModelMismatchError: the model asked for does not fit the index.
         """
         self.settings = settings
+        self._conditions = parse_filter(settings.filters)
+        self._pruning = parse_pruning(settings.query_pruning)
+        self._two_step = parse_two_step(settings.two_step)
+        self._fusion = parse_fusion(settings.hybrid)
         self.engine: Engine = open_engine(settings.engine)
         try:
             stamp = self.engine.describe(settings.index)
@@ -78,8 +90,6 @@ class Searcher:
         except BaseException:
             self.engine.close()
             raise
-        self._conditions = parse_filter(settings.filters)
-        self._pruning = parse_pruning(settings.query_pruning)
 
     def __enter__(self) -> Searcher:
         return self
@@ -121,13 +131,33 @@ class Searcher:
                 conditions=self._conditions,
                 documents=documents,
                 vectors=vectors,
+                two_step=self._two_step,
+                server_pruning=self.settings.server_pruning,
             )
             for terms in weighed
         ]
-        found = self.engine.search(self.settings.index, requests)
+        found = self._find(queries, requests)
         return [
             SearchResult(query, terms, hits)
             for query, terms, hits in zip(queries, weighed, found, strict=True)
+        ]
+
+    def _find(
+        self, queries: Sequence[Query], requests: Sequence[SearchRequest]
+    ) -> list[list[ScoredDoc]]:
+        if self._fusion is None:
+            return self.engine.search(self.settings.index, requests)
+        deep = [_deep(request, self._fusion) for request in requests]
+        by_text = [
+            request._replace(text=query.text, two_step=None)
+            for query, request in zip(queries, deep, strict=True)
+        ]
+        found = self.engine.search(self.settings.index, [*deep, *by_text])
+        return [
+            fuse(terms, text, self._fusion)[request.offset : request.offset + request.k]
+            for terms, text, request in zip(
+                found[: len(deep)], found[len(deep) :], requests, strict=True
+            )
         ]
 
     def stream(
@@ -156,6 +186,11 @@ class Searcher:
             result.query.query_id: {hit.doc_id: hit.score for hit in result.hits}
             for result in self.stream(queries, k=k, advance=advance)
         }
+
+
+def _deep(request: SearchRequest, fusion: Fusion) -> SearchRequest:
+    """The request for a list that is fused: from the top, deep enough."""
+    return request._replace(offset=0, k=max(fusion.depth, request.offset + request.k))
 
 
 def search(

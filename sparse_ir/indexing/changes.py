@@ -1,0 +1,180 @@
+"""Bring an index in sight up to date with a corpus: write what changed, delete what is gone."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from sparse_ir.data.corpora import BadRow, read_documents
+from sparse_ir.encoding.chunks import encode_chunk
+from sparse_ir.engines.opening import open_engine
+from sparse_ir.engines.stamp import require_same_documents
+from sparse_ir.errors import ConfigError
+from sparse_ir.indexing.build import keep_rejects, ledger_path
+from sparse_ir.models.loading import load_encoder
+from sparse_ir.pruning import parse_pruning
+from sparse_ir.types import Entry
+from sparse_ir.vectors import to_terms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from sparse_ir.engines.base import Engine, Failure
+    from sparse_ir.engines.stamp import Stamp
+    from sparse_ir.indexing.index import IndexSettings
+    from sparse_ir.models.base import SparseEncoder
+    from sparse_ir.types import Document
+
+
+class UpdateReport(NamedTuple):
+    """What an update did.
+
+    Attributes:
+        name: The index.
+        engine: The engine's address.
+        documents: In the index now.
+        written: New or changed, encoded and written.
+        unchanged: Left alone.
+        deleted: Gone from the corpus and from the index.
+        rejected: Refused by the engine for good; what was stored of them before stays.
+        rejects: The file that names them, where there are any.
+        skipped: Unusable rows that were passed over.
+        texts_cut: Documents longer than the encoder reads.
+        seconds: Of this run.
+    """
+
+    name: str
+    engine: str
+    documents: int
+    written: int
+    unchanged: int
+    deleted: int
+    rejected: int
+    rejects: Path | None
+    skipped: tuple[BadRow, ...]
+    texts_cut: int
+    seconds: float
+
+
+def update_index(
+    settings: IndexSettings,
+    *,
+    delete_missing: bool = False,
+    advance: Callable[[int], None] = lambda n: None,
+) -> UpdateReport:
+    """Encode and write the documents of a corpus that an index does not hold exactly so.
+
+    Documents are written whole: a partial update would merge old and new terms. The index's own
+    model and pruning are used. A stopped update is simply started again.
+
+    Args:
+        settings: The corpus, the index, the engine; a model only where the stamp's name for it
+            means nothing on this machine.
+        delete_missing: Delete what the corpus does not hold. Nothing is deleted unless the whole
+            corpus was read.
+        advance: Called with the number of documents finished.
+
+    Raises:
+        IndexNotFoundError: there is no such index.
+        ModelMismatchError: the model is not the one that made the index.
+    """
+    if delete_missing and (settings.limit is not None or settings.skip_bad):
+        raise ConfigError(
+            "--delete-missing needs the whole corpus. Leave --limit and --skip-bad away."
+        )
+    started = time.monotonic()
+    engine = open_engine(settings.engine, options=settings.cluster_options())
+    try:
+        stamp = engine.describe(settings.index)
+        encoder = _encoder(settings, stamp)
+        update = _Update(engine, settings, stamp, encoder)
+        seen = update.write(advance)
+        deleted = update.delete_others(seen) if delete_missing else 0
+        engine.refresh(settings.index)
+        return update.report(deleted, time.monotonic() - started)
+    finally:
+        engine.close()
+
+
+def _encoder(settings: IndexSettings, stamp: Stamp) -> SparseEncoder:
+    encoder = load_encoder(
+        settings.model or stamp.model, device=settings.device, precision=settings.precision
+    )
+    require_same_documents(stamp, encoder, index=settings.index)
+    return encoder
+
+
+class _Update:
+    def __init__(
+        self, engine: Engine, settings: IndexSettings, stamp: Stamp, encoder: SparseEncoder
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._encoder = encoder
+        self._pruning = parse_pruning(stamp.document_pruning)
+        self._rejects = ledger_path(engine, settings.index).with_suffix(".rejects.jsonl")
+        self._rejects.unlink(missing_ok=True)
+        self._skipped: list[BadRow] = []
+        self._written = self._unchanged = self._rejected = self._cut = 0
+
+    def write(self, advance: Callable[[int], None]) -> set[str]:
+        """Write what differs; returns the ids of the corpus."""
+        s = self._settings
+        documents = read_documents(
+            s.corpus, limit=s.limit, on_bad=self._skipped.append if s.skip_bad else None
+        )
+        seen: set[str] = set()
+        for number, part in enumerate(_parts(documents, s.chunk_documents)):
+            seen.update(document.doc_id for document in part)
+            same = self._engine.unchanged(s.index, part)
+            changed = tuple(document for document in part if document.doc_id not in same)
+            self._unchanged += len(same)
+            advance(len(same))
+            if changed:
+                self._write_chunk(changed, number, advance)
+        return seen
+
+    def delete_others(self, seen: set[str]) -> int:
+        """Delete what the corpus does not hold."""
+        stored = self._engine.scan(self._settings.index, vectors=False)
+        gone = [e.document.doc_id for e in stored if e.document.doc_id not in seen]
+        return self._engine.delete(self._settings.index, gone) if gone else 0
+
+    def report(self, deleted: int, seconds: float) -> UpdateReport:
+        return UpdateReport(
+            name=self._settings.index,
+            engine=self._engine.address,
+            documents=self._engine.stats(self._settings.index).documents,
+            written=self._written,
+            unchanged=self._unchanged,
+            deleted=deleted,
+            rejected=self._rejected,
+            rejects=self._rejects if self._rejected else None,
+            skipped=tuple(self._skipped),
+            texts_cut=self._cut,
+            seconds=seconds,
+        )
+
+    def _write_chunk(
+        self, documents: tuple[Document, ...], number: int, advance: Callable[[int], None]
+    ) -> None:
+        chunk = encode_chunk(
+            documents, self._encoder, number=number, pruning=self._pruning, advance=advance
+        )
+        vectors = to_terms(chunk.batch, self._encoder.vocabulary)
+        entries = map(Entry, documents, vectors)
+        failures: list[Failure] = list(self._engine.add(self._settings.index, entries))
+        if failures:
+            keep_rejects(self._rejects, failures)
+        self._rejected += len(failures)
+        self._written += len(documents) - len(failures)
+        self._cut += chunk.texts_cut
+
+
+def _parts(documents: Iterable[Document], size: int) -> Iterator[tuple[Document, ...]]:
+    from itertools import islice
+
+    reader = iter(documents)
+    while part := tuple(islice(reader, size)):
+        yield part
