@@ -14,6 +14,7 @@ from sparse_ir.engines.requests import (
     Page,
     read_hit,
     require_complete,
+    scores_of_hits,
     search_body,
     weights_of_hits,
 )
@@ -31,6 +32,7 @@ _log = logging.getLogger(__name__)
 
 _TOGETHER = 32
 _PROBES_TOGETHER = 128
+_IDS_TOGETHER = 1000
 _LIMIT = re.compile(r"(?:maxClauseCount|max_clause_count|maximum)\D{0,40}?(\d+)")
 
 
@@ -219,6 +221,25 @@ class ClusterSearch:
                 for hit in self._hits(facts.physical, answer):
                     weights[hit["_id"]][term] = float(hit["_score"])
         return [hit._replace(vector=weights[hit.doc_id]) for hit in hits]
+
+    def scores_of(
+        self, physical: str, doc_ids: Sequence[str], queries: Sequence[Mapping[str, float]]
+    ) -> list[dict[str, float]]:
+        """Score given documents; see ``Engine``."""
+        field = self.facts_of(physical).field
+        scores: list[dict[str, float]] = [{} for _ in queries]
+        asked = [i for i, query in enumerate(queries) if query]
+        parts = [doc_ids[at : at + _IDS_TOGETHER] for at in range(0, len(doc_ids), _IDS_TOGETHER)]
+        for ids in parts:
+            for start in range(0, len(asked), _PROBES_TOGETHER):
+                part = asked[start : start + _PROBES_TOGETHER]
+                bodies = [scores_of_hits(dict(queries[i]), field, ids) for i in part]
+                for i, answer in zip(part, self._msearch(physical, bodies), strict=True):
+                    if "error" in answer:
+                        raise error_of(Answer(500, answer), f"scoring documents of {physical!r}")
+                    for hit in self._hits(physical, answer):
+                        scores[i][hit["_id"]] = float(hit["_score"])
+        return scores
 
     def _resolve(self, index: str) -> Facts:
         if index not in self._meant:

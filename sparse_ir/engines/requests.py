@@ -128,13 +128,18 @@ def filtered(query: dict[str, Any], conditions: Filter) -> dict[str, Any]:
 
 def weights_of_hits(term: str, field: str, doc_ids: Sequence[str]) -> dict[str, Any]:
     """Ask what one term weighs in some documents: the score is the stored weight itself."""
+    return scores_of_hits({term: 1.0}, field, doc_ids)
+
+
+def scores_of_hits(terms: SparseVector, field: str, doc_ids: Sequence[str]) -> dict[str, Any]:
+    """Ask for the scores of some documents, however far down a ranking they are."""
     return {
         "size": len(doc_ids),
         "_source": False,
         "track_total_hits": False,
         "query": {
             "bool": {
-                "must": [term_query(field, {term: 1.0})],
+                "must": [term_query(field, terms)],
                 "filter": [{"ids": {"values": list(doc_ids)}}],
             }
         },
