@@ -6,6 +6,7 @@ itself lies in its mapping's ``_meta.sparse_ir``.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import secrets
@@ -101,7 +102,7 @@ class Lifecycle:
             for name in ("number_of_replicas", "refresh_interval")
         }
         facts = Facts(physical, stamp, choice.field, options.keep_vectors, serving, "")
-        self._connection.call("PUT", path(physical), body)
+        self._make(physical, body)
         self._connection.call("PUT", path(physical, "_mapping"), {"_meta": facts.to_meta()})
         return facts
 
@@ -132,7 +133,12 @@ class Lifecycle:
         self._connection.call("PUT", path(facts.physical, "_mapping"), {"_meta": facts.to_meta()})
         moves = [{"remove": {"index": old, "alias": index}} for old in before]
         moves.append({"add": {"index": facts.physical, "alias": index}})
-        self._connection.call("POST", "/_aliases", {"actions": moves})
+        try:
+            self._connection.call("POST", "/_aliases", {"actions": moves})
+        except EngineError:
+            # sent again because the answer was lost, it finds the old alias gone: that is done
+            if self.targets(index) != [facts.physical]:
+                raise
         return before[0] if before else ""
 
     def facts(self, physical: str) -> Facts:
@@ -214,8 +220,17 @@ class Lifecycle:
         return sorted(physical for physical in answer if name_of(physical) == index)
 
     def drop(self, physical: str) -> None:
-        """Delete a build."""
-        self._connection.call("DELETE", path(physical))
+        """Delete a build; one that is gone already is deleted."""
+        with contextlib.suppress(IndexNotFoundError):
+            self._connection.call("DELETE", path(physical))
+
+    def _make(self, physical: str, body: dict[str, Any]) -> None:
+        try:
+            self._connection.call("PUT", path(physical), body)
+        except ServerError as error:
+            # nobody else has this name: it was made by a request whose answer was lost
+            if error.kind != "resource_already_exists_exception":
+                raise
 
     def _require_free(self, index: str) -> None:
         if not self.targets(index) and self._connection.exists(path(index)):
