@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from sparse_ir.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sparse_ir.engines.filters import Filter
     from sparse_ir.engines.stamp import Stamp
@@ -100,6 +100,19 @@ class Engine(Protocol):
     @property
     def keeps_previous(self) -> bool:
         """Whether a replaced index is kept for a rollback where nobody says otherwise."""
+        ...
+
+    @property
+    def writers(self) -> int:
+        """How many threads may call ``add`` at a time."""
+        ...
+
+    def interrupt(self) -> None:
+        """End waiting in every thread: a person wants to stop. Until ``close``, calls may fail."""
+        ...
+
+    def details(self, index: str) -> Mapping[str, Any]:
+        """What else there is to know about an index, for people to read."""
         ...
 
     def indexes(self) -> list[str]:
@@ -203,6 +216,10 @@ class Engine(Protocol):
 
     def scan(self, index: str, *, vectors: bool = True) -> Iterator[Entry]:
         """Read everything, in no particular order; arguments and errors as in ``get``."""
+        ...
+
+    def unchanged(self, index: str, documents: Sequence[Document]) -> set[str]:
+        """The ids of those documents that are stored exactly so."""
         ...
 
     def scores_of(

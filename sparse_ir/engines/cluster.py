@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from sparse_ir.engines.base import Failure, IndexStats, require_request
-from sparse_ir.engines.bulk import Action, BulkSettings, write
+from sparse_ir.engines.bulk import Action, BulkSettings, Done, Gate, write
 from sparse_ir.engines.cluster_search import ClusterSearch
 from sparse_ir.engines.connection import Connection
-from sparse_ir.engines.documents import HASH, document_of, filter_clauses
+from sparse_ir.engines.documents import HASH, document_of, filter_clauses, hash_of
 from sparse_ir.engines.entries import Names, actions, names_of
 from sparse_ir.engines.fields import SEISMIC, VECTOR, default_field, find_choice, truncate_vector
 from sparse_ir.engines.lifecycle import Facts, Lifecycle, name_of, path
@@ -62,6 +62,7 @@ class ClusterEngine:
         self.connection = Connection(transport, str(address))
         self.lifecycle = Lifecycle(self.connection)
         self._search = ClusterSearch(self.connection, self.lifecycle)
+        self._gate = Gate(self.options.in_flight)
         self._names: dict[str, Names] = {}
         self._loading: dict[str, Facts] = {}
 
@@ -69,6 +70,31 @@ class ClusterEngine:
     def address(self) -> str:
         """What ``open_engine`` takes to open this engine again."""
         return str(self._address)
+
+    @property
+    def writers(self) -> int:
+        """How many threads may add at a time: the server does the work."""
+        return self.options.in_flight
+
+    def details(self, index: str) -> dict[str, Any]:
+        """The server, the physical index, its field type and copies; see ``Engine``."""
+        physical = self.resolve(index)
+        facts = self.lifecycle.facts(physical)
+        settings = self.connection.call("GET", path(physical, "_settings"))
+        own = next(iter(settings.values()))["settings"]["index"]
+        return {
+            "server": f"{self.server.flavour} {self.server.version_text}",
+            "physical": physical,
+            "field": facts.field,
+            "vectors_in_source": facts.vectors,
+            "shards": int(own["number_of_shards"]),
+            "replicas": int(own["number_of_replicas"]),
+            "previous": facts.previous,
+        }
+
+    def interrupt(self) -> None:
+        """End waiting for a busy server in every thread; what they wait for fails."""
+        self.connection.interrupted.set()
 
     @property
     def field(self) -> str:
@@ -130,7 +156,7 @@ class ClusterEngine:
             keep_weights=facts.vectors,
             refuse=refused.append,
         )
-        for done in write(self.connection, path(physical, "_bulk"), lines, self._bulk()):
+        for done in self._write(physical, lines):
             yield from done.failures
             yield from refused
             refused.clear()
@@ -143,7 +169,7 @@ class ClusterEngine:
             Action(doc_id, orjson.dumps({"delete": {"_id": doc_id}}) + b"\n") for doc_id in doc_ids
         )
         deleted = 0
-        for done in write(self.connection, path(physical, "_bulk"), lines, self._bulk()):
+        for done in self._write(physical, lines):
             if done.failures:
                 first = done.failures[0]
                 raise EngineError(f"{first.doc_id!r} could not be deleted: {first.reason}")
@@ -201,11 +227,27 @@ class ClusterEngine:
         for hit in self._scroll(physical, {"match_all": {}}, _fields(vectors=vectors)):
             yield _entry(hit["_source"])
 
-    def hashes(self, index: str) -> Iterator[tuple[str, str]]:
-        """Every document's id and content hash, by id."""
+    def unchanged(self, index: str, documents: Sequence[Document]) -> set[str]:
+        """Which documents are stored exactly so, by their content hashes."""
         physical = self.resolve(index)
-        for hit in self._scroll(physical, {"match_all": {}}, [HASH]):
-            yield hit["_id"], hit["_source"].get(HASH, "")
+        same: set[str] = set()
+        for start in range(0, len(documents), _PAGE):
+            part = documents[start : start + _PAGE]
+            wanted = dict(filter(None, map(hash_of, part)))
+            if not wanted:
+                continue
+            answer = self.connection.call(
+                "POST",
+                path(physical, "_mget"),
+                {"ids": list(wanted)},
+                params={"_source_includes": HASH},
+            )
+            same.update(
+                row["_id"]
+                for row in answer["docs"]
+                if row.get("found") and row["_source"].get(HASH) == wanted[row["_id"]]
+            )
+        return same
 
     def scores_of(
         self, index: str, doc_ids: Sequence[str], queries: Sequence[SparseVector]
@@ -250,6 +292,7 @@ class ClusterEngine:
 
     def close(self) -> None:
         """Leave unfinished builds as a searching index is set up, and let go of the connections."""
+        self.connection.interrupted.clear()
         loading, self._loading = self._loading, {}
         for facts in loading.values():
             try:
@@ -264,9 +307,10 @@ class ClusterEngine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _bulk(self) -> BulkSettings:
+    def _write(self, physical: str, lines: Iterator[Action]) -> Iterator[Done]:
         o = self.options
-        return BulkSettings(o.bulk_documents, o.bulk_bytes, o.in_flight, o.patience)
+        settings = BulkSettings(o.bulk_documents, o.bulk_bytes, o.in_flight, o.patience)
+        return write(self.connection, path(physical, "_bulk"), lines, settings, self._gate)
 
     def _start_loading(self, facts: Facts) -> None:
         """An index in sight keeps its settings: its readers come first."""

@@ -19,7 +19,7 @@ from sparse_ir.engines.requests import (
     weights_of_hits,
 )
 from sparse_ir.engines.transport import Answer
-from sparse_ir.errors import EngineError, ModelMismatchError
+from sparse_ir.errors import EngineError, IndexNotFoundError, ModelMismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,12 +75,19 @@ class ClusterSearch:
     def _answer(self, index: str, requests: Sequence[SearchRequest]) -> list[list[ScoredDoc]]:
         """Answer a few requests, all from one build."""
         for _ in range(3):
-            facts = self._resolve(index)
-            found = [self._ask_all(index, facts, requests)]
-            if all(self._is_from(facts, hits, index) for hits in found[0]):
+            physical = self._physical(index)
+            try:
+                facts = self.facts_of(physical)
+                found = self._ask_all(index, facts, requests)
+            except IndexNotFoundError:
+                if physical == index:
+                    raise
+                self._meant.pop(index)  # dropped since the name was resolved
+                continue
+            if all(self._is_from(facts, hits, index) for hits in found):
                 return [
                     self._finish(facts, request, hits)
-                    for request, hits in zip(requests, found[0], strict=True)
+                    for request, hits in zip(requests, found, strict=True)
                 ]
             self._move(index, facts)
         raise EngineError(f"index {index!r} is replaced again and again. Try again later.")
@@ -242,9 +249,12 @@ class ClusterSearch:
         return scores
 
     def _resolve(self, index: str) -> Facts:
+        return self.facts_of(self._physical(index))
+
+    def _physical(self, index: str) -> str:
         if index not in self._meant:
             self._meant[index] = self._lifecycle.resolve(index)
-        return self.facts_of(self._meant[index])
+        return self._meant[index]
 
     def _is_from(self, facts: Facts, hits: Sequence[Mapping[str, Any]], index: str) -> bool:
         if hits:

@@ -11,7 +11,7 @@ from sparse_ir.engines import embedded_store as stores
 from sparse_ir.engines.base import Failure, IndexStats, require_request
 from sparse_ir.engines.builds import Build, Builds, folder_bytes, remove_folder
 from sparse_ir.engines.embedded_shard import Point, Shard
-from sparse_ir.engines.local import answer, kept, scores_of
+from sparse_ir.engines.local import answer, kept, scores_of, unchanged
 from sparse_ir.errors import EngineError
 from sparse_ir.resources import home
 
@@ -38,6 +38,7 @@ class EmbeddedEngine:
     """
 
     keeps_previous = False
+    writers = 1
 
     def __init__(self, path: Path | str | None = None) -> None:
         self._given = None if path is None else Path(path).expanduser().absolute()
@@ -49,6 +50,13 @@ class EmbeddedEngine:
     def address(self) -> str:
         """What ``open_engine`` takes to open this engine again."""
         return KIND if self._given is None else f"{KIND}:{self._given}"
+
+    def interrupt(self) -> None:
+        """Nothing waits here."""
+
+    def details(self, index: str) -> dict[str, str]:
+        """The physical name."""
+        return {"physical": self.resolve(index)}
 
     def indexes(self) -> list[str]:
         """Names of the published indexes, ascending."""
@@ -144,6 +152,10 @@ class EmbeddedEngine:
     def scan(self, index: str, *, vectors: bool = True) -> Iterator[Entry]:  # noqa: ARG002
         """Read everything, in no particular order."""
         return self._shard(index).scan()
+
+    def unchanged(self, index: str, documents: Sequence[Document]) -> set[str]:
+        """Which documents are stored exactly so."""
+        return unchanged(self.get(index, [d.doc_id for d in documents]), documents)
 
     def scores_of(
         self, index: str, doc_ids: Sequence[str], queries: Sequence[SparseVector]

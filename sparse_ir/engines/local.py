@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sparse_ir.engines.base import SearchRequest
-    from sparse_ir.types import Entry, ScoredDoc, SparseVector
+    from sparse_ir.types import Document, Entry, ScoredDoc, SparseVector
 
 
 def answer(
@@ -32,6 +32,15 @@ def answer(
     if request.two_step is None:
         return search(request)
     return _two_step(search, request)
+
+
+def unchanged(stored: Sequence[Entry | None], documents: Sequence[Document]) -> set[str]:
+    """The ids of those documents that equal what is stored, given in the same order."""
+    return {
+        document.doc_id
+        for entry, document in zip(stored, documents, strict=True)
+        if entry is not None and entry.document == document
+    }
 
 
 def scores_of(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.engines.base import Failure, IndexStats, require_index_name, require_request
 from sparse_ir.engines.builds import Build, Builds, folder_bytes, require_vocabulary
-from sparse_ir.engines.local import answer, kept, scores_of
+from sparse_ir.engines.local import answer, kept, scores_of, unchanged
 from sparse_ir.engines.memory_table import Table
 from sparse_ir.errors import EngineError, IndexNotFoundError
 from sparse_ir.resources import home
@@ -36,6 +36,7 @@ class MemoryEngine:
     """
 
     keeps_previous = False
+    writers = 1
 
     def __init__(self, path: Path | str | None = None) -> None:
         self._path = None if path is None else Path(path).expanduser().absolute()
@@ -48,6 +49,13 @@ class MemoryEngine:
         if self._path is None:
             return f"{KIND}::"
         return KIND if self._path == default_path().absolute() else f"{KIND}:{self._path}"
+
+    def interrupt(self) -> None:
+        """Nothing waits here."""
+
+    def details(self, index: str) -> dict[str, str]:
+        """The physical name."""
+        return {"physical": self.resolve(index)}
 
     def indexes(self) -> list[str]:
         """Names of the published indexes, ascending."""
@@ -132,6 +140,10 @@ class MemoryEngine:
     def scan(self, index: str, *, vectors: bool = True) -> Iterator[Entry]:  # noqa: ARG002
         """Read everything, in no particular order."""
         return self._table(index).scan()
+
+    def unchanged(self, index: str, documents: Sequence[Document]) -> set[str]:
+        """Which documents are stored exactly so."""
+        return unchanged(self.get(index, [d.doc_id for d in documents]), documents)
 
     def scores_of(
         self, index: str, doc_ids: Sequence[str], queries: Sequence[SparseVector]
