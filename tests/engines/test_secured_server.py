@@ -1,0 +1,103 @@
+"""The clients against a real Elasticsearch with TLS and authentication."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+from contextlib import closing
+
+import pytest
+import trustme
+
+from sparse_ir.engines.addresses import parse_cluster_address
+from sparse_ir.engines.connecting import connect
+from sparse_ir.engines.transport import NDJSON, ConnectionLostError
+from sparse_ir.errors import EngineError
+
+USER, PASSWORD = "operator", "hunter2 pä☃"
+TOKEN = "hunter2" + "t" * 15
+
+
+def hashed(secret):
+    """As the server keeps passwords in its files: PBKDF2 with HMAC-SHA512, 32 bytes each."""
+    salt = bytes(range(32))
+    digest = hashlib.pbkdf2_hmac("sha512", secret.encode(), salt, 10000, 32)
+    return f"{{PBKDF2}}10000${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
+
+
+@pytest.fixture
+def secured(own_cluster, tmp_path, monkeypatch):
+    authority = trustme.CA()
+    server = authority.issue_cert("localhost", "127.0.0.1")
+    cluster = own_cluster(
+        "elasticsearch",
+        settings={
+            "xpack.security.enabled": True,
+            "xpack.security.http.ssl.enabled": True,
+            "xpack.security.http.ssl.key": "certs/http.key",
+            "xpack.security.http.ssl.certificate": "certs/http.pem",
+        },
+        files={
+            "certs/http.key": server.private_key_pem.bytes(),
+            "certs/http.pem": b"".join(blob.bytes() for blob in server.cert_chain_pems),
+            "users": f"{USER}:{hashed(PASSWORD)}\nlauncher:{hashed('launcher')}\n",
+            "users_roles": f"superuser:{USER},launcher\n",
+            "service_tokens": f"elastic/fleet-server/t1:{hashed(TOKEN)}\n",
+        },
+        auth="launcher:launcher",
+    )
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SPARSE_IR_CREDENTIALS"):
+        monkeypatch.delenv(name, raising=False)
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(ca_file)
+    monkeypatch.setenv("SPARSE_IR_CA_FILE", str(ca_file))
+    return cluster.url
+
+
+@pytest.mark.slow
+def test_right_credentials_work_and_wrong_ones_are_refused_in_one_line(
+    secured, monkeypatch, tmp_path, caplog, capfd
+):
+    def attempt(**environ):
+        for name in ("USERNAME", "PASSWORD", "BEARER_TOKEN", "API_KEY"):
+            monkeypatch.delenv(f"SPARSE_IR_{name}", raising=False)
+        for name, value in environ.items():
+            monkeypatch.setenv(f"SPARSE_IR_{name}", value)
+        return connect(parse_cluster_address(secured))
+
+    def refused(words, **environ):
+        with pytest.raises(EngineError, match=words) as caught:
+            attempt(**environ)
+        assert not isinstance(caught.value, ConnectionLostError)
+        assert secured in str(caught.value)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    bearer = base64.b64encode(b"\0\1\0\1elastic/fleet-server/t1:" + TOKEN.encode()).decode()
+    texts = []
+    with caplog.at_level(logging.DEBUG):
+        transport, server = attempt(USERNAME=USER, PASSWORD=PASSWORD)
+        with closing(transport):
+            assert server.flavour == "elasticsearch"
+            body = b'{"index":{"_index":"secured"}}\n{"text":"a"}\n'
+            answer = transport.send("POST", "/_bulk", body=body, content_type=NDJSON)
+            assert (answer.status, answer.body["errors"]) == (200, False)
+            texts.append(repr(transport))
+        transport, _ = attempt(BEARER_TOKEN=bearer)
+        with closing(transport):
+            assert transport.send("PUT", "/forbidden").status == 403
+        texts.append(refused("asks for credentials"))
+        texts.append(refused("SPARSE_IR_PASSWORD", USERNAME=USER, PASSWORD=PASSWORD + "x"))
+        texts.append(refused("SPARSE_IR_BEARER_TOKEN", BEARER_TOKEN=bearer[:-4]))
+        texts.append(refused("SPARSE_IR_API_KEY", API_KEY="id:hunter2"))
+        other = tmp_path / "other.pem"
+        trustme.CA().cert_pem.write_to_path(other)
+        refused("not trusted", USERNAME=USER, PASSWORD=PASSWORD, CA_FILE=str(other))
+        monkeypatch.delenv("SPARSE_IR_CA_FILE")
+        refused("not trusted", USERNAME=USER, PASSWORD=PASSWORD)
+    basic = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    captured = capfd.readouterr()
+    for text in (*texts, caplog.text, captured.out, captured.err):
+        for secret in ("hunter2", basic, bearer):
+            assert secret not in text
