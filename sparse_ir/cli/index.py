@@ -38,6 +38,11 @@ _LISTED = 20
 @resume_option
 @click.option("--replace", is_flag=True, help="Build anew; the old index serves until then.")
 @click.option(
+    "--aside",
+    is_flag=True,
+    help="Build beside the index and leave it out of sight: compare, then swap.",
+)
+@click.option(
     "--update",
     is_flag=True,
     help="Write only what is new or changed into the index as it is, with the index's model.",
@@ -86,7 +91,7 @@ def index(as_json: bool, update: bool, delete_missing: bool, **options: object) 
 
 
 def _require_no_build(settings: IndexSettings) -> None:
-    for name in ("resume", "replace", "vectors", "document_pruning"):
+    for name in ("resume", "replace", "aside", "vectors", "document_pruning"):
         if getattr(settings, name):
             flag = name.replace("_", "-")
             raise click.UsageError(
@@ -152,5 +157,10 @@ def _print(report: IndexReport) -> None:
         f"({format_bytes(report.bytes)}); {report.encoded:,} encoded in "
         f"{format_seconds(report.seconds)}, {rate:.0f}/s."
     )
+    if "@" in report.name:
+        index = report.name.partition("@")[0]
+        click.echo(f"Next: sparse-ir compare --index {index} --candidate {report.name} --queries F")
+        click.echo(f"Then: sparse-ir swap --index {index} --candidate {report.name}")
+        return
     where = "" if report.engine == "embedded" else f" --engine {report.engine}"
     click.echo(f'Search it with: sparse-ir search{where} --index {report.name} "your question"')

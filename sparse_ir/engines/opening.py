@@ -32,7 +32,7 @@ def open_engine(
         ConfigError: no engine has such an address.
         EngineError: the cluster cannot be reached, or refuses the credentials.
     """
-    address = merge(address, url)
+    address = address if url is None else merge(address, url)
     if is_cluster(address):
         return _open_cluster(address, options)
     scheme, colon, path = address.strip().partition(":")

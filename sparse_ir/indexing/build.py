@@ -179,6 +179,26 @@ class Build:
         Raises:
             EngineError: the engine holds another number of documents than was acknowledged.
         """
+        found = self._count()
+        drop = not self.engine.keeps_previous if drop_previous is None else drop_previous
+        self.engine.publish(self.index, self.physical, drop_previous=drop)
+        self.ledger.remove()
+        return found
+
+    def finish(self) -> int:
+        """Count what is in and forget the ledger, but leave the build out of sight.
+
+        Returns:
+            The number of documents in the build.
+
+        Raises:
+            EngineError: the engine holds another number of documents than was acknowledged.
+        """
+        found = self._count()
+        self.ledger.remove()
+        return found
+
+    def _count(self) -> int:
         expected = self.ledger.documents - self.ledger.rejected
         self.engine.refresh(self.physical)
         found = self.engine.stats(self.physical).documents
@@ -187,9 +207,6 @@ class Build:
                 f"index {self.index!r} holds {found:,} documents where {expected:,} were "
                 "acknowledged; it is not published. Start again with --replace."
             )
-        drop = not self.engine.keeps_previous if drop_previous is None else drop_previous
-        self.engine.publish(self.index, self.physical, drop_previous=drop)
-        self.ledger.remove()
         return found
 
 

@@ -45,6 +45,7 @@ class IndexSettings:
         replace: Build anew although the index exists; it stays in sight until the new one is whole.
         document_pruning: As ``parse_pruning`` takes it.
         chunk_documents: Documents encoded, written and acknowledged together.
+        aside: Leave the finished build out of sight, to be compared and swapped in.
         drop_old: Remove the build that this one replaces; None for what the engine does by itself.
         field: With the rest, as in ``ClusterOptions``.
     """
@@ -62,6 +63,7 @@ class IndexSettings:
     replace: bool = False
     document_pruning: str = ""
     chunk_documents: int = 512
+    aside: bool = False
     drop_old: bool | None = None
     field: str = ""
     shards: int | None = None
@@ -82,7 +84,7 @@ class IndexReport(NamedTuple):
     """What an indexing run did.
 
     Attributes:
-        name: The name it is searched by.
+        name: The name it is searched by; the build's own where it was left aside.
         engine: The engine's address.
         documents: In the index.
         encoded: Of these, encoded by this run (the rest by a stopped one).
@@ -129,8 +131,13 @@ def index_corpus(
     started = time.monotonic()
     engine = open_engine(settings.engine, options=settings.cluster_options())
     try:
-        found = look_up(engine, settings.index, resume=settings.resume, replace=settings.replace)
-        if found.ledger is None and found.published and not settings.replace:
+        found = look_up(
+            engine,
+            settings.index,
+            resume=settings.resume,
+            replace=settings.replace or settings.aside,
+        )
+        if found.ledger is None and found.published and not (settings.replace or settings.aside):
             return _already_there(engine, settings, started)
         with readable_twice(settings.corpus, settings.model) as corpus:
             return _run(engine, settings, corpus, found.ledger, advance, started)
@@ -167,9 +174,10 @@ def _run(
         build.ledger.rejected,
         build.ledger.documents,
     )
-    count = build.publish(drop_previous=settings.drop_old)
+    count = build.finish() if settings.aside else build.publish(drop_previous=settings.drop_old)
+    name = build.physical if settings.aside else settings.index
     return IndexReport(
-        name=settings.index,
+        name=name,
         engine=engine.address,
         documents=count,
         encoded=read - before,
@@ -178,8 +186,8 @@ def _run(
         skipped=tuple(skipped),
         texts_cut=cut,
         seconds=time.monotonic() - started,
-        bytes=engine.stats(settings.index).bytes,
-        details=engine.details(settings.index),
+        bytes=engine.stats(name).bytes,
+        details=engine.details(name),
     )
 
 

@@ -103,6 +103,7 @@ def _index(engine: Engine, name: str) -> dict[str, Any]:
         "documents": stats.documents,
         "bytes": stats.bytes,
         **engine.details(name),
+        "builds": engine.builds(name),
         **_sample(engine, name),
         **stamp,
     }

@@ -1,0 +1,72 @@
+"""``sparse-ir delete``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sparse_ir.cli.options import engine_option, index_option
+
+if TYPE_CHECKING:
+    from sparse_ir.engines.base import Engine
+
+
+@click.command(short_help="Delete documents, or a whole build.")
+@click.argument("doc_ids", nargs=-1)
+@index_option
+@engine_option
+@click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="COND",
+    help="Delete what satisfies every condition: field=value, field=a|b, field>=number.",
+)
+@click.option("--build", help="Delete this build (NAME@STAMP) with all its documents.")
+@click.option("--yes", is_flag=True, help="Do not ask before a build is deleted.")
+def delete(
+    doc_ids: tuple[str, ...],
+    index: str,
+    engine: str,
+    filters: tuple[str, ...],
+    build: str | None,
+    yes: bool,
+) -> None:
+    """Delete documents of an index by id or by filter, or a build that is not needed any more."""
+    from sparse_ir.engines.filters import parse_filter
+    from sparse_ir.engines.opening import open_engine
+
+    if sum((bool(doc_ids), bool(filters), build is not None)) != 1:
+        raise click.UsageError("Give document ids, or --filter, or --build NAME@STAMP.")
+    conditions = parse_filter(filters)
+    opened = open_engine(engine)
+    try:
+        if build is not None:
+            _drop(opened, build, yes=yes)
+            return
+        if doc_ids:
+            deleted = opened.delete(index, doc_ids)
+        else:
+            deleted = opened.delete_matching(index, conditions)
+        opened.refresh(index)
+    finally:
+        opened.close()
+    click.echo(f"{deleted:,} documents deleted from index {index!r}.")
+
+
+def _drop(opened: Engine, build: str, *, yes: bool) -> None:
+    from sparse_ir.errors import ConfigError
+
+    if "@" not in build:
+        raise ConfigError(
+            f"{build!r} names no build. A build is NAME@STAMP; see: sparse-ir inspect"
+        )
+    name = build.partition("@")[0]
+    if opened.exists(name) and opened.resolve(name) == build:
+        raise ConfigError(f"{build} is what index {name!r} stands for. Swap to another one first.")
+    physical = opened.resolve(build)
+    if not yes:
+        click.confirm(f"Delete {physical} with all its documents?", abort=True)
+    opened.drop(physical)
+    click.echo(f"Deleted {physical}.")

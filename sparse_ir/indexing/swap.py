@@ -1,0 +1,79 @@
+"""Which build an index's name stands for: a new one, or the one before again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sparse_ir.engines.opening import open_engine
+from sparse_ir.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sparse_ir.engines.base import Engine
+
+
+class SwapReport(NamedTuple):
+    """What an index's name stands for.
+
+    Attributes:
+        name: The index.
+        now: The build it stands for now.
+        before: The build it stood for until then; empty for none.
+        documents: In the build it stands for now.
+    """
+
+    name: str
+    now: str
+    before: str
+    documents: int
+
+
+def swap(index: str, candidate: str, *, engine: str = "embedded") -> SwapReport:
+    """Let a name stand for another build, in one step; the build before is kept.
+
+    Args:
+        index: The name.
+        candidate: A build of that name, as ``index --aside`` prints it.
+        engine: As ``open_engine`` takes it.
+
+    Raises:
+        ConfigError: the candidate is empty, or is what the name stands for already.
+        EngineError: the candidate is a build of another name.
+    """
+    opened = open_engine(engine)
+    try:
+        return _swap(opened, index, opened.resolve(candidate))
+    finally:
+        opened.close()
+
+
+def rollback(index: str, *, engine: str = "embedded") -> SwapReport:
+    """Let a name stand for the build that it stood for before the last swap or replacement.
+
+    Rolling back twice leads back to where one was.
+
+    Raises:
+        ConfigError: no earlier build is kept.
+    """
+    opened = open_engine(engine)
+    try:
+        before = opened.previous(index)
+        if not before:
+            raise ConfigError(
+                f"index {index!r} has no earlier build to go back to. Keep one with: "
+                "sparse-ir index --replace --keep-old"
+            )
+        return _swap(opened, index, before)
+    finally:
+        opened.close()
+
+
+def _swap(engine: Engine, index: str, candidate: str) -> SwapReport:
+    before = engine.resolve(index) if engine.exists(index) else ""
+    if candidate == before:
+        raise ConfigError(f"index {index!r} stands for {candidate!r} already.")
+    engine.refresh(candidate)
+    documents = engine.stats(candidate).documents
+    if not documents:
+        raise ConfigError(f"build {candidate!r} holds no documents; {index!r} is left as it was.")
+    engine.publish(index, candidate, drop_previous=False)
+    return SwapReport(index, candidate, before, documents)

@@ -1,0 +1,131 @@
+"""Updates in place, builds aside, swaps and rollbacks, on several engines."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sparse_ir.engines.opening import open_engine
+
+PLACES = ["embedded", "memory", "opensearch", "elasticsearch"]
+
+
+@pytest.fixture(params=PLACES)
+def place(request, tmp_path):
+    """The words of a command line that name an engine; its indexes of these tests are removed."""
+    if request.param in ("embedded", "memory"):
+        yield ("--engine", f"{request.param}:{tmp_path / 'engine'}")
+        return
+    url = request.getfixturevalue("server_url")(request.param)
+    with open_engine(url) as engine:
+        for build in engine.builds("changes"):
+            engine.drop(build)
+        yield ("--url", url)
+        for build in engine.builds("changes"):
+            engine.drop(build)
+
+
+def hits(sparse_ir, place, query):
+    outcome = sparse_ir("search", *place, "--index", "changes", "--json", query)
+    assert outcome.exit_code == 0, outcome.err
+    return [hit["doc_id"] for hit in json.loads(outcome.out)["hits"]]
+
+
+def index(sparse_ir, place, corpus, *options):
+    outcome = sparse_ir("index", *place, "--index", "changes", "--corpus", corpus, *options)
+    assert outcome.exit_code == 0, outcome.err
+    return outcome
+
+
+ROWS = [
+    {"_id": "a", "text": "apple tree"},
+    {"_id": "b", "text": "pear tree"},
+    {"_id": "c", "text": "plum tree"},
+]
+
+
+def test_an_update_writes_what_changed_and_nothing_else(sparse_ir, place, write_jsonl):
+    index(sparse_ir, place, write_jsonl("1.jsonl", ROWS), "--model", "bm25")
+    changed = [ROWS[0], {"_id": "b", "text": "apple pear"}, {"_id": "c", "text": "plum tree"}]
+    new = write_jsonl("2.jsonl", [*changed, {"_id": "d", "text": "apple apple"}])
+    report = json.loads(index(sparse_ir, place, new, "--update", "--json").out)
+    assert (report["written"], report["unchanged"], report["deleted"]) == (2, 2, 0)
+    assert report["documents"] == 4
+    assert sorted(hits(sparse_ir, place, "apple")) == ["a", "b", "d"]
+    assert sorted(hits(sparse_ir, place, "tree")) == ["a", "c"]  # b lost the term with its text
+    again = json.loads(index(sparse_ir, place, new, "--update", "--json").out)
+    assert (again["written"], again["unchanged"]) == (0, 4)
+
+
+def test_an_update_deletes_what_is_gone_when_asked(sparse_ir, place, write_jsonl):
+    index(sparse_ir, place, write_jsonl("1.jsonl", ROWS), "--model", "bm25")
+    fewer = write_jsonl("2.jsonl", ROWS[:1])
+    assert json.loads(index(sparse_ir, place, fewer, "--update", "--json").out)["documents"] == 3
+    report = json.loads(
+        index(sparse_ir, place, fewer, "--update", "--delete-missing", "--json").out
+    )
+    assert (report["deleted"], report["documents"]) == (2, 1)
+    assert hits(sparse_ir, place, "tree") == ["a"]
+
+
+def test_an_update_needs_the_model_of_the_index(sparse_ir, place, write_jsonl):
+    corpus = write_jsonl("1.jsonl", ROWS)
+    index(sparse_ir, place, corpus, "--model", "bm25")
+    arguments = ("--index", "changes", "--corpus", corpus, "--update", "--model", "default")
+    outcome = sparse_ir("index", *place, *arguments)
+    assert outcome.exit_code == 5
+    assert "was made by model" in outcome.err
+
+
+def test_a_build_aside_is_compared_swapped_in_and_rolled_back(sparse_ir, place, write_jsonl):
+    index(sparse_ir, place, write_jsonl("1.jsonl", ROWS), "--model", "bm25")
+    new = write_jsonl("2.jsonl", [*ROWS, {"_id": "d", "text": "apple apple pie"}])
+    report = json.loads(index(sparse_ir, place, new, "--model", "bm25", "--aside", "--json").out)
+    build = report["name"]
+    assert build.startswith("changes@")
+    assert hits(sparse_ir, place, "apple") == ["a"]
+
+    queries = write_jsonl("q.jsonl", [{"_id": "1", "text": "apple"}, {"_id": "2", "text": "pear"}])
+    chosen = ("--index", "changes", "--candidate", build)
+    found = sparse_ir("compare", *place, *chosen, "--queries", queries, "--json")
+    found = json.loads(found.out)
+    assert (found["queries"], found["same"]) == (2, 1)
+    assert found["overlap"] == pytest.approx((0.5 + 1) / 2)
+    assert found["worst"][0]["text"] == "apple"
+    assert found["worst"][0]["entered"] == ["d"]
+
+    assert sparse_ir("swap", *place, *chosen).exit_code == 0
+    assert sorted(hits(sparse_ir, place, "apple")) == ["a", "d"]
+    assert sparse_ir("swap", *place, *chosen).exit_code == 2  # it is that already
+    assert sparse_ir("rollback", *place, "--index", "changes").exit_code == 0
+    assert hits(sparse_ir, place, "apple") == ["a"]
+    deleted = sparse_ir("delete", *place, "--build", build, "--yes")
+    assert deleted.exit_code == 0
+    outcome = sparse_ir("rollback", *place, "--index", "changes")
+    assert outcome.exit_code == 2
+    assert "no earlier build" in outcome.err
+
+
+def test_what_an_index_stands_for_is_not_deleted_as_a_build(sparse_ir, place, write_jsonl):
+    report = json.loads(
+        index(
+            sparse_ir, place, write_jsonl("1.jsonl", ROWS), "--model", "bm25", "--aside", "--json"
+        ).out
+    )
+    chosen = ("--index", "changes", "--candidate", report["name"])
+    assert sparse_ir("swap", *place, *chosen).exit_code == 0
+    outcome = sparse_ir("delete", *place, "--build", report["name"], "--yes")
+    assert outcome.exit_code == 2
+    assert "stands for" in outcome.err
+    assert len(hits(sparse_ir, place, "tree")) == 3
+
+
+def test_documents_are_deleted_by_id_and_by_filter(sparse_ir, place, write_jsonl):
+    rows = [{**row, "year": 2000 + i} for i, row in enumerate(ROWS)]
+    index(sparse_ir, place, write_jsonl("1.jsonl", rows), "--model", "bm25")
+    assert "1 documents deleted" in sparse_ir("delete", *place, "--index", "changes", "a").out
+    outcome = sparse_ir("delete", *place, "--index", "changes", "--filter", "year>=2002")
+    assert "1 documents deleted" in outcome.out
+    assert hits(sparse_ir, place, "tree") == ["b"]
+    assert sparse_ir("delete", *place, "--index", "changes").exit_code == 2
