@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import os
 import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -78,6 +79,9 @@ class Credentials:
             ConfigError: two kinds of credentials, half of one, or a value that cannot be right.
         """
         given = {name: value for name, value in (values or {}).items() if value}
+        for name in ("ca_file", "client_cert", "client_key"):
+            if name in given:
+                given[name] = str(Path(given[name]).expanduser())
         self.kind = _kind(given)
         self._authorization = _authorization(self.kind, given)
         self.aws_region = given.get("aws_region")

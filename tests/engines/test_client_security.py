@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import base64
 import gzip
-import hashlib
-import hmac
-import json
 import logging
 import socket
 import ssl
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qsl, quote
 
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
+from https_server import INFO, KEY_ID, REGION, SECRET, TOKEN, HttpsServer, signature_is_right
 
 from sparse_ir.engines import credentials as credentials_module
 from sparse_ir.engines.addresses import parse_cluster_address
@@ -33,7 +29,6 @@ CLIENTS = {
     "elasticsearch7": lambda urls, c: elasticsearch_transport(urls, c, major=7),
 }
 PITFALLS = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-INFO = {"version": {"distribution": "opensearch", "number": "3.8.0"}}
 KINDS = {
     "basic": (
         {"username": "üser", "password": "hunter2 pä☃"},
@@ -45,46 +40,6 @@ KINDS = {
     ),
     "bearer": ({"bearer_token": "hunter2token"}, "Bearer hunter2token"),
 }
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1
-
-    def do_GET(self):
-        body = self.rfile.read(int(self.headers["content-length"] or 0))
-        status = self.server.check(self, body)
-        answer = json.dumps(INFO if status == 200 else {"message": "refused"}).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    do_POST = do_PUT = do_GET  # noqa: N815
-
-    def log_message(self, *args):
-        pass
-
-
-class TlsServer(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, context, check):
-        self.context, self.check = context, check
-        super().__init__(("127.0.0.1", 0), Handler)
-        scheme = "http" if context is None else "https"
-        self.url = f"{scheme}://localhost:{self.server_port}"
-
-    def finish_request(self, request, client_address):
-        if self.context is not None:
-            request = self.context.wrap_socket(request, server_side=True)
-        super().finish_request(request, client_address)
-        if self.context is not None:
-            request.close()
-
-    def handle_error(self, request, client_address):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +80,7 @@ def serve(authority):
         if client_ca is not None:
             context.verify_mode = ssl.CERT_REQUIRED
             client_ca.configure_trust(context)
-        servers.append(TlsServer(context, check))
+        servers.append(HttpsServer(context, check))
         threading.Thread(target=servers[-1].serve_forever, args=(0.05,), daemon=True).start()
         return servers[-1]
 
@@ -313,54 +268,6 @@ def test_no_log_at_any_level_and_no_text_of_an_object_holds_a_secret(
     for text in (*texts, caplog.text, captured.out, captured.err):
         assert "hunter2" not in text
         assert secret not in text
-
-
-# AWS Signature Version 4, from https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
-KEY_ID, SECRET, TOKEN = "AKIDEXAMPLE", "hunter2/secret+key", "session//token=="
-REGION = "eu-west-1"
-
-
-def encode(text):
-    return quote(text, safe="-_.~")
-
-
-def signature_is_right(request, body, service="es"):
-    """Recompute the signature from what came over the wire."""
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    algorithm, _, rest = headers.get("authorization", "").partition(" ")
-    parts = dict(part.strip().partition("=")[::2] for part in rest.split(","))
-    digest = hashlib.sha256(body).hexdigest()
-    signed = parts.get("SignedHeaders", "").split(";")
-    needed = {"host", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token"}
-    if algorithm != "AWS4-HMAC-SHA256" or not needed <= set(signed):
-        return False
-    path, _, query = request.path.partition("?")
-    pairs = parse_qsl(query.replace("+", "%2B"), keep_blank_values=True)
-    canonical = "\n".join(
-        [
-            request.command,
-            "/".join(encode(segment) for segment in path.split("/")),
-            "&".join(sorted(f"{encode(n)}={encode(v)}" for n, v in pairs)),
-            *(f"{name}:{' '.join(headers[name].split())}" for name in signed),
-            "",
-            ";".join(signed),
-            digest,
-        ]
-    )
-    date = headers["x-amz-date"]
-    scope = f"{date[:8]}/{REGION}/{service}/aws4_request"
-    text = "\n".join([algorithm, date, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-    key = f"AWS4{SECRET}".encode()
-    for part in scope.split("/"):
-        key = hmac.new(key, part.encode(), "sha256").digest()
-    return (
-        parts["Credential"] == f"{KEY_ID}/{scope}"
-        and headers["x-amz-security-token"] == TOKEN
-        and headers["x-amz-content-sha256"] == digest
-        and hmac.compare_digest(
-            hmac.new(key, text.encode(), "sha256").hexdigest(), parts["Signature"]
-        )
-    )
 
 
 @pytest.fixture

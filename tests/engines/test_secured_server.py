@@ -1,14 +1,17 @@
-"""The clients against a real Elasticsearch with TLS and authentication."""
+"""The clients against real servers with TLS and authentication."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import logging
+import ssl
+import threading
 from contextlib import closing
 
 import pytest
 import trustme
+from https_server import KEY_ID, REGION, SECRET, TOKEN, HttpsServer, signature_is_right
 
 from sparse_ir.engines.addresses import parse_cluster_address
 from sparse_ir.engines.connecting import connect
@@ -16,7 +19,7 @@ from sparse_ir.engines.transport import NDJSON, ConnectionLostError
 from sparse_ir.errors import EngineError
 
 USER, PASSWORD = "operator", "hunter2 pä☃"
-TOKEN = "hunter2" + "t" * 15
+SERVICE_TOKEN = "hunter2" + "t" * 15
 
 
 def hashed(secret):
@@ -26,12 +29,12 @@ def hashed(secret):
     return f"{{PBKDF2}}10000${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
 
 
-@pytest.fixture
-def secured(own_cluster, tmp_path, monkeypatch):
+@pytest.fixture(params=["elasticsearch", "elasticsearch7"])
+def secured(request, own_cluster, tmp_path, monkeypatch):
     authority = trustme.CA()
     server = authority.issue_cert("localhost", "127.0.0.1")
     cluster = own_cluster(
-        "elasticsearch",
+        request.param,
         settings={
             "xpack.security.enabled": True,
             "xpack.security.http.ssl.enabled": True,
@@ -43,7 +46,7 @@ def secured(own_cluster, tmp_path, monkeypatch):
             "certs/http.pem": b"".join(blob.bytes() for blob in server.cert_chain_pems),
             "users": f"{USER}:{hashed(PASSWORD)}\nlauncher:{hashed('launcher')}\n",
             "users_roles": f"superuser:{USER},launcher\n",
-            "service_tokens": f"elastic/fleet-server/t1:{hashed(TOKEN)}\n",
+            "service_tokens": f"elastic/fleet-server/t1:{hashed(SERVICE_TOKEN)}\n",
         },
         auth="launcher:launcher",
     )
@@ -74,7 +77,7 @@ def test_right_credentials_work_and_wrong_ones_are_refused_in_one_line(
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
-    bearer = base64.b64encode(b"\0\1\0\1elastic/fleet-server/t1:" + TOKEN.encode()).decode()
+    bearer = base64.b64encode(b"\0\1\0\1elastic/fleet-server/t1:" + SERVICE_TOKEN.encode()).decode()
     texts = []
     with caplog.at_level(logging.DEBUG):
         transport, server = attempt(USERNAME=USER, PASSWORD=PASSWORD)
@@ -101,3 +104,54 @@ def test_right_credentials_work_and_wrong_ones_are_refused_in_one_line(
     for text in (*texts, caplog.text, captured.out, captured.err):
         for secret in ("hunter2", basic, bearer):
             assert secret not in text
+
+
+@pytest.mark.parametrize("kind", ["basic", "AWS signature"])
+def test_opensearch_behind_a_proxy_with_tls_and_authentication(
+    server_url, tmp_path, monkeypatch, kind
+):
+    basic = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    if kind == "basic":
+        right, wrong = {"SPARSE_IR_USERNAME": USER, "SPARSE_IR_PASSWORD": PASSWORD}, 401
+        secret = "SPARSE_IR_PASSWORD"
+    else:
+        keys = {"AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SESSION_TOKEN": TOKEN}
+        right, wrong = {**keys, "SPARSE_IR_AWS_REGION": REGION}, 403
+        right["AWS_SECRET_ACCESS_KEY"] = SECRET
+        secret = "AWS_SECRET_ACCESS_KEY"
+
+    def check(request, body):
+        if kind == "basic":
+            return 200 if request.headers["authorization"] == basic else wrong
+        return 200 if signature_is_right(request, body) else wrong
+
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SPARSE_IR_CA_FILE", str(tmp_path / "ca.pem"))
+    for name, value in right.items():
+        monkeypatch.setenv(name, value)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    proxy = HttpsServer(context, check, server_url("opensearch"))
+    threading.Thread(target=proxy.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        transport, server = connect(parse_cluster_address(proxy.url))
+        with closing(transport):
+            assert server.flavour == "opensearch"
+            body = b'{"index":{"_id":"a b/\xc3\xa9+"}}\n{"text":"pear"}\n'
+            bulk = transport.send(
+                "POST", "/behind-a-proxy/_bulk", params={"refresh": "true"}, body=body,
+                content_type=NDJSON,
+            )  # fmt: skip
+            assert (bulk.status, bulk.body["errors"]) == (200, False)
+            path = "/behind-a-proxy/_doc/a%20b%2F%C3%A9%2B"
+            assert transport.send("HEAD", path).status == 200
+            found = transport.send("GET", "/behind-a-proxy/_search", params={"q": "pear or plum"})
+            assert found.body["hits"]["total"]["value"] == 1
+            assert transport.send("DELETE", "/behind-a-proxy").status == 200
+        monkeypatch.setenv(secret, "wrong")
+        with pytest.raises(EngineError, match=str(wrong)):
+            connect(parse_cluster_address(proxy.url))
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
