@@ -97,6 +97,12 @@ class RejectedDocumentsError(SparseIRError):
         self.doc_ids = tuple(doc_ids)
 
 
+class VerificationError(SparseIRError):
+    """What was checked does not hold."""
+
+    exit_code = 8
+
+
 class MissingExtraError(SparseIRError):
     """An optional package is not installed."""
 

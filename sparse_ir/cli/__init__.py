@@ -31,6 +31,7 @@ _COMMANDS = (
     "search",
     "explain",
     "evaluate",
+    "verify",
     "compare",
     "swap",
     "rollback",

@@ -1,0 +1,130 @@
+"""``sparse-ir verify``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sparse_ir.cli.options import engine_option, json_option
+from sparse_ir.cli.output import note, print_json, print_table, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparse_ir.inspecting.findings import Finding
+    from sparse_ir.inspecting.verify import Verification
+
+
+@click.command(short_help="Check an index against what it should hold.")
+@click.option("--index", default="default", show_default=True, help="Name of the index.")
+@click.option("--existing", metavar="INDEX", help="Audit an index that other code made instead.")
+@click.option("--vector-field", metavar="FIELD", help="With --existing: the field to look at.")
+@click.option("--query", metavar="TEXT", help="With --existing and --model: what to search for.")
+@engine_option
+@click.option("--queries", help="Queries: BEIR folder, JSONL or TSV. Default: made of terms.")
+@click.option(
+    "--sample-queries", type=click.IntRange(min=1), default=50, show_default=True, metavar="N"
+)
+@click.option("--documents", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option("--corpus", help="The corpus that was indexed: are all its documents there?")
+@click.option("--vectors", metavar="FOLDER", help="The vector shards that were indexed.")
+@click.option("--model", help="The model that made the index, where it has moved.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0, max=1),
+    help="Relative difference of a weight that is the encoder's noise. Default: 2^-8; an index "
+    "encoded with bf16 needs about 0.05.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the sample.")
+@json_option
+def verify(
+    existing: str | None,
+    vector_field: str | None,
+    query: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Check an index: score a sample offline and compare it with what the engine says.
+
+    What differs is named with its cause, and the exit code is 8.
+    """
+    if existing is not None:
+        _existing(existing, vector_field, query, options, as_json=as_json)
+        return
+    if vector_field is not None or query is not None:
+        raise click.UsageError("--vector-field and --query go with --existing.")
+    from sparse_ir.errors import VerificationError
+    from sparse_ir.inspecting.verify import VerifySettings
+    from sparse_ir.inspecting.verify import verify as verify_index
+
+    given = {name: value for name, value in options.items() if value is not None}
+    settings = VerifySettings(**given)
+    with progress("queries", total=settings.sample_queries) as advance:
+        found = verify_index(settings, advance=advance)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        _print(settings.index, found)
+    if found.findings:
+        causes = ", ".join(dict.fromkeys(f.cause for f in found.findings))
+        raise VerificationError(f"index {settings.index!r} does not verify: {causes}.")
+
+
+def _existing(
+    index: str,
+    field: str | None,
+    query: str | None,
+    options: dict[str, Any],
+    *,
+    as_json: bool,
+) -> None:
+    from sparse_ir.errors import VerificationError
+    from sparse_ir.inspecting.verify_existing import ExistingSettings, verify_existing
+
+    audit = verify_existing(
+        ExistingSettings(
+            index=index,
+            engine=options["engine"],
+            field=field,
+            query=query,
+            model=options["model"],
+            documents=options["documents"],
+            sample_queries=min(options["sample_queries"], 50),
+            seed=options["seed"],
+        )
+    )
+    if as_json:
+        print_json(audit.to_json())
+    else:
+        print_table(["", index], [[name, value] for name, value in audit.rows()])
+        _print_findings(audit.findings)
+        for line in audit.notes:
+            note(line)
+    if audit.findings:
+        causes = ", ".join(dict.fromkeys(f.cause for f in audit.findings))
+        raise VerificationError(f"index {index!r}: {causes}.")
+
+
+def _print(index: str, found: Verification) -> None:
+    expected = found.expected_documents
+    of = "" if expected is None else f" of {expected:,}"
+    rows = [
+        ["documents", f"{found.documents:,}{of}"],
+        ["expected weights from", found.source],
+        ["weights", f"{found.weights:,} of {found.sampled:,} documents"],
+        ["  within rounding", f"{found.weights_rounded:,}"],
+        ["scores", f"{found.scores:,} of {found.queries:,} queries"],
+        ["  equal to 1e-5", f"{found.scores_exact:,}"],
+        ["  largest relative error", f"{found.largest_error:.1e}"],
+        ["verdict", found.verdict],
+    ]
+    print_table(["", index], rows)
+    _print_findings(found.findings)
+    for line in found.notes:
+        note(line)
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        click.echo(str(finding))
