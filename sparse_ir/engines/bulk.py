@@ -18,7 +18,7 @@ from sparse_ir.engines.transport import NDJSON, ConnectionLostError
 from sparse_ir.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sparse_ir.engines.connection import Connection
     from sparse_ir.engines.transport import Answer
@@ -64,7 +64,8 @@ class Done(NamedTuple):
     failures: list[Failure]
 
 
-_PARAMS = {"filter_path": "errors,items.*.status,items.*.result,items.*.error"}
+_ANSWER = "errors,items.*.status,items.*.result,items.*.error"
+_LONGEST_SERVER_WAIT = 20.0  # seconds; well below the time after which an answer is given up
 
 
 def write(
@@ -90,7 +91,8 @@ def write(
             patience. What was yielded before is in.
     """
     gate = gate or Gate(settings.in_flight)
-    pace = _Pace(gate, connection.interrupted, settings.patience)
+    pace = _Pace(gate, connection, settings.patience)
+    send = _Sender(connection, path, gate, settings.patience).send
     running: dict[Future[Done], set[str]] = {}
     with ThreadPoolExecutor(settings.in_flight, thread_name_prefix="bulk") as pool:
         try:
@@ -101,7 +103,7 @@ def write(
                     not ids.isdisjoint(others) for others in running.values()
                 ):
                     yield from _finished(running)
-                running[pool.submit(_send_all, connection, path, batch, pace)] = ids
+                running[pool.submit(_send_all, send, batch, pace)] = ids
             while running:
                 yield from _finished(running)
         finally:
@@ -143,14 +145,15 @@ class Gate:
             self._changed.wait_for(lambda: self._under_way < int(self.allowed), timeout=60.0)
             self._under_way += 1
 
-    def leave(self, *, busy: bool) -> None:
-        """Give the place back and say how it went."""
+    def leave(self, *, busy: bool, progress: bool) -> None:
+        """Give the place back and say whether all was taken at once, and whether anything was."""
         with self._changed:
             self._under_way -= 1
             if busy:
                 self.allowed = max(1.0, self.allowed / 2)
             else:
                 self.allowed = min(float(self.most), self.allowed + 0.25)
+            if progress:
                 self.progress = time.monotonic()
             self._changed.notify_all()
 
@@ -158,20 +161,30 @@ class Gate:
 class _Pace:
     """When one write goes on, waits, or gives up."""
 
-    def __init__(self, gate: Gate, interrupted: threading.Event, patience: float) -> None:
-        self.gate = gate
-        self.patience = patience
+    def __init__(self, gate: Gate, connection: Connection, patience: float) -> None:
         self.stopped = threading.Event()
-        self._interrupted = interrupted
+        self._gate = gate
+        self._patience = patience
+        self._address = connection.address
+        self._interrupted = connection.interrupted
         self._begun = time.monotonic()
 
-    def wait(self, seconds: float) -> bool:
-        """Wait; False once there was no progress for the length of the patience."""
+    def require_going_on(self) -> None:
+        """Raise once another part of the write has failed, or a person wants to stop."""
+        if self.stopped.is_set() or self._interrupted.is_set():
+            raise EngineError(f"{self._address}: interrupted while writing.")
+
+    def wait(self, seconds: float, said: str) -> None:
+        """Wait; raise once there was no progress for the length of the patience."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            if self.stopped.is_set() or self._interrupted.wait(min(left, 0.5)):
-                return False
-        return time.monotonic() - max(self.gate.progress, self._begun) < self.patience
+            self.require_going_on()
+            self._interrupted.wait(min(left, 0.5))
+        if time.monotonic() - max(self._gate.progress, self._begun) >= self._patience:
+            raise EngineError(
+                f"{self._address}: took nothing for {self._patience:.0f} s ({said.rstrip('.')}). "
+                "What was acknowledged is in: when the server is well again, go on with --resume."
+            )
 
 
 def _finished(running: dict[Future[Done], set[str]]) -> Iterator[Done]:
@@ -180,69 +193,97 @@ def _finished(running: dict[Future[Done], set[str]]) -> Iterator[Done]:
         yield future.result()
 
 
-def _send_all(connection: Connection, path: str, batch: Sequence[Action], pace: _Pace) -> Done:
+def _send_all(
+    send: Callable[[Sequence[Action]], _Sent], batch: Sequence[Action], pace: _Pace
+) -> Done:
     """Send a batch until every item is in or refused for good."""
     done = Done([], [])
     queue = [list(batch)]
     pauses = waits()
     while queue:
+        pace.require_going_on()
         part = queue.pop()
-        answer, trouble = _send_once(connection, path, part, pace.gate)
-        if answer is not None and answer.status == 413:
-            if len(part) == 1:
-                done.failures.append(
-                    Failure(part[0].doc_id, "the server takes no request so large")
-                )
-            else:
-                queue += [part[len(part) // 2 :], part[: len(part) // 2]]
+        sent = send(part)
+        if sent.too_large and len(part) > 1:
+            queue += [part[len(part) // 2 :], part[: len(part) // 2]]
             continue
-        refused, said = (part, trouble) if answer is None else _sort(part, answer, done)
+        if sent.too_large:
+            done.failures.append(Failure(part[0].doc_id, "the server takes no request so large"))
+            continue
+        refused, said = (
+            (part, sent.trouble) if sent.items is None else _sort(part, sent.items, done)
+        )
         if not refused:
             pauses = waits()
             continue
         queue.append(list(refused))
-        if not pace.wait(next(pauses)):
-            raise EngineError(
-                f"{connection.address}: took nothing for {pace.patience:.0f} s ({said}). What was "
-                "acknowledged is in: when the server is well again, go on with --resume."
-            )
+        pace.wait(next(pauses), said)
     return done
 
 
-def _send_once(
-    connection: Connection, path: str, part: Sequence[Action], gate: Gate
-) -> tuple[Answer | None, str]:
-    """Send once; no answer means: try again, for the reason given."""
-    gate.enter()
-    busy = True
-    try:
-        answer = connection.transport.send(
-            "POST",
-            path,
-            params=_PARAMS,
-            body=b"".join([action.body for action in part]),
-            content_type=NDJSON,
-        )
+class _Sent(NamedTuple):
+    """What came of one request: its items; or none, for the reason given, and it is worth a try."""
+
+    items: Sequence[dict[str, Any]] | None
+    trouble: str = ""
+    too_large: bool = False
+
+
+class _Sender:
+    """Sends one request at a time."""
+
+    def __init__(self, connection: Connection, path: str, gate: Gate, patience: float) -> None:
+        self._connection = connection
+        self._path = path
+        self._gate = gate
+        # a server waits so long for a shard that is gone, before it refuses the shard's documents
+        seconds = max(1, int(min(patience, _LONGEST_SERVER_WAIT)))
+        self._params = {"filter_path": _ANSWER, "timeout": f"{seconds}s"}
+
+    def send(self, part: Sequence[Action]) -> _Sent:
+        """Send once."""
+        self._gate.enter()
+        busy, progress = True, False
+        try:
+            answer = self._connection.transport.send(
+                "POST",
+                self._path,
+                params=self._params,
+                body=b"".join([action.body for action in part]),
+                content_type=NDJSON,
+            )
+            sent = self._read(answer, len(part))
+            if sent.items is not None:
+                refused = sum(_is_busy(next(iter(item.values()))) for item in sent.items)
+                busy, progress = refused > 0, refused < len(part)
+            elif sent.too_large:
+                busy, progress = False, True
+            return sent
+        except ConnectionLostError as error:
+            return _Sent(None, str(error))
+        finally:
+            self._gate.leave(busy=busy, progress=progress)
+
+    def _read(self, answer: Answer, count: int) -> _Sent:
+        if answer.status == 413:
+            return _Sent(None, too_large=True)
         if answer.status in BUSY or _is_block(answer.body):
-            return None, words_of(answer.body)[1]
-        if answer.status >= 400 and answer.status != 413:
-            raise error_of(answer, f"{connection.address}: POST {path}")
+            return _Sent(None, words_of(answer.body)[1])
+        if answer.status >= 400:
+            raise error_of(answer, f"{self._connection.address}: POST {self._path}")
         items = answer.body.get("items", ()) if isinstance(answer.body, dict) else ()
-        if answer.status < 400 and len(items) != len(part):
-            return None, f"{len(items)} of {len(part)} items were answered"
-        busy = any(_is_busy(next(iter(item.values()))) for item in items)
-        return answer, ""
-    except ConnectionLostError as error:
-        return None, str(error)
-    finally:
-        gate.leave(busy=busy)
+        if len(items) != count:
+            return _Sent(None, f"{len(items)} of {count} items were answered")
+        return _Sent(items)
 
 
-def _sort(part: Sequence[Action], answer: Answer, done: Done) -> tuple[list[Action], str]:
+def _sort(
+    part: Sequence[Action], items: Sequence[dict[str, Any]], done: Done
+) -> tuple[list[Action], str]:
     """Put each item where it belongs; returns what must be sent again, and why."""
     again: list[Action] = []
     said = ""
-    for action, item in zip(part, answer.body["items"], strict=True):
+    for action, item in zip(part, items, strict=True):
         result = next(iter(item.values()))
         if "error" not in result:
             done.results.append(result.get("result", ""))

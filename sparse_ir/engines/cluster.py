@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -10,13 +11,13 @@ import orjson
 from sparse_ir.engines.base import Failure, IndexStats, require_request
 from sparse_ir.engines.bulk import Action, BulkSettings, Done, Gate, write
 from sparse_ir.engines.cluster_search import ClusterSearch
-from sparse_ir.engines.connection import Connection
+from sparse_ir.engines.connection import Connection, waits
 from sparse_ir.engines.documents import HASH, document_of, filter_clauses, hash_of
 from sparse_ir.engines.entries import Names, actions, names_of
 from sparse_ir.engines.fields import SEISMIC, VECTOR, default_field, find_choice, truncate_vector
 from sparse_ir.engines.lifecycle import Facts, Lifecycle, name_of, path
 from sparse_ir.engines.options import ClusterOptions
-from sparse_ir.engines.requests import COMPLETE, STORED, read_vector, require_complete
+from sparse_ir.engines.requests import COMPLETE, STORED, is_complete, read_vector, require_complete
 from sparse_ir.errors import ConfigError, EngineError, NoVectorsError
 from sparse_ir.types import Entry
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _PAGE = 500
+_LONGEST_MERGE = 24 * 3600.0  # seconds; a merge says nothing until it is done
 _MOST_KEPT = 10_000
 
 
@@ -61,6 +63,8 @@ class ClusterEngine:
         self.options = options or ClusterOptions()
         self.connection = Connection(transport, str(address))
         self.lifecycle = Lifecycle(self.connection)
+        self._writing = self.connection.with_patience(self.options.patience)
+        self._builder = Lifecycle(self._writing)
         self._search = ClusterSearch(self.connection, self.lifecycle)
         self._gate = Gate(self.options.in_flight)
         self._names: dict[str, Names] = {}
@@ -117,14 +121,14 @@ class ClusterEngine:
 
     def resolve(self, index: str) -> str:
         """The physical name that a published index's name stands for."""
-        return self.lifecycle.resolve(index)
+        return (self._builder if index in self._loading else self.lifecycle).resolve(index)
 
     def create(self, index: str, stamp: Stamp, vocabulary: Sequence[str]) -> str:
         """Start a build; see ``Engine``."""
         choice = find_choice(self.server.flavour, self.server.version, self.field)
         if choice.field == SEISMIC:
             raise ConfigError("--field seismic is not supported by this version yet.")
-        facts = self.lifecycle.create(
+        facts = self._builder.create(
             index, stamp, vocabulary, choice=choice, options=self.options, server=self.server
         )
         self._names[facts.physical] = names_of(vocabulary)
@@ -132,12 +136,12 @@ class ClusterEngine:
 
     def publish(self, index: str, physical: str, *, drop_previous: bool = True) -> None:
         """Move the alias to a build in one call; see ``Engine``."""
-        facts = self.lifecycle.facts(self.resolve(physical))
+        facts = self._builder.facts(self._builder.resolve(physical))
         self._finish_loading(facts)
-        self.refresh(facts.physical)
-        before = self.lifecycle.publish(index, facts)
+        self._writing.call("POST", path(facts.physical, "_refresh"))
+        before = self._builder.publish(index, facts)
         if before and drop_previous:
-            self.lifecycle.drop(before)
+            self._builder.drop(before)
 
     def previous(self, index: str) -> str:
         """The build that the published one took the place of; empty where it is gone."""
@@ -190,7 +194,8 @@ class ClusterEngine:
 
     def refresh(self, index: str) -> None:
         """Make everything added so far searchable."""
-        self.connection.call("POST", path(self.resolve(index), "_refresh"))
+        physical = self.resolve(index)
+        self._talk(physical).call("POST", path(physical, "_refresh"))
 
     def search(self, index: str, requests: Sequence[SearchRequest]) -> list[list[ScoredDoc]]:
         """Answer each request completely, or raise; see ``Engine``."""
@@ -272,9 +277,9 @@ class ClusterEngine:
     def stats(self, index: str) -> IndexStats:
         """Count searchable documents, and bytes of the primary shards on disk."""
         physical = self.resolve(index)
-        count = self.connection.call("GET", path(physical, "_count"))
+        count = self._count(physical)
         require_complete(count, f"{self.address}: counting {index!r}")
-        stats = self.connection.call("GET", path(physical, "_stats", "store"))
+        stats = self._talk(physical).call("GET", path(physical, "_stats", "store"))
         return IndexStats(count["count"], stats["_all"]["primaries"]["store"]["size_in_bytes"])
 
     def describe(self, index: str) -> Stamp:
@@ -312,24 +317,40 @@ class ClusterEngine:
         settings = BulkSettings(o.bulk_documents, o.bulk_bytes, o.in_flight, o.patience)
         return write(self.connection, path(physical, "_bulk"), lines, settings, self._gate)
 
+    def _talk(self, physical: str) -> Connection:
+        """While an index is loaded, the cluster is waited for as long as for a write."""
+        return self._writing if physical in self._loading else self.connection
+
+    def _count(self, physical: str) -> dict[str, Any]:
+        """Count; while an index is loaded, wait for shards whose node is down."""
+        connection = self._talk(physical)
+        end = time.monotonic() + (self.options.patience if physical in self._loading else 0)
+        for pause in waits():
+            count: dict[str, Any] = connection.call("GET", path(physical, "_count"))
+            if is_complete(count) or time.monotonic() + pause > end:
+                return count
+            if connection.interrupted.wait(pause):
+                return count
+        raise AssertionError  # pragma: no cover - waits never end
+
     def _start_loading(self, facts: Facts) -> None:
         """An index in sight keeps its settings: its readers come first."""
-        if facts.physical in self._loading or facts.physical in self.lifecycle.targets(
+        if facts.physical in self._loading or facts.physical in self._builder.targets(
             name_of(facts.physical)
         ):
             return
-        self.lifecycle.load(facts.physical)
+        self._builder.load(facts.physical)
         self._loading[facts.physical] = facts
 
     def _finish_loading(self, facts: Facts) -> None:
         if self.options.force_merge:
-            self.connection.call(
+            self._writing.call(
                 "POST",
                 path(facts.physical, "_forcemerge"),
                 params={"max_num_segments": "1"},
-                patience=self.options.patience,
+                timeout=_LONGEST_MERGE,
             )
-        self.lifecycle.serve(facts)
+        self._builder.serve(facts)
         self._loading.pop(facts.physical, None)
 
     def _require_vectors(self, index: str) -> str:

@@ -57,6 +57,12 @@ class Connection:
         self.interrupted = threading.Event()
         """Set to end all waiting for a busy server."""
 
+    def with_patience(self, seconds: float) -> Connection:
+        """The same conversation, gone on with for so long; one interruption ends both."""
+        other = Connection(self.transport, self.address, patience=seconds)
+        other.interrupted = self.interrupted
+        return other
+
     def call(
         self,
         method: str,
@@ -131,7 +137,8 @@ class Connection:
             else:
                 if answer.status not in BUSY or time.monotonic() + wait > deadline:
                     return answer
-            self.interrupted.wait(wait)
+            if self.interrupted.wait(wait):
+                raise EngineError(f"{self.address}: interrupted while waiting for {method} {path}.")
         raise AssertionError  # pragma: no cover - waits never end
 
 

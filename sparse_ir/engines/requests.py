@@ -170,19 +170,29 @@ def read_vector(source: Mapping[str, Any]) -> SparseVector:
     return {unescape_term(name): float(weight) for name, weight in stored.items()}
 
 
+def is_complete(answer: Mapping[str, Any]) -> bool:
+    """Whether an answer is from every shard.
+
+    A count leaves out a shard that no node has, and calls that no failure.
+    """
+    shards = answer.get("_shards", {})
+    return not shards.get("failed") and shards.get("successful", 0) >= shards.get("total", 0)
+
+
 def require_complete(answer: Mapping[str, Any], where: str) -> None:
     """Refuse an answer that is not from every shard.
 
     Raises:
         EngineError: the search timed out, or a shard failed.
     """
-    shards = answer.get("_shards", {})
     if answer.get("timed_out"):
         raise EngineError(f"{where}: the search timed out on the server. Try again, or ask less.")
-    if shards.get("failed"):
+    if not is_complete(answer):
+        shards = answer["_shards"]
         reasons = shards.get("failures") or [{}]
         reason = reasons[0].get("reason") or {}
         raise EngineError(
-            f"{where}: {shards['failed']} of {shards.get('total')} shards did not answer "
+            f"{where}: {shards.get('total', 0) - shards.get('successful', 0)} of "
+            f"{shards.get('total')} shards did not answer "
             f"({reason.get('reason', 'no reason given')}). Look at the cluster's health."
         )
