@@ -76,7 +76,7 @@ def parse_cluster_address(text: str, environ: Mapping[str, str] | None = None) -
     if rest.startswith("cloud:"):
         cloud_id = rest[len("cloud:") :]
         if flavour != "elasticsearch":
-            raise ConfigError(f"{text}: a cloud id is Elastic's. Write elasticsearch:cloud:ID.")
+            raise ConfigError(f"{text!r}: a cloud id is Elastic's. Write elasticsearch:cloud:ID.")
         return ClusterAddress(flavour, (_cloud_url(cloud_id),), cloud_id)
     return ClusterAddress(flavour, _urls(rest))
 

@@ -13,7 +13,7 @@ import pytest
 
 from sparse_ir.engines.addresses import parse_cluster_address
 from sparse_ir.engines.connecting import Server, connect
-from sparse_ir.engines.transport import ConnectionLostError
+from sparse_ir.engines.transport import NDJSON, ConnectionLostError
 from sparse_ir.errors import ConfigError, EngineError, MissingExtraError
 
 TAGLINE = {"tagline": "You Know, for Search"}
@@ -152,6 +152,26 @@ def test_what_does_not_fit_is_said_in_one_line(serve, prefix, replies, words):
         detect(prefix + server.url)
     assert server.url in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "flavour", "major"),
+    [
+        ("opensearch", "opensearch", 3),
+        ("elasticsearch", "elasticsearch", 9),
+        ("elasticsearch8", "elasticsearch", 8),
+        ("elasticsearch7", "elasticsearch", 7),
+    ],
+)
+def test_a_real_server_is_found_out_and_spoken_to(server_url, kind, flavour, major):
+    for prefix in ("", f"{flavour}:"):
+        transport, server = connect(parse_cluster_address(prefix + server_url(kind)))
+        with closing(transport):
+            assert (server.flavour, server.version[0]) == (flavour, major)
+            body = b'{"index":"nowhere-at-all","ignore_unavailable":true}\n{"size":0}\n'
+            answer = transport.send("POST", "/_msearch", body=body, content_type=NDJSON)
+            assert (answer.status, answer.body["responses"][0]["status"]) == (200, 200)
+            assert transport.send("HEAD", "/nowhere-at-all").status == 404
 
 
 def test_one_node_that_answers_is_enough(serve):
