@@ -10,6 +10,7 @@ from sparse_ir.errors import ConfigError
 
 if TYPE_CHECKING:
     from sparse_ir.engines.base import Engine
+    from sparse_ir.engines.foreign import ForeignIndex
     from sparse_ir.engines.options import ClusterOptions
 
 SCHEMES = ("embedded", "memory", "elasticsearch", "opensearch")
@@ -48,6 +49,28 @@ def open_engine(
     if path == ":":
         return MemoryEngine()
     return MemoryEngine(path or default_path())
+
+
+def open_foreign(address: str, index: str) -> ForeignIndex:
+    """Open an index that other code made in a cluster, to look at it.
+
+    Args:
+        address: Of the cluster, as ``open_engine`` takes it.
+        index: Its name, or an alias of it.
+
+    Raises:
+        ConfigError: that is no cluster's address.
+        EngineError: the cluster cannot be reached, or refuses the credentials.
+    """
+    if not is_cluster(address):
+        raise ConfigError(f"engine {address!r} is no cluster. Give the cluster with --url URL.")
+    from sparse_ir.engines.connecting import connect
+    from sparse_ir.engines.connection import Connection
+    from sparse_ir.engines.foreign import ForeignIndex
+
+    parsed = parse_cluster_address(address)
+    transport, server = connect(parsed)
+    return ForeignIndex(Connection(transport, str(parsed)), server, index)
 
 
 def _open_cluster(text: str, options: ClusterOptions | None) -> Engine:
