@@ -1,6 +1,6 @@
 """Search in a cluster: what the client adds to the server's time, and what two steps bring.
 
-    python evaluation/speed/cluster_search.py --url URL --index bench-memory --queries VECTORS.json.gz
+    python evaluation/speed/cluster_search.py --url URL --queries VECTORS.jsonl.gz
 
 The index is that of ``cluster_bulk.py``. Queries are {term: weight} objects, one a line.
 """
