@@ -59,6 +59,7 @@ def _start(options: argparse.Namespace) -> None:
                 settings=settings,
                 files=files,
                 auth=os.environ.get("SPARSE_IR_CLUSTER_AUTH"),
+                api_keys=options.api_keys,
             )
         elif (cluster.kind, len(cluster.urls)) != (options.kind, options.nodes) or files:
             raise ClusterError(f"{name} is there with other options. Use --fresh or --name.")
@@ -175,6 +176,9 @@ def _parser() -> argparse.ArgumentParser:
         type=_file,
         metavar="NAME=FILE",
         help="a file to copy into every node's config folder, as in certs/http.pem=my.pem",
+    )
+    start.add_argument(
+        "--api-keys", action="store_true", help="let API keys work (Elasticsearch 8 and 9)"
     )
     start.add_argument("--fresh", action="store_true", help="end it and drop its data first")
     start.add_argument("--timeout", type=float, default=300, metavar="SECONDS")

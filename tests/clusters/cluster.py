@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from clusters import configuration, health, homes, nodes, ports, processes
+from clusters.api_keys import with_api_keys
 from clusters.configuration import Ports
 from clusters.failures import ClusterError
 from clusters.java import java_home
@@ -40,6 +41,7 @@ class Cluster:
         heap: Heap of every node, as in ``400m``.
         auth: ``user:password`` for our own health checks where security is on. For ``elastic``
             it also becomes the password of that user, before the first start.
+        api_keys: Whether API keys and native users work (Elasticsearch 8 and 9).
     """
 
     def __init__(self, folder: Path, state: Mapping[str, Any], auth: str | None = None) -> None:
@@ -47,6 +49,7 @@ class Cluster:
         self.kind: str = state["kind"]
         self.settings: dict[str, Any] = dict(state["settings"])
         self.heap: str = state["heap"]
+        self.api_keys = bool(state.get("api_keys"))
         self.auth = auth
         self._release = release_of(self.kind)
         self._ports = [Ports(*pair) for pair in state["ports"]]
@@ -65,6 +68,7 @@ class Cluster:
         settings: Mapping[str, Any] | None = None,
         files: Mapping[str, str | bytes | Path] | None = None,
         auth: str | None = None,
+        api_keys: bool = False,
     ) -> Cluster:
         """Write a cluster down that has no running node yet.
 
@@ -77,6 +81,7 @@ class Cluster:
             settings: Node settings.
             files: What to put into every node's config folder: name -> content, or file to copy.
             auth: ``user:password``, see the class.
+            api_keys: See the class.
         """
         if node_count < 1:
             raise ClusterError(f"a cluster has at least one node, not {node_count}.")
@@ -87,6 +92,7 @@ class Cluster:
             "ports": ports.choose(node_count, port),
             "heap": heap,
             "settings": dict(settings or {}),
+            "api_keys": api_keys,
             "processes": [None] * node_count,
         }
         cluster = cls(folder.resolve(), state, auth)
@@ -152,7 +158,8 @@ class Cluster:
             ClusterError: This machine cannot start it, and why.
         """
         processes.prefix()
-        return homes.fetch(self._release), java_home(self._release)
+        home, java = homes.fetch(self._release), java_home(self._release)
+        return with_api_keys(self._release, home, java) if self.api_keys else home, java
 
     def start(self, *, node: int | None = None, timeout_seconds: float = 300) -> Cluster:
         """Start the nodes that do not run, on the data they have; wait until all is well.
@@ -313,6 +320,7 @@ class Cluster:
             "ports": self._ports,
             "heap": self.heap,
             "settings": self.settings,
+            "api_keys": self.api_keys,
             "processes": self._processes,
         }
         part = self.folder / f"{STATE}.part"

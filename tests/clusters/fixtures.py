@@ -61,7 +61,8 @@ def own_cluster(_servers: Servers) -> Iterator[Callable[..., Cluster]]:
 
     ``own_cluster("opensearch", nodes=3, settings={"thread_pool.write.queue_size": 1})``. Further
     keywords: heap, files (name in the config folder -> content, or path of the file), auth
-    (``user:password``), and start (False leaves the start to the test).
+    (``user:password``), api_keys (True: they work, on Elasticsearch 8 and 9), and start (False
+    leaves the start to the test).
     """
     made: list[Cluster] = []
 
@@ -73,10 +74,13 @@ def own_cluster(_servers: Servers) -> Iterator[Callable[..., Cluster]]:
         heap: str = "400m",
         files: Mapping[str, str | bytes | Path] | None = None,
         auth: str | None = None,
+        api_keys: bool = False,
         start: bool = True,
     ) -> Cluster:
         try:
-            new = _servers.cluster(kind, nodes, settings, heap=heap, files=files, auth=auth)
+            new = _servers.cluster(
+                kind, nodes, settings, heap=heap, files=files, auth=auth, api_keys=api_keys
+            )
             made.append(new)
             if start:
                 new.start()

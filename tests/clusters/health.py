@@ -29,7 +29,11 @@ def get(address: str, auth: str | None = None, timeout_seconds: float = 5) -> An
     )
     request = urllib.request.Request(address)
     if auth:
-        token = base64.b64encode(auth.encode()).decode()
-        request.add_header("Authorization", f"Basic {token}")
+        request.add_header("Authorization", basic(auth))
     with opener.open(request, timeout=timeout_seconds) as answer:
         return json.load(answer)
+
+
+def basic(auth: str) -> str:
+    """The header ``Authorization`` for ``user:password``."""
+    return f"Basic {base64.b64encode(auth.encode()).decode()}"

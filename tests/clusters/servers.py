@@ -61,6 +61,7 @@ class Servers:
         heap: str = "400m",
         files: Mapping[str, str | bytes | Path] | None = None,
         auth: str | None = None,
+        api_keys: bool = False,
     ) -> Cluster:
         """Make a throw-away cluster on free ports; it is not started yet."""
         if self._caretaker is None:
@@ -74,6 +75,7 @@ class Servers:
             settings=settings,
             files=files,
             auth=auth,
+            api_keys=api_keys,
         )
         self._made.append(new)
         return new

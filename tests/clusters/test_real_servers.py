@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
 import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -48,14 +50,25 @@ def test_a_killed_node_comes_back_on_its_address_and_a_frozen_one_goes_on(own_cl
     assert pair.health(1)["status"] == "green"
 
 
-def test_a_secured_server_takes_the_password_that_it_was_created_with(own_cluster):
-    settings = {"xpack.security.enabled": True}
-    server = own_cluster("elasticsearch", settings=settings, auth="elastic:right-password")
+def test_a_secured_server_takes_its_first_password_and_gives_api_keys(own_cluster):
+    server = own_cluster(
+        "elasticsearch",
+        settings={"xpack.security.enabled": True},
+        auth="elastic:right-password",
+        api_keys=True,
+    )
 
     page = f"{server.url}/_security/_authenticate"
     assert health.get(page, server.auth)["username"] == "elastic"
     with pytest.raises(urllib.error.HTTPError, match="401"):
         health.get(page, "elastic:wrong-password")
+    key = urllib.request.Request(
+        f"{server.url}/_security/api_key",
+        b'{"name": "one"}',
+        {"Content-Type": "application/json", "Authorization": health.basic(server.auth)},
+    )
+    with urllib.request.urlopen(key, timeout=30) as answer:
+        assert json.load(answer)["name"] == "one"
     written = [p for p in server.folder.rglob("*") if p.is_file() and p.suffix != ".keystore"]
     assert not [p for p in written if b"right-password" in p.read_bytes()]
 
