@@ -59,13 +59,17 @@ def of_pid(pid: int, group: int) -> Process | None:
 
 
 def birth(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot; None when it is gone or a zombie."""
+    """When a process started, in clock ticks since boot; None when it is gone or a zombie.
+
+    A zombie whose other threads are still ending holds its ports, and is not gone.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
         words = fields.rsplit(")", 1)[1].split()
     except (OSError, IndexError):
         return None
-    return None if words[0] == "Z" else int(words[19])
+    state, threads, started = words[0], int(words[17]), int(words[19])
+    return None if state == "Z" and threads <= 1 else started
 
 
 @functools.cache
