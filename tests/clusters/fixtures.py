@@ -50,7 +50,8 @@ def server_url(_servers: Servers) -> Callable[[str], str]:
         try:
             return _servers.url(kind)
         except ClusterError as error:
-            _do_without(error, f"or set {variable(kind)} to the URL of a server.")
+            reason = f"{error} Or set {variable(kind)} to the URL of a server."
+        _do_without(reason)
 
     return url
 
@@ -88,15 +89,15 @@ def own_cluster(_servers: Servers) -> Iterator[Callable[..., Cluster]]:
                 new.require()
             return new
         except ClusterError as error:
-            _do_without(error)
+            reason = str(error)
+        _do_without(reason)
 
     yield cluster
     for one in made:
         one.stop(wipe=True)
 
 
-def _do_without(error: ClusterError, also: str = "") -> NoReturn:
-    reason = f"no server: {error} {also}".strip()
+def _do_without(reason: str) -> NoReturn:
     if required():
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+        pytest.fail(f"no server: {reason}", pytrace=False)
+    pytest.skip(f"no server: {reason}")
