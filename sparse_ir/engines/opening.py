@@ -17,13 +17,14 @@ SCHEMES = ("embedded", "memory", "elasticsearch", "opensearch")
 
 
 def open_engine(
-    address: str = "embedded", *, url: str | None = None, options: ClusterOptions | None = None
+    address: str | None = None, *, url: str | None = None, options: ClusterOptions | None = None
 ) -> Engine:
     """Open the engine that an address names.
 
     Args:
-        address: ``embedded`` or ``memory`` (kept below ``resources.home()``), either with a folder
-            as in ``embedded:./indexes``, or ``memory::`` for one that is never written. A cluster:
+        address: ``embedded``, the default, or ``memory`` (kept below ``resources.home()``), either
+            with a folder as in ``embedded:./indexes``, or ``memory::`` for one that is never
+            written. A cluster:
             ``http://HOST:PORT``, ``opensearch:URL[,URL...]``, ``elasticsearch:URL[,URL...]`` or
             ``elasticsearch:cloud:ID``.
         url: Of a cluster's node, where the address names the flavour or nothing.
@@ -33,7 +34,8 @@ def open_engine(
         ConfigError: no engine has such an address.
         EngineError: the cluster cannot be reached, or refuses the credentials.
     """
-    address = address if url is None else merge(address, url)
+    if address is None or url is not None:
+        address = merge(address, url)
     if is_cluster(address):
         return _open_cluster(address, options)
     scheme, colon, path = address.strip().partition(":")
