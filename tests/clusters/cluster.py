@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import re
 import shutil
 import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from clusters import configuration, health, homes, nodes, ports, processes
+from clusters import configuration, health, homes, ports, processes
 from clusters.api_keys import with_api_keys
 from clusters.configuration import Ports
 from clusters.failures import ClusterError
 from clusters.java import java_home
+from clusters.nodes import Node
 from clusters.processes import Process
 from clusters.releases import release_of
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Mapping
     from pathlib import Path
 
@@ -52,9 +50,17 @@ class Cluster:
         self.api_keys = bool(state.get("api_keys"))
         self.auth = auth
         self._release = release_of(self.kind)
-        self._ports = [Ports(*pair) for pair in state["ports"]]
-        self._processes = [Process(*p) if p else None for p in state["processes"]]
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._nodes = [
+            Node(
+                self._release,
+                folder / f"node-{index}",
+                Ports(*pair),
+                Process(*process) if process else None,
+            )
+            for index, (pair, process) in enumerate(
+                zip(state["ports"], state["processes"], strict=True)
+            )
+        ]
 
     @classmethod
     def create(
@@ -96,10 +102,9 @@ class Cluster:
             "processes": [None] * node_count,
         }
         cluster = cls(folder.resolve(), state, auth)
-        for index in range(node_count):
-            config = cluster._node_folder(index) / "config"
-            config.mkdir(parents=True, exist_ok=True)
-            configuration.put_files(config, files or {})
+        for node in cluster._nodes:
+            node.config.mkdir(parents=True, exist_ok=True)
+            configuration.put_files(node.config, files or {})
         cluster._save()
         return cluster
 
@@ -122,7 +127,7 @@ class Cluster:
         """The address of every node."""
         secure = self.settings.get("xpack.security.http.ssl.enabled") in (True, "true")
         scheme = "https" if secure else "http"
-        return [f"{scheme}://127.0.0.1:{pair.http}" for pair in self._ports]
+        return [f"{scheme}://127.0.0.1:{node.ports.http}" for node in self._nodes]
 
     @property
     def url(self) -> str:
@@ -131,15 +136,11 @@ class Cluster:
 
     def pid(self, node: int = 0) -> int | None:
         """The process id of a node's server, None where it does not run."""
-        process = self._processes[node]
-        return process.pid if process and process.is_alive() else None
+        return self._nodes[node].pid
 
     def log(self, node: int = 0) -> str:
         """All that a node has said since it was created."""
-        try:
-            return (self._node_folder(node) / "node.log").read_text("utf-8", errors="replace")
-        except FileNotFoundError:
-            return ""
+        return self._nodes[node].log()
 
     def health(self, node: int = 0) -> dict[str, Any]:
         """What a node says about the health of the cluster.
@@ -173,25 +174,23 @@ class Cluster:
             ClusterError: A node died, or it took too long. What was started here is ended again.
         """
         home, java = self.require()
-        down = [i for i in self._chosen(node) if self.pid(i) is None]
-        for index in down:
-            ports.require_free(self._ports[index])
+        down = [one for one in self._chosen(node) if one.pid is None]
+        for one in down:
+            ports.require_free(one.ports)
         try:
-            for index in down:
-                self._launch(index, home, java)
+            for one in down:
+                self._launch(one, home, java)
             self._settle(down, time.monotonic() + timeout_seconds)
         except BaseException:
-            self.kill_children()
+            for one in down:
+                one.kill()
             raise
         return self
 
     def kill(self, node: int | None = None) -> None:
         """End a node, or all, with SIGKILL; return when it is gone."""
-        for index in self._chosen(node):
-            process = self._processes[index]
-            if process:
-                process.kill_group()
-            self._reap(index)
+        for one in self._chosen(node):
+            one.kill()
 
     def stop_signal(self, node: int | None = None) -> None:
         """Freeze a node, or all, with SIGSTOP: it keeps its connections and answers nothing."""
@@ -203,10 +202,8 @@ class Cluster:
 
     def send(self, number: signal.Signals, node: int | None = None) -> None:
         """Send a signal to a node, or to all; those that do not run are passed over."""
-        for index in self._chosen(node):
-            process = self._processes[index]
-            if process:
-                process.send(number)
+        for one in self._chosen(node):
+            one.send(number)
 
     def stop(self, *, wipe: bool = False) -> None:
         """Shut all nodes down.
@@ -219,52 +216,42 @@ class Cluster:
         if not wipe:
             self.send(signal.SIGTERM)
             end = time.monotonic() + STOP_SECONDS
-            while any(map(self.pid, self._chosen(None))) and time.monotonic() < end:
+            while any(one.pid for one in self._nodes) and time.monotonic() < end:
                 time.sleep(POLL_SECONDS)
         self.kill()
-        self.kill_children()
         if wipe:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def kill_children(self) -> None:
-        """End every process that this object started, nodes that have no pid yet included."""
-        for index, child in list(self._children.items()):
-            if child.poll() is None or self.pid(index) is not None:
-                processes.kill_group(child.pid)
-            self._reap(index)
-
-    def _chosen(self, node: int | None) -> range:
-        count = len(self._ports)
+    def _chosen(self, node: int | None) -> list[Node]:
         if node is None:
-            return range(count)
-        if not 0 <= node < count:
-            raise ClusterError(f"{self.name} has the nodes 0 to {count - 1}, no {node}.")
-        return range(node, node + 1)
+            return self._nodes
+        if not 0 <= node < len(self._nodes):
+            raise ClusterError(f"{self.name} has the nodes 0 to {len(self._nodes) - 1}, no {node}.")
+        return [self._nodes[node]]
 
-    def _node_folder(self, index: int) -> Path:
-        return self.folder / f"node-{index}"
-
-    def _launch(self, index: int, home: Path, java: Path) -> None:
-        release, folder = self._release, self._node_folder(index)
-        config = folder / "config"
-        for path in (config, self.folder / "data" / f"node-{index}", self.folder / "repo"):
+    def _launch(self, node: Node, home: Path, java: Path) -> None:
+        release, index = self._release, self._nodes.index(node)
+        for path in (node.config, self.folder / "data" / f"node-{index}", self.folder / "repo"):
             path.mkdir(parents=True, exist_ok=True)
-        settings = configuration.node_settings(self.name, release, self._ports, index, self.folder)
-        configuration.write_config(release, home, java, config)
-        configuration.write_settings(config / f"{release.product}.yml", settings | self.settings)
+        all_ports = [one.ports for one in self._nodes]
+        settings = configuration.node_settings(self.name, release, all_ports, index, self.folder)
+        configuration.write_config(release, home, java, node.config)
+        configuration.write_settings(
+            node.config / f"{release.product}.yml", settings | self.settings
+        )
         user, _, password = (self.auth or "").partition(":")
         if release.product == "elasticsearch" and user == "elastic":
-            configuration.set_bootstrap_password(home, config, java, password)
-        child = nodes.launch(release, home, java, folder, heap=self.heap)
-        self._children[index] = child
-        # The starter of Elasticsearch stands in for the server until that has a pid.
-        self._processes[index] = processes.of_pid(child.pid, child.pid)
+            configuration.set_bootstrap_password(home, node.config, java, password)
+        node.launch(home, java, heap=self.heap)
         self._save()
 
-    def _settle(self, started: list[int], deadline: float) -> None:
+    def _settle(self, started: list[Node], deadline: float) -> None:
         """Wait until every started node has its pid and the cluster is yellow or better."""
         while True:
-            pending = [index for index in started if not self._has_server(index)]
+            known = [one.process for one in self._nodes]
+            pending = [one for one in started if not one.has_server()]
+            if known != [one.process for one in self._nodes]:
+                self._save()  # at once: whoever cleans up after us reads it
             if not pending and self._is_well():
                 return
             if time.monotonic() > deadline:
@@ -273,55 +260,24 @@ class Cluster:
                 )
             time.sleep(POLL_SECONDS)
 
-    def _has_server(self, index: int) -> bool:
-        """Whether a node's server process is known by now.
-
-        Raises:
-            ClusterError: It, or what starts it, has died.
-        """
-        child = self._children[index]
-        code = child.poll()
-        if self._release.product == "elasticsearch":
-            with contextlib.suppress(OSError, ValueError):
-                pid = int((self._node_folder(index) / "pid").read_text(encoding="ascii"))
-                known = processes.of_pid(pid, child.pid)
-                if known and known != self._processes[index]:
-                    self._processes[index] = known
-                    self._save()
-        known = self._processes[index]
-        server_is_known = known is not None and (
-            self._release.product == "opensearch" or known.pid != child.pid
-        )
-        dead = code not in (None, 0) or (server_is_known and self.pid(index) is None)
-        if dead:
-            raise ClusterError(f"{self.kind} died while it started: {self._last_words(index)}")
-        return server_is_known
-
-    def _last_words(self, index: int) -> str:
-        lines = [line.strip() for line in self.log(index).splitlines() if line.strip()]
-        telling = [line for line in lines if re.search(r"Exception: |Exception\[|Error: ", line)]
-        return ((telling or lines or ["it said nothing"])[-1])[:400]
-
     def _is_well(self) -> bool:
-        alive = [index for index in self._chosen(None) if self.pid(index)]
-        with contextlib.suppress(OSError, ValueError):
+        alive = [index for index, one in enumerate(self._nodes) if one.pid]
+        if not alive:
+            return False
+        try:
             answer = self.health(alive[0])
-            return bool(answer["status"] != "red" and answer["number_of_nodes"] >= len(alive))
-        return False
-
-    def _reap(self, index: int) -> None:
-        child = self._children.pop(index, None)
-        if child:
-            child.wait()
+        except (OSError, ValueError):
+            return False
+        return bool(answer["status"] != "red" and answer["number_of_nodes"] >= len(alive))
 
     def _save(self) -> None:
         state = {
             "kind": self.kind,
-            "ports": self._ports,
+            "ports": [one.ports for one in self._nodes],
             "heap": self.heap,
             "settings": self.settings,
             "api_keys": self.api_keys,
-            "processes": self._processes,
+            "processes": [one.process for one in self._nodes],
         }
         part = self.folder / f"{STATE}.part"
         part.write_text(json.dumps(state, indent=1, default=str), encoding="utf-8")
