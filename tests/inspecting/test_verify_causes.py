@@ -1,0 +1,107 @@
+"""Each cause is told from the numbers alone, small enough to check by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from sparse_ir.inspecting.findings import (
+    DOTS,
+    LOST_LIGHT_TERMS,
+    LOST_TERMS,
+    LOST_VECTORS,
+    MERGED,
+    OTHER_WEIGHTS,
+    SATURATION,
+    WRONG_MODEL,
+    Finding,
+)
+from sparse_ir.inspecting.verify_causes import name_causes
+from sparse_ir.inspecting.verify_weights import STEP, compare
+
+EXPECTED = {"a": 4.0, "b": 2.0, "c": 1.0}
+
+
+def causes(*pairs, tolerance=0.0):
+    expected = {f"d{i}": dict(pair[0]) for i, pair in enumerate(pairs)}
+    observed = {f"d{i}": dict(pair[1]) for i, pair in enumerate(pairs)}
+    return [f.cause for f in name_causes(compare(expected, observed, tolerance=tolerance))]
+
+
+SOUND = (EXPECTED, EXPECTED)
+
+
+@pytest.mark.parametrize(
+    ("observed", "cause"),
+    [
+        (EXPECTED, []),
+        ({"a": 4.0, "b": 2.0}, [LOST_LIGHT_TERMS]),
+        ({"a": 4.0}, [LOST_LIGHT_TERMS]),
+        ({"a": 4.0, "c": 1.0}, [LOST_TERMS]),
+        ({}, [LOST_VECTORS]),
+        ({**EXPECTED, "old": 3.0}, [MERGED]),
+        ({**EXPECTED, "b": 2.5}, [OTHER_WEIGHTS]),
+        ({"x": 1.0, "y": 2.0}, [OTHER_WEIGHTS]),
+    ],
+)
+def test_one_document_of_three(observed, cause):
+    assert causes((EXPECTED, observed), SOUND, SOUND) == cause
+
+
+def test_most_documents_otherwise_mean_another_model():
+    assert causes((EXPECTED, {"x": 1.0, "a": 2.0}), (EXPECTED, {"y": 1.0}), SOUND) == [WRONG_MODEL]
+
+
+def test_saturation_is_one_pivot_for_each_term():
+    def squeeze(vector):
+        pivots = {"a": 3.0, "b": 2.0, "c": 0.5}
+        return {t: w / (w + pivots[t]) for t, w in vector.items()}
+
+    other = {"a": 1.0, "b": 6.0, "c": 2.0}
+    assert causes((EXPECTED, squeeze(EXPECTED)), (other, squeeze(other))) == [SATURATION]
+
+
+def test_weights_that_are_only_smaller_are_no_saturation():
+    def shrink(vector, by):
+        return {t: w / by for t, w in vector.items()}
+
+    other = {"a": 1.0, "b": 6.0, "c": 2.0}
+    assert causes((EXPECTED, shrink(EXPECTED, 9)), (other, shrink(other, 7))) == [WRONG_MODEL]
+
+
+def test_dots_are_lost_or_fall_together_with_another_term():
+    dotted = {"a.b": 4.0, "c": 1.0}
+    assert causes((dotted, {"c": 1.0})) == [DOTS]
+    assert causes((dotted, {"c": 1.0, "a_b": 4.0})) == [DOTS]
+    assert causes(({**dotted, "ab": 1.0}, {"c": 1.0, "ab": 4.0})) == [DOTS]
+
+
+def test_noise_of_the_encoder_is_no_difference_only_where_there_was_one():
+    off = {"a": 4.0 * (1 - STEP), "b": 2.0, "c": 1.0}
+    assert causes((EXPECTED, off), tolerance=STEP) == []
+    assert causes((EXPECTED, off), SOUND, SOUND) == [OTHER_WEIGHTS]
+    twice = {"a": 4.0 * (1 - 2 * STEP), "b": 2.0, "c": 1.0}
+    assert causes((EXPECTED, twice), SOUND, SOUND, tolerance=STEP) == [OTHER_WEIGHTS]
+
+
+def test_a_term_lighter_than_the_noise_may_come_and_go():
+    faint = {**EXPECTED, "z": 1e-5}
+    assert causes((faint, EXPECTED), (EXPECTED, faint), tolerance=STEP) == []
+    assert causes((faint, EXPECTED), SOUND, SOUND) == [LOST_LIGHT_TERMS]
+
+
+def test_noise_may_decide_which_of_two_equal_terms_a_pruning_keeps():
+    other = {"a": 4.0, "b": 2.0, "z": 1.0}
+    assert causes((EXPECTED, other), tolerance=STEP) == []
+    assert causes((EXPECTED, other), SOUND, SOUND) == [OTHER_WEIGHTS]
+
+
+def test_a_finding_is_one_line_with_its_evidence():
+    finding = Finding(DOTS, "what.", "Do this.", "d1", "a.b", 1.5, 0.0)
+    assert str(finding) == (
+        "dot collision: what. (document 'd1', query 'a.b': expected 1.5, got 0) Do this."
+    )
+    assert Finding(DOTS, "what.", "Do this.").to_json() == {
+        "cause": DOTS,
+        "what": "what.",
+        "advice": "Do this.",
+    }
