@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +26,8 @@ DEFAULT_TIMEOUT = 60.0
 CONNECT_TIMEOUT = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _UNWELL = (502, 503, 504)
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+_LONG_NUMBER_IN_TEXT = re.compile(_LONG_NUMBER.pattern.decode())
 _WORTH_COMPRESSING = 1024
 
 
@@ -186,10 +189,14 @@ class NodesTransport:
 def _body(status: int, headers: Mapping[str, str], raw: bytes | str) -> Any:
     """The value of a body; ValueError where it is not whole."""
     if raw and "json" in (headers.get("content-type") or ""):
+        # orjson makes a float of an integer beyond 64 bits, and refuses a lone surrogate
+        long = _LONG_NUMBER if isinstance(raw, bytes) else _LONG_NUMBER_IN_TEXT
+        if long.search(raw):  # type: ignore[arg-type]
+            return json.loads(raw)
         try:
             return orjson.loads(raw)
         except orjson.JSONDecodeError:
-            return json.loads(raw)  # takes a lone surrogate, which a document may hold
+            return json.loads(raw)
     # Python's http.client takes the end of the connection within the head for the end of the head
     sized = headers.get("content-length") or headers.get("transfer-encoding")
     if not sized and 200 <= status < 300 and status != 204:
