@@ -1,0 +1,1 @@
+"""What goes wrong with servers and networks, done to real ones."""
