@@ -13,12 +13,19 @@ from sparse_ir.engines.bulk import Action, BulkSettings, Done, Gate, write
 from sparse_ir.engines.cluster_search import ClusterSearch
 from sparse_ir.engines.connection import Connection, waits
 from sparse_ir.engines.documents import HASH, document_of, filter_clauses, hash_of
-from sparse_ir.engines.entries import Names, actions, names_of
-from sparse_ir.engines.fields import SEISMIC, VECTOR, default_field, find_choice, truncate_vector
+from sparse_ir.engines.entries import Names, actions, ids_of, names_of
+from sparse_ir.engines.fields import (
+    NEURAL_SPARSE,
+    SEISMIC,
+    VECTOR,
+    default_field,
+    find_choice,
+    truncate_vector,
+)
 from sparse_ir.engines.lifecycle import Facts, Lifecycle, name_of, path
 from sparse_ir.engines.options import ClusterOptions
 from sparse_ir.engines.requests import COMPLETE, STORED, is_complete, read_vector, require_complete
-from sparse_ir.errors import ConfigError, EngineError, NoVectorsError
+from sparse_ir.errors import EngineError, NoVectorsError
 from sparse_ir.types import Entry
 
 if TYPE_CHECKING:
@@ -126,12 +133,13 @@ class ClusterEngine:
     def create(self, index: str, stamp: Stamp, vocabulary: Sequence[str]) -> str:
         """Start a build; see ``Engine``."""
         choice = find_choice(self.server.flavour, self.server.version, self.field)
-        if choice.field == SEISMIC:
-            raise ConfigError("--field seismic is not supported by this version yet.")
+        if choice.field in (NEURAL_SPARSE, SEISMIC):
+            self.lifecycle.require_plugin(choice.field)
         facts = self._builder.create(
             index, stamp, vocabulary, choice=choice, options=self.options, server=self.server
         )
-        self._names[facts.physical] = names_of(vocabulary)
+        named = ids_of if choice.field == SEISMIC else names_of
+        self._names[facts.physical] = named(vocabulary)
         return facts.physical
 
     def publish(self, index: str, physical: str, *, drop_previous: bool = True) -> None:
@@ -156,7 +164,7 @@ class ClusterEngine:
         refused: list[Failure] = []
         lines = actions(
             entries,
-            self._names.get(physical, Names(None, {})),
+            self._names_of(facts),
             keep_weights=facts.vectors,
             refuse=refused.append,
         )
@@ -289,11 +297,11 @@ class ClusterEngine:
     def drop(self, index: str) -> None:
         """Remove an index with all its builds, or one build."""
         if "@" in index:
-            self.lifecycle.drop(self.resolve(index))
+            self._drop(self.resolve(index))
             return
         self.resolve(index)
         for physical in self.lifecycle.builds(index):
-            self.lifecycle.drop(physical)
+            self._drop(physical)
 
     def close(self) -> None:
         """Leave unfinished builds as a searching index is set up, and let go of the connections."""
@@ -332,6 +340,16 @@ class ClusterEngine:
             if connection.interrupted.wait(pause):
                 return count
         raise AssertionError  # pragma: no cover - waits never end
+
+    def _drop(self, physical: str) -> None:
+        self.lifecycle.drop(physical)
+        self._loading.pop(physical, None)
+
+    def _names_of(self, facts: Facts) -> Names:
+        if facts.physical not in self._names:
+            terms = facts.vocabulary()
+            self._names[facts.physical] = ids_of(terms) if terms else names_of(None)
+        return self._names[facts.physical]
 
     def _start_loading(self, facts: Facts) -> None:
         """An index in sight keeps its settings: its readers come first."""

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from sparse_ir.engines.connection import BUSY, ServerError, error_of, words_of
+from sparse_ir.engines.fields import SEISMIC
 from sparse_ir.engines.lifecycle import Facts, Lifecycle, path
 from sparse_ir.engines.requests import (
     COMPLETE,
@@ -19,7 +20,7 @@ from sparse_ir.engines.requests import (
     weights_of_hits,
 )
 from sparse_ir.engines.transport import Answer
-from sparse_ir.errors import EngineError, IndexNotFoundError, ModelMismatchError
+from sparse_ir.errors import ConfigError, EngineError, IndexNotFoundError, ModelMismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,6 +50,7 @@ class ClusterSearch:
         self._lifecycle = lifecycle
         self._facts: dict[str, Facts] = {}
         self._meant: dict[str, str] = {}
+        self._columns: dict[str, dict[str, str]] = {}
         self._most_terms: int | None = None
 
     def forget(self) -> None:
@@ -107,9 +109,21 @@ class ClusterSearch:
     def _body(self, request: SearchRequest, facts: Facts, page: Page) -> dict[str, Any]:
         if self._most_terms is not None and len(request.terms) > self._most_terms:
             request = self._shorten(request)
+        if facts.field == SEISMIC:
+            request = self._with_ids(request, facts)
         # what is not kept in _source is asked for apart
         wanted = request._replace(vectors=request.vectors and facts.vectors)
         return search_body(wanted, facts.field, page)
+
+    def _with_ids(self, request: SearchRequest, facts: Facts) -> SearchRequest:
+        """Name terms by their ids, which is what SEISMIC holds."""
+        if request.two_step is not None:
+            raise ConfigError("two-step search does not go with --field seismic. Leave it away.")
+        if facts.physical not in self._columns:
+            self._columns[facts.physical] = {t: str(i) for i, t in enumerate(facts.vocabulary())}
+        columns = self._columns[facts.physical]
+        known = {columns[t]: weight for t, weight in request.terms.items() if t in columns}
+        return request._replace(terms=known)
 
     def _shorten(self, request: SearchRequest) -> SearchRequest:
         most = self._most_terms or 1
@@ -208,7 +222,7 @@ class ClusterSearch:
         kept = hits[:wanted] if first.offset else hits[request.offset : wanted]
         read = request._replace(vectors=request.vectors and facts.vectors)
         found = sorted((read_hit(hit, read) for hit in kept), key=lambda h: (-h.score, h.doc_id))
-        if request.vectors and not facts.vectors:
+        if request.vectors and not facts.vectors and facts.field != SEISMIC:
             return self._with_weights(facts, request, found)
         return found
 

@@ -52,6 +52,11 @@ def names_of(vocabulary: Sequence[str] | None) -> Names:
     return Names(frozenset(vocabulary), escaped)
 
 
+def ids_of(vocabulary: Sequence[str]) -> Names:
+    """Names for a field that takes token ids: the column of each term."""
+    return Names(frozenset(vocabulary), {term: str(i) for i, term in enumerate(vocabulary)})
+
+
 def actions(
     entries: Iterable[Entry],
     names: Names,

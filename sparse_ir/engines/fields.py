@@ -63,6 +63,23 @@ def default_field(flavour: str, version: tuple[int, ...]) -> str:
     return RANK_FEATURES
 
 
+SEISMIC_TERMS = 32_768
+"""SEISMIC folds token ids modulo this: with more terms, different ones would become one."""
+
+
+def require_seismic(vocabulary_size: int) -> None:
+    """Refuse a vocabulary that SEISMIC would fold.
+
+    Raises:
+        ConfigError: it has more terms than SEISMIC tells apart.
+    """
+    if vocabulary_size > SEISMIC_TERMS:
+        raise ConfigError(
+            f"--field seismic tells {SEISMIC_TERMS:,} terms apart, the model has "
+            f"{vocabulary_size:,}: terms would be merged. Use --field rank_features."
+        )
+
+
 def find_choice(flavour: str, version: tuple[int, ...], field: str) -> Choice:
     """Look up a field type.
 
@@ -130,9 +147,11 @@ def term_query(field: str, terms: Mapping[str, float], *, prune: bool = False) -
         tokens = {escape_term(term): weight for term, weight in terms.items()}
         body: dict[str, Any] = {"field": VECTOR, "query_vector": tokens, "prune": prune}
         return {"sparse_vector": body}
-    if field in (NEURAL_SPARSE, SEISMIC):
+    if field == NEURAL_SPARSE:
         tokens = {escape_term(term): weight for term, weight in terms.items()}
         return {"neural_sparse": {VECTOR: {"query_tokens": tokens}}}
+    if field == SEISMIC:
+        raise ValueError("SEISMIC needs to know how many hits are wanted: see seismic_query")
     should = [
         {
             "rank_feature": {
@@ -145,3 +164,19 @@ def term_query(field: str, terms: Mapping[str, float], *, prune: bool = False) -
         for term, weight in terms.items()
     ]
     return {"bool": {"should": should}}
+
+
+def seismic_query(
+    ids: Mapping[str, float], k: int, conditions: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The approximate query of OpenSearch's SEISMIC index.
+
+    Args:
+        ids: Token id, written as text, -> weight.
+        k: Hits wanted.
+        conditions: Filter clauses; SEISMIC searches among the documents that satisfy them.
+    """
+    parameters: dict[str, Any] = {"k": k, "top_n": len(ids), "heap_factor": 1.0}
+    if conditions:
+        parameters["filter"] = {"bool": {"filter": conditions}}
+    return {"neural_sparse": {VECTOR: {"query_tokens": dict(ids), "method_parameters": parameters}}}

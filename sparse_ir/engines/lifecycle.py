@@ -6,10 +6,12 @@ itself lies in its mapping's ``_meta.sparse_ir``.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import re
 import secrets
+import zlib
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
@@ -17,7 +19,7 @@ from urllib.parse import quote
 from sparse_ir.engines.base import INDEX_NAME, require_index_name
 from sparse_ir.engines.builds import require_vocabulary
 from sparse_ir.engines.connection import ServerError
-from sparse_ir.engines.fields import SPARSE_VECTOR, VECTOR
+from sparse_ir.engines.fields import SEISMIC, SPARSE_VECTOR, VECTOR, require_seismic
 from sparse_ir.engines.stamp import Stamp, read_stamp
 from sparse_ir.errors import ConfigError, EngineError, IndexNotFoundError
 from sparse_ir.resources import resource
@@ -45,6 +47,7 @@ class Facts(NamedTuple):
         vectors: Whether it keeps vectors beside its postings.
         serving: The settings it has when it is not loading.
         previous: The build that it took the place of; empty for none.
+        packed_vocabulary: Where the field holds token ids, the terms they stand for, packed.
     """
 
     physical: str
@@ -53,6 +56,14 @@ class Facts(NamedTuple):
     vectors: bool
     serving: dict[str, Any]
     previous: str
+    packed_vocabulary: str = ""
+
+    def vocabulary(self) -> list[str]:
+        """The terms behind the token ids; empty where the field holds the terms themselves."""
+        if not self.packed_vocabulary:
+            return []
+        terms: list[str] = json.loads(zlib.decompress(base64.b64decode(self.packed_vocabulary)))
+        return terms
 
     def to_meta(self) -> dict[str, Any]:
         """As the value of ``_meta``."""
@@ -102,9 +113,29 @@ class Lifecycle:
             for name in ("number_of_replicas", "refresh_interval")
         }
         facts = Facts(physical, stamp, choice.field, options.keep_vectors, serving, "")
+        if choice.field == SEISMIC:
+            require_seismic(len(vocabulary))
+            packed = zlib.compress(json.dumps(list(vocabulary)).encode())
+            facts = facts._replace(
+                vectors=False, packed_vocabulary=base64.b64encode(packed).decode()
+            )
         self._make(physical, body)
         self._connection.call("PUT", path(physical, "_mapping"), {"_meta": facts.to_meta()})
         return facts
+
+    def require_plugin(self, field: str) -> None:
+        """Refuse a field type whose plugin is not installed.
+
+        Raises:
+            ConfigError: no node has the neural-search plugin.
+        """
+        found = self._connection.call("GET", "/_cat/plugins", params={"format": "json"})
+        if not any("neural-search" in row.get("component", "") for row in found):
+            raise ConfigError(
+                f"--field {field} needs OpenSearch's neural-search plugin, which "
+                f"{self._connection.address} does not have. Install it, or use --field "
+                "rank_features: its scores are the same."
+            )
 
     def load(self, physical: str) -> None:
         """Set a build up for loading: no refreshes, no replicas."""
@@ -163,6 +194,7 @@ class Lifecycle:
             bool(meta.get("vectors")),
             dict(meta.get("serving", {})),
             meta.get("previous", ""),
+            meta.get("packed_vocabulary", ""),
         )
 
     def targets(self, index: str) -> list[str]:

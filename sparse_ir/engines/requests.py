@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparse_ir.engines.documents import METADATA, MORE, document_of, filter_clauses
-from sparse_ir.engines.fields import NEURAL_SPARSE, VECTOR, term_query, unescape_term
+from sparse_ir.engines.fields import (
+    NEURAL_SPARSE,
+    SEISMIC,
+    VECTOR,
+    seismic_query,
+    term_query,
+    unescape_term,
+)
 from sparse_ir.errors import EngineError
 from sparse_ir.pruning import split_heavy
 from sparse_ir.types import ScoredDoc
@@ -56,6 +63,10 @@ def search_body(request: SearchRequest, field: str, page: Page) -> dict[str, Any
     }
     if page.offset:
         body["from"] = page.offset
+    if field == SEISMIC and not request.text:
+        wanted = page.offset + page.size
+        query = seismic_query(request.terms, wanted, filter_clauses(request.filter))
+        return {**body, "query": query}
     if request.text:
         body["query"] = filtered(text_query(request.text), request.filter)
     elif request.two_step is not None:

@@ -222,3 +222,11 @@ def test_force_merge_leaves_one_segment(server_url):
         )
         assert len([s for s in segments if s["prirep"] == "p"]) == 1
         wipe(engine)
+
+
+@pytest.mark.parametrize("field", ["neural_sparse", "seismic"])
+def test_a_field_type_without_its_plugin_is_one_clear_error(field, server_url):
+    with open_engine(server_url("opensearch"), options=ClusterOptions(field=field)) as engine:
+        with pytest.raises(ConfigError, match="needs OpenSearch's neural-search plugin"):
+            engine.create(INDEX, make_stamp(), VOCABULARY)
+        assert engine.builds(INDEX) == []

@@ -8,11 +8,13 @@ import pytest
 
 from sparse_ir.engines.base import SearchRequest, TwoStep
 from sparse_ir.engines.connecting import Server
+from sparse_ir.engines.entries import ids_of
 from sparse_ir.engines.fields import (
     CHOICES,
     default_field,
     escape_term,
     find_choice,
+    require_seismic,
     term_query,
     truncate_vector,
     unescape_term,
@@ -101,10 +103,40 @@ def test_neural_sparse_searches_in_two_steps_through_its_own_processor():
     }
 
 
+def test_seismic_gets_token_ids_and_searches_among_what_a_filter_leaves():
+    # https://docs.opensearch.org/latest/vector-search/ai-search/neural-sparse-ann
+    request = SearchRequest({"17": 1.5, "4": 0.5}, filter=parse_filter(["lang=en"]))
+    body = search_body(request, "seismic", Page(10, 5))
+    english = {"terms": {"metadata.lang": ["en"]}}
+    condition = {"bool": {"should": [english], "minimum_should_match": 1}}
+    assert body["query"] == {
+        "neural_sparse": {
+            "vector": {
+                "query_tokens": {"17": 1.5, "4": 0.5},
+                "method_parameters": {
+                    "k": 15,
+                    "top_n": 2,
+                    "heap_factor": 1.0,
+                    "filter": {"bool": {"filter": [condition]}},
+                },
+            }
+        }
+    }
+    created = body_of("opensearch", (3, 3, 0), "seismic")
+    assert created["settings"]["index"]["sparse"] is True
+    assert created["mappings"]["properties"]["vector"]["type"] == "sparse_vector"
+    names = ids_of(["apple", "pear"])
+    assert names.rename({"pear": 1.0, "apple": 2.0}) == ["1", "0"]
+
+
+def test_a_vocabulary_that_seismic_would_fold_is_refused():
+    require_seismic(30522)
+    with pytest.raises(ConfigError, match="terms would be merged"):
+        require_seismic(50368)
+
+
 @pytest.mark.parametrize("choice", CHOICES, ids=lambda c: f"{c.flavour}-{c.field}")
 def test_every_choice_has_a_mapping_that_only_the_options_change(choice):
-    if choice.field == "seismic":
-        pytest.skip("not built yet")
     stored = json.loads(resource("mappings", choice.mapping).read_text("utf-8"))
     assert body_of(choice.flavour, (9, 9, 9), choice.field) == stored
     changed = body_of(choice.flavour, (9, 9, 9), choice.field, shards=3, replicas=2)
