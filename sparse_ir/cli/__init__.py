@@ -96,6 +96,14 @@ def execute(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         return _system_error(error)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "sparse_ir":
+            raise
+        return _say(
+            f"Error: the Python package {error.name!r} is not installed, and this needs it. "
+            "Install sparse-ir whole: pip install sparse-ir",
+            1,
+        )
     return result if isinstance(result, int) else 0
 
 

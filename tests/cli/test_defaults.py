@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 
@@ -49,3 +51,10 @@ def test_a_wrong_file_is_one_clear_line(sparse_ir, folder, text, part):
     assert done.exit_code == 2
     assert part in done.err
     assert "\n" not in done.err.strip()
+
+
+def test_a_missing_package_is_one_line(sparse_ir, monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    outcome = sparse_ir("run", "demo")
+    assert outcome.exit_code == 1
+    assert "Traceback" not in outcome.err
