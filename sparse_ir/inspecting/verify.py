@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sparse_ir.data.corpora import read_documents
 from sparse_ir.data.shards import read_shard_manifest, read_shards, read_vocabulary
 from sparse_ir.engines.opening import open_engine
-from sparse_ir.errors import ConfigError, ModelError
+from sparse_ir.errors import ConfigError
 from sparse_ir.inspecting import verify_sample as samples
-from sparse_ir.inspecting.findings import LOST_DOCUMENTS, SATURATION, WRONG_MODEL, Finding
+from sparse_ir.inspecting.findings import SATURATION, WRONG_MODEL, Finding
 from sparse_ir.inspecting.verify_causes import name_causes
+from sparse_ir.inspecting.verify_models import check_shards, find_encoder
 from sparse_ir.inspecting.verify_presence import check_presence, find_absent
 from sparse_ir.inspecting.verify_scores import ScoreReport, WeighedQuery, check_scores
 from sparse_ir.inspecting.verify_weights import STEP, compare, read_weights
-from sparse_ir.models.loading import load_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -171,15 +171,24 @@ class _Check:
 
     def run(self, advance: Callable[[int], None]) -> Verification:
         engine, index = self.engine, self.physical
-        encoder = self._encoder()
+        s = self.settings
+        encoder = find_encoder(self.stamp, s.model, self.findings, self.notes)
         drawn = self._draw()
         documents = engine.stats(index).documents
         presence = check_presence(engine, index, drawn.documents)
         self.findings += presence.findings
-        self._count(documents, drawn)
+        if drawn.total is None and documents > samples.SCANNED:
+            self.notes.append(f"The sample is of the first {samples.SCANNED:,} documents.")
+        if drawn.total is not None and drawn.total > documents:
+            found = find_absent(engine, index, self._all_ids(), documents, drawn.total)
+            causes = {finding.cause for finding in found}
+            self.findings = [f for f in self.findings if f.cause not in causes] + found
+        elif drawn.total is not None and drawn.total < documents:
+            more = documents - drawn.total
+            self.notes.append(f"The index holds {more:,} documents more than were given here.")
         vectors, source, noise = self._reference(drawn, list(presence.seen), presence.seen, encoder)
         queries = self._queries(vectors, encoder)
-        report, causes, (weights, rounded) = verify_vectors(
+        report, wrong, (weights, rounded) = verify_vectors(
             engine,
             index,
             vectors,
@@ -188,8 +197,8 @@ class _Check:
             tolerance=noise,
             advance=advance,
         )
-        self.findings += causes
-        if not any(finding.cause == SATURATION for finding in causes):
+        self.findings += wrong
+        if not any(finding.cause == SATURATION for finding in wrong):
             self.findings += report.findings
         good = ROUNDED if rounded or report.exact < report.compared else EXACT
         return Verification(
@@ -208,71 +217,16 @@ class _Check:
             tuple(self.notes),
         )
 
-    def _encoder(self) -> SparseEncoder | None:
-        """The model, where it is to be had and is the one that made the index."""
-        name = self.settings.model or self.stamp.model
-        try:
-            encoder = load_encoder(name)
-        except ModelError as error:
-            if self.settings.model is not None:
-                raise
-            self.notes.append(f"The index's model could not be loaded: {error}")
-            return None
-        wrong = encoder.fingerprint != self.stamp.fingerprint
-        if wrong or encoder.query_fingerprint not in self.stamp.query_fingerprints:
-            self.findings.append(
-                Finding(
-                    WRONG_MODEL,
-                    f"the index was made by {self.stamp.model!r} ({self.stamp.fingerprint[:12]}); "
-                    f"{name!r} is now {encoder.fingerprint[:12]}, its queries "
-                    f"{encoder.query_fingerprint[:12]}.",
-                    "Give the model that made the index with --model, or index again.",
-                )
-            )
-            return None
-        return encoder
-
     def _draw(self) -> Drawn:
         s = self.settings
         if s.vectors is not None:
             manifest = read_shard_manifest(s.vectors)
-            if manifest.fingerprint != self.stamp.fingerprint:
-                self.findings.append(
-                    Finding(
-                        WRONG_MODEL,
-                        f"the index was made by {self.stamp.model!r} "
-                        f"({self.stamp.fingerprint[:12]}), the vectors in {s.vectors} by "
-                        f"{manifest.model!r} ({manifest.fingerprint[:12]}).",
-                        "Give the vectors that were indexed, or index again.",
-                    )
-                )
+            check_shards(self.stamp, manifest, s.vectors, self.findings)
             pruning = self.stamp.document_pruning
             return samples.draw_from_shards(s.vectors, s.documents, pruning, self.rng)
         if s.corpus is not None:
             return samples.draw_from_corpus(s.corpus, s.documents, self.rng)
         return samples.draw_from_index(self.engine, self.physical, s.documents, self.rng)
-
-    def _count(self, documents: int, drawn: Drawn) -> None:
-        """Where fewer are there than should be, say which."""
-        if drawn.total is None or drawn.total == documents:
-            return
-        if drawn.total < documents:
-            more = documents - drawn.total
-            self.notes.append(f"The index holds {more:,} documents more than it was given here.")
-            return
-        known = [f for f in self.findings if f.cause == LOST_DOCUMENTS]
-        found = find_absent(self.engine, self.physical, self._all_ids())
-        if found:
-            causes = {f.cause for f in found}
-            self.findings = [f for f in self.findings if f.cause not in causes] + found
-        elif not known:
-            self.findings.append(
-                Finding(
-                    LOST_DOCUMENTS,
-                    f"the index holds {documents:,} of {drawn.total:,} documents.",
-                    "Index the corpus again, or with --update.",
-                )
-            )
 
     def _all_ids(self) -> Iterator[str]:
         s = self.settings

@@ -34,7 +34,7 @@ def name_causes(compared: Sequence[Differences]) -> list[Finding]:
     wrong = [d for d in compared if not d.right]
     if not wrong:
         return []
-    saturated = _saturation(wrong)
+    saturated = _saturation(compared)
     if saturated is not None:
         return [saturated]
     findings: list[Finding] = []
@@ -56,22 +56,23 @@ def name_causes(compared: Sequence[Differences]) -> list[Finding]:
     return findings
 
 
-def _saturation(wrong: Sequence[Differences]) -> Finding | None:
+def _saturation(compared: Sequence[Differences]) -> Finding | None:
     """Whether weights S come back as S / (S + pivot), one pivot a term (and shard)."""
-    pivots: dict[str, list[float]] = defaultdict(list)
-    pairs = 0
-    for d in wrong:
-        pairs += len(d.changed)
+    pivots: dict[str, dict[float, float]] = defaultdict(dict)
+    there = below = 0
+    for d in compared:
+        there += sum(term in d.observed for term in d.expected)
         for term in d.changed:
             if d.observed[term] < 1:
-                pivots[term].append(_pivot(d, term))
-    below = sum(map(len, pivots.values()))
-    shared = [sorted(values) for values in pivots.values() if len(values) > 1]
-    tested = sum(map(len, shared)) or below
-    fitting = sum(map(_agreeing, shared)) if shared else below
-    if not tested or fitting < _MOSTLY * tested or below < _MOSTLY * pairs:
+                below += 1
+                pivots[term][d.expected[term]] = _pivot(d, term)
+    # equal weights come back equal whatever the function is: only different ones tell
+    telling = [sorted(found.values()) for found in pivots.values() if len(found) > 1]
+    tested, fitting = sum(map(len, telling)), sum(map(_agreeing, telling))
+    if not tested or fitting < _MOSTLY * tested or below < _MOSTLY * there:
         return None
-    d = next(d for d in wrong if d.changed)
+    wrong = [d for d in compared if d.changed]
+    d = wrong[0]
     term = max(d.changed, key=lambda t: d.expected[t])
     return _at(
         d,

@@ -63,8 +63,18 @@ def check_presence(engine: Engine, index: str, documents: Mapping[str, Document]
     return Presence({i: d for i, d in visible.items() if d is not None}, findings)
 
 
-def find_absent(engine: Engine, index: str, doc_ids: Iterable[str]) -> list[Finding]:
-    """Look up id after id; the first 200,000 of them."""
+def find_absent(
+    engine: Engine, index: str, doc_ids: Iterable[str], documents: int, total: int
+) -> list[Finding]:
+    """Look up id after id to say which are not there; the first 200,000 of them.
+
+    Args:
+        engine: Where.
+        index: The index.
+        doc_ids: Every document that should be there.
+        documents: How many the index holds.
+        total: How many it should hold, more than that.
+    """
     unseen: list[str] = []
     acknowledged: set[str] = set()
     reader = islice(doc_ids, _MOST_LOOKED_UP)
@@ -74,7 +84,10 @@ def find_absent(engine: Engine, index: str, doc_ids: Iterable[str]) -> list[Find
             entries = engine.get(index, gone, vectors=False)
             acknowledged |= {e.document.doc_id for e in entries if e is not None}
             unseen += gone
-    return absent(unseen, acknowledged)
+    if unseen:
+        return absent(unseen, acknowledged)
+    what = f"the index holds {documents:,} of {total:,} documents."
+    return [Finding(LOST_DOCUMENTS, what, "Index the corpus again, or with --update.")]
 
 
 def absent(unseen: Sequence[str], acknowledged: set[str]) -> list[Finding]:

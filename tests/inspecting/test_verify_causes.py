@@ -40,6 +40,7 @@ SOUND = (EXPECTED, EXPECTED)
         ({}, [LOST_VECTORS]),
         ({**EXPECTED, "old": 3.0}, [MERGED]),
         ({**EXPECTED, "b": 2.5}, [OTHER_WEIGHTS]),
+        ({**EXPECTED, "b": 0.5}, [OTHER_WEIGHTS]),
         ({"x": 1.0, "y": 2.0}, [OTHER_WEIGHTS]),
     ],
 )
@@ -66,6 +67,11 @@ def test_weights_that_are_only_smaller_are_no_saturation():
 
     other = {"a": 1.0, "b": 6.0, "c": 2.0}
     assert causes((EXPECTED, shrink(EXPECTED, 9)), (other, shrink(other, 7))) == [WRONG_MODEL]
+
+
+def test_equal_weights_that_come_back_equal_are_no_sign_of_saturation():
+    half = {t: w / 8 for t, w in EXPECTED.items()}
+    assert causes((EXPECTED, half), (EXPECTED, half)) == [WRONG_MODEL]
 
 
 def test_dots_are_lost_or_fall_together_with_another_term():
