@@ -14,7 +14,7 @@ from sparse_ir.encoding.sources import encoder_for, readable_twice
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.options import ClusterOptions
 from sparse_ir.engines.stamp import Stamp
-from sparse_ir.indexing.build import Build, look_up
+from sparse_ir.indexing.build import Build, kept_rejects, look_up
 from sparse_ir.pruning import parse_pruning
 from sparse_ir.vectors import vocabulary_hash
 
@@ -255,13 +255,14 @@ def _stamp(settings: IndexSettings, encoder: SparseEncoder) -> Stamp:
 
 def _already_there(engine: Engine, settings: IndexSettings, started: float) -> IndexReport:
     stats = engine.stats(settings.index)
+    rejected, rejects = kept_rejects(engine, settings.index)
     return IndexReport(
         name=settings.index,
         engine=engine.address,
         documents=stats.documents,
         encoded=0,
-        rejected=0,
-        rejects=None,
+        rejected=rejected,
+        rejects=rejects,
         skipped=(),
         texts_cut=0,
         seconds=time.monotonic() - started,
