@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _PAGE = 500
+_LAST_PATIENCE = 10.0  # seconds for a cluster that the run has given up, or a person who waits
 _LONGEST_MERGE = 24 * 3600.0  # seconds; a merge says nothing until it is done
 _MOST_KEPT = 10_000
 
@@ -307,9 +308,11 @@ class ClusterEngine:
         """Leave unfinished builds as a searching index is set up, and let go of the connections."""
         self.connection.interrupted.clear()
         loading, self._loading = self._loading, {}
+        patience = min(self.options.patience, _LAST_PATIENCE)
+        lifecycle = Lifecycle(self.connection.with_patience(patience))
         for facts in loading.values():
             try:
-                self.lifecycle.serve(facts)
+                lifecycle.serve(facts)
             except EngineError as error:
                 _log.warning("the settings of %s could not be restored: %s", facts.physical, error)
         self._search.forget()
