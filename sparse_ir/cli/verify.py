@@ -54,14 +54,22 @@ def verify(
         return
     if vector_field is not None or query is not None:
         raise click.UsageError("--vector-field and --query go with --existing.")
-    from sparse_ir.errors import VerificationError
+    from sparse_ir.engines.addresses import is_cluster
+    from sparse_ir.errors import IndexNotFoundError, VerificationError
     from sparse_ir.inspecting.verify import VerifySettings
     from sparse_ir.inspecting.verify import verify as verify_index
 
     given = {name: value for name, value in options.items() if value is not None}
     settings = VerifySettings(**given)
-    with progress("queries", total=settings.sample_queries) as advance:
-        found = verify_index(settings, advance=advance)
+    try:
+        with progress("queries", total=settings.sample_queries) as advance:
+            found = verify_index(settings, advance=advance)
+    except IndexNotFoundError as error:
+        if not is_cluster(settings.engine):
+            raise
+        raise IndexNotFoundError(
+            f"{error} An index that other code made: sparse-ir verify --existing {settings.index}"
+        ) from None
     if as_json:
         print_json(found.to_json())
     else:

@@ -62,6 +62,7 @@ def on(*kinds):
 
 EVERYWHERE = on(*LOCAL, *CLUSTERS)
 NEARLY_EVERYWHERE = on(*LOCAL, *NEWEST)
+TWICE = on("embedded", "opensearch")
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def test_a_sound_index_verifies(place, corpus):
     assert found.largest_error < 1e-6
 
 
-@NEARLY_EVERYWHERE
+@TWICE
 def test_queries_are_encoded_and_pruned_documents_are_pruned_again(place, corpus, write_jsonl):
     index(place, corpus, document_pruning="top_k=6")
     rows = [{"_id": "1", "text": "kabat midens"}, {"_id": "2", "text": "unknown"}]
@@ -170,7 +171,7 @@ def test_a_missing_document_is_named(place, corpus):
     assert [(f.cause, f.doc_id) for f in found.findings] == [(LOST_DOCUMENTS, "d17")]
 
 
-@NEARLY_EVERYWHERE
+@TWICE
 def test_a_document_whose_text_is_another_is_named(place, corpus):
     index(place, corpus)
     new = json.dumps({"_id": "d3", "title": "Own3", "text": "kabat kabat"})
@@ -257,7 +258,7 @@ def test_a_partial_update_that_drops_the_vector_is_named(place, corpus):
     assert [(f.cause, f.doc_id) for f in found.findings] == [(LOST_VECTORS, "d9")]
 
 
-@NEARLY_EVERYWHERE
+@TWICE
 def test_vectors_of_another_model_are_named(place, corpus):
     index(place, corpus)
     heavier = 1.1
@@ -265,7 +266,7 @@ def test_vectors_of_another_model_are_named(place, corpus):
     assert causes(check(place)) == {WRONG_MODEL}
 
 
-@NEARLY_EVERYWHERE
+@TWICE
 def test_one_document_with_another_vector_is_named(place, corpus):
     index(place, corpus)
     rewrite(
@@ -443,7 +444,7 @@ def test_without_the_model_a_local_index_is_held_against_itself(corpus):
     assert any("could not be loaded" in line for line in found.notes)
 
 
-@NEARLY_EVERYWHERE
+@TWICE
 def test_vector_shards_say_what_the_index_should_hold(place, corpus, sparse_ir, tmp_path):
     shards = tmp_path / "shards"
     done = sparse_ir("encode", "--corpus", corpus, "--out", shards, "--model", "bm25")
@@ -480,3 +481,9 @@ def test_the_command_refuses_what_does_not_go_together(sparse_ir):
     assert sparse_ir("verify", "--vector-field", "x").exit_code == 2
     assert sparse_ir("verify", "--existing", "x").exit_code == 2
     assert sparse_ir("verify", "--index", "not-there").exit_code == 5
+
+
+def test_an_index_of_other_code_is_pointed_to_its_audit(sparse_ir, server_url):
+    done = sparse_ir("verify", "--index", "verify-none", "--url", server_url("opensearch"))
+    assert done.exit_code == 5
+    assert "--existing verify-none" in done.err
