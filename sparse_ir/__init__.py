@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sparse_ir.engines.base import Engine, SearchRequest
     from sparse_ir.engines.opening import open_engine
+    from sparse_ir.engines.options import ClusterOptions
     from sparse_ir.errors import SparseIRError
+    from sparse_ir.evaluating.compare_indexes import CompareSettings, compare_indexes
     from sparse_ir.evaluating.evaluate import evaluate
+    from sparse_ir.indexing.changes import update_index
     from sparse_ir.indexing.index import IndexSettings, index_corpus
+    from sparse_ir.inspecting.verify import VerifySettings, verify
     from sparse_ir.models.base import SparseEncoder
     from sparse_ir.models.loading import load_encoder
     from sparse_ir.models.splade import SpladeEncoder
@@ -23,6 +27,8 @@ __version__ = "0.1.0"
 
 # Resolved on first use, so that `import sparse_ir` stays cheap and loads no torch.
 _PUBLIC = {
+    "ClusterOptions": "sparse_ir.engines.options",
+    "CompareSettings": "sparse_ir.evaluating.compare_indexes",
     "Document": "sparse_ir.types",
     "Engine": "sparse_ir.engines.base",
     "Entry": "sparse_ir.types",
@@ -40,14 +46,20 @@ _PUBLIC = {
     "SparseIRError": "sparse_ir.errors",
     "SparseVector": "sparse_ir.types",
     "SpladeEncoder": "sparse_ir.models.splade",
+    "VerifySettings": "sparse_ir.inspecting.verify",
+    "compare_indexes": "sparse_ir.evaluating.compare_indexes",
     "evaluate": "sparse_ir.evaluating.evaluate",
     "index_corpus": "sparse_ir.indexing.index",
     "load_encoder": "sparse_ir.models.loading",
     "open_engine": "sparse_ir.engines.opening",
     "search": "sparse_ir.searching.search",
+    "update_index": "sparse_ir.indexing.changes",
+    "verify": "sparse_ir.inspecting.verify",
 }
 
 __all__ = [
+    "ClusterOptions",
+    "CompareSettings",
     "Document",
     "Engine",
     "Entry",
@@ -65,12 +77,16 @@ __all__ = [
     "SparseIRError",
     "SparseVector",
     "SpladeEncoder",
+    "VerifySettings",
     "__version__",
+    "compare_indexes",
     "evaluate",
     "index_corpus",
     "load_encoder",
     "open_engine",
     "search",
+    "update_index",
+    "verify",
 ]
 
 
