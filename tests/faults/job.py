@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from faults.collection import Collection
 
 CHUNK = 100
@@ -59,13 +61,25 @@ class Job:
 
     def wait_for_chunks(self, count: int, seconds: float = 120) -> None:
         """Wait until it is so far; it must not be through by then."""
+        self.wait_until(lambda: self.acknowledged() >= count, seconds)
+
+    def wait_until(self, reached: Callable[[], bool], seconds: float = 120) -> None:
+        """Wait for something that happens while it runs."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.process.poll() is None:
-            if self.acknowledged() >= count:
+            if reached():
                 return
             time.sleep(0.005)
         said = self.process.communicate()[1] if self.process.poll() is not None else ""
-        pytest.fail(f"no {count} chunks in time (exit code {self.process.poll()}): {said}")
+        pytest.fail(f"not so far in time (exit code {self.process.poll()}): {said}")
+
+    def pause(self) -> None:
+        """Freeze it where it is, so that nothing here need hurry."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it run again."""
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """Kill it with -9; it must have been in the middle."""
@@ -76,6 +90,7 @@ class Job:
     def interrupt(self) -> Ended:
         """Press Ctrl-C."""
         self.process.send_signal(signal.SIGINT)
+        self.go_on()
         return self.end()
 
     def leave_nothing(self) -> None:

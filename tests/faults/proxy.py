@@ -35,12 +35,14 @@ class BadProxy:
 
     Attributes:
         done: How often each fault was done.
+        blocked: How many answers said that the index takes no writes.
     """
 
-    def __init__(self, upstream: str, *, share: float, seed: int) -> None:
-        """Use it as a context."""
+    def __init__(self, upstream: str, *, share: float = 0.0, seed: int = 0) -> None:
+        """Use it as a context; with a share of 0 it only forwards and counts."""
         self.upstream = urlsplit(upstream).netloc
         self.done: Counter[str] = Counter()
+        self.blocked = 0
         self._share = share
         self._dice = random.Random(seed)
         self._kinds = self._mixed()
@@ -67,6 +69,8 @@ class BadProxy:
 
     def draw(self, method: str, path: str) -> str:
         """The fault that a request meets; empty for none."""
+        if not self._share:
+            return ""
         with self._lock:
             change = path if path.endswith(("_aliases", "_mapping", "_settings")) else method
             if method in ("PUT", "DELETE") or path == "/_aliases":
@@ -127,6 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "cut the headers":
             self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-ty")
             return self._break_off()
+        self.proxy.blocked += b"cluster_block_exception" in body
         self.send_response_only(status)
         for name, value in headers:
             if name.lower() not in ("content-length", "transfer-encoding", "connection"):

@@ -8,7 +8,7 @@ from faults.checks import builds, require_exact
 from faults.collection import make_collection
 from faults.proxy import FAULTS, BadProxy
 
-OLD, NEW = 100, 1200
+OLD, NEW = 100, 800
 
 
 @pytest.mark.parametrize("kind", ["opensearch", "elasticsearch"])

@@ -8,7 +8,7 @@ from faults.checks import require_exact
 from faults.collection import make_collection
 from sparse_ir.engines.opening import open_engine
 
-DOCUMENTS = 4000
+DOCUMENTS = 2500
 # one thread that writes and one request that waits: a third one at a time is refused
 NARROW = {"node.processors": 1, "thread_pool.write.queue_size": 1}
 

@@ -12,7 +12,7 @@ from sparse_ir.engines.base import SearchRequest
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.errors import EngineError
 
-DOCUMENTS = 4000
+DOCUMENTS = 2500
 K = 50
 
 
@@ -46,8 +46,10 @@ def holder(address, index):
 def test_a_run_waits_out_the_shards_of_a_dead_node(cluster, address, collection, start_job):
     job = start_job(address, "loading", collection, "--shards", "3")
     job.wait_for_chunks(5)
+    job.pause()
     (build,) = builds(address, "loading")
     node = holder(address, build)
+    job.go_on()
     cluster.kill(node)
     at_least_red(cluster, address)
     assert job.process.poll() is None
