@@ -16,6 +16,7 @@ Encoding is excluded from all three. Then the memory of one long sparse-ir run i
 from __future__ import annotations
 
 import argparse
+import gc
 import http.client
 import itertools
 import statistics
@@ -31,6 +32,7 @@ import psutil
 
 from sparse_ir import __version__
 from sparse_ir.engines.entries import actions, names_of
+from sparse_ir.engines.fields import truncate
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.options import ClusterOptions
 from sparse_ir.engines.stamp import Stamp
@@ -38,6 +40,8 @@ from sparse_ir.types import Document, Entry
 from sparse_ir.vectors import vocabulary_hash
 
 TERMS = 150
+WRITERS = ("ceiling", "sparse-ir", "helper")
+ORDERS = list(itertools.permutations(WRITERS))
 PARAMS = "filter_path=errors,items.*.status,items.*.result,items.*.error"
 
 
@@ -66,7 +70,8 @@ def pool_of(index, size):
     for text, vector in itertools.islice(itertools.cycle(real), size):
         factors = rng.lognormal(0, 0.1, len(vector))
         weights = np.array(list(vector.values()), np.float32) * factors.astype(np.float32)
-        made.append((text, dict(zip(vector, weights.tolist(), strict=True))))
+        # cut as the index keeps them: what an indexing run hands to the engine
+        made.append((text, dict(zip(vector, truncate(weights).tolist(), strict=True))))
     return made
 
 
@@ -171,16 +176,15 @@ def helper(engine, url, physical, found, batch, in_flight):
 
 
 def rounds(engine, url, pool, vocabulary, args, folder):
-    writers = ("ceiling", "sparse-ir", "helper")
-    physical = {name: create(engine, f"bench-{name}", vocabulary) for name in writers}
-    rates = {name: [] for name in writers}
-    processor = {name: [] for name in writers}
+    physical = {name: create(engine, f"bench-{name}", vocabulary) for name in WRITERS}
+    rates = {name: [] for name in WRITERS}
+    processor = {name: [] for name in WRITERS}
     me = psutil.Process()
     for number in range(args.rounds + 1):
         start = number * args.slice
         paths = write_bodies(folder, pool, vocabulary, start, args.slice, args.batch)
-        order = writers[number % 3 :] + writers[: number % 3]
-        for name in order:
+        # every order in turn: a server still merges for a while what the writer before has sent
+        for name in ORDERS[number % len(ORDERS)]:
             used = sum(me.cpu_times()[:2])
             began = time.perf_counter()
             if name == "ceiling":
@@ -236,13 +240,14 @@ def main():
     parser.add_argument("--documents", type=int, default=300_000, help="Of the memory run.")
     parser.add_argument("--pool", type=int, default=10_000, help="Different documents.")
     parser.add_argument("--slice", type=int, default=10_000, help="Documents a turn.")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--in-flight", type=int, default=4)
     args = parser.parse_args()
     pool = pool_of(args.vectors, args.pool)
     terms = statistics.fmean(len(vector) for _, vector in pool)
     vocabulary = tuple(sorted({term for _, vector in pool for term in vector}))
+    gc.freeze()  # the pool is the benchmark's, not the writers'
     options = ClusterOptions(replicas=0, bulk_documents=args.batch, in_flight=args.in_flight)
     engine = open_engine(args.url, options=options)
     print(f"{engine.server.flavour} {engine.server.version_text}, {terms:.0f} terms a document, ")

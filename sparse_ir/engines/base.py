@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sparse_ir.engines.filters import Filter
     from sparse_ir.engines.stamp import Stamp
     from sparse_ir.types import Document, Entry, ScoredDoc, SparseVector
+    from sparse_ir.vectors import SparseBatch
 
 INDEX_NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,127}\Z")
 
@@ -241,6 +242,10 @@ class Engine(Protocol):
 
     def seen(self, index: str, doc_ids: Sequence[str]) -> list[Document | None]:
         """Read documents as a search sees them now; ``get`` may know later ones."""
+        ...
+
+    def rounded(self, index: str, batch: SparseBatch) -> SparseBatch:
+        """Vectors as the index keeps them: to add these makes the same index, and is quicker."""
         ...
 
     def kept(self, vector: SparseVector) -> SparseVector:

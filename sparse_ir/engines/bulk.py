@@ -210,9 +210,14 @@ def _send_all(
         if sent.too_large:
             done.failures.append(Failure(part[0].doc_id, "the server takes no request so large"))
             continue
-        refused, said = (
-            (part, sent.trouble) if sent.items is None else _sort(part, sent.items, done)
-        )
+        refused: Sequence[Action]
+        if sent.items is None:
+            refused, said = part, sent.trouble
+        elif sent.whole:
+            done.results.extend(next(iter(i.values())).get("result", "") for i in sent.items)
+            continue
+        else:
+            refused, said = _sort(part, sent.items, done)
         if not refused:
             pauses = waits()
             continue
@@ -222,11 +227,15 @@ def _send_all(
 
 
 class _Sent(NamedTuple):
-    """What came of one request: its items; or none, for the reason given, and it is worth a try."""
+    """What came of one request: its items; or none, for the reason given, and it is worth a try.
+
+    Where the whole of it went through, nobody needs to look at each item.
+    """
 
     items: Sequence[dict[str, Any]] | None
     trouble: str = ""
     too_large: bool = False
+    whole: bool = False
 
 
 class _Sender:
@@ -253,7 +262,9 @@ class _Sender:
                 content_type=NDJSON,
             )
             sent = self._read(answer, len(part))
-            if sent.items is not None:
+            if sent.whole:
+                busy, progress = False, True
+            elif sent.items is not None:
                 refused = sum(_is_busy(next(iter(item.values()))) for item in sent.items)
                 busy, progress = refused > 0, refused < len(part)
             elif sent.too_large:
@@ -274,7 +285,7 @@ class _Sender:
         items = answer.body.get("items", ()) if isinstance(answer.body, dict) else ()
         if len(items) != count:
             return _Sent(None, f"{len(items)} of {count} items were answered")
-        return _Sent(items)
+        return _Sent(items, whole=answer.body.get("errors") is False)
 
 
 def _sort(

@@ -20,6 +20,7 @@ from sparse_ir.engines.fields import (
     VECTOR,
     default_field,
     find_choice,
+    truncate,
     truncate_vector,
 )
 from sparse_ir.engines.lifecycle import Facts, Lifecycle, name_of, path
@@ -27,6 +28,7 @@ from sparse_ir.engines.options import ClusterOptions
 from sparse_ir.engines.requests import COMPLETE, STORED, is_complete, read_vector, require_complete
 from sparse_ir.errors import EngineError, NoVectorsError
 from sparse_ir.types import Entry
+from sparse_ir.vectors import SparseBatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -278,6 +280,14 @@ class ClusterEngine:
             for hit in self._scroll(physical, query, _fields(vectors=False)):
                 found[hit["_id"]] = document_of(hit["_source"])
         return [found.get(doc_id) for doc_id in doc_ids]
+
+    def rounded(self, index: str, batch: SparseBatch) -> SparseBatch:
+        """Vectors with their weights cut as Lucene cuts them, unless ``_source`` keeps them."""
+        if self._search.facts_of(self.resolve(index)).vectors:
+            return batch
+        weights = batch.weights.copy()
+        weights.data = truncate(weights.data)
+        return SparseBatch(batch.ids, weights)
 
     def kept(self, vector: SparseVector) -> SparseVector:
         """A vector with its weights cut as Lucene cuts them."""

@@ -34,15 +34,24 @@ def source_of(document: Document) -> dict[str, Any]:
         ValueError: the id is empty or too long, a text is no string, or the metadata is no JSON
             object.
     """
-    for name in ("doc_id", "title", "text"):
-        if not isinstance(getattr(document, name), str):
-            raise ValueError(f"the {name} is a {type(getattr(document, name)).__name__}, no text")
+    fields: dict[str, Any] = {
+        "doc_id": document.doc_id,
+        "title": document.title,
+        "text": document.text,
+    }
+    for name, value in fields.items():
+        if not isinstance(value, str):
+            raise ValueError(f"the {name} is a {type(value).__name__}, no text")
     if not document.doc_id:
         raise ValueError("the doc_id is empty")
-    if len(document.doc_id.encode("utf-8", "surrogatepass")) > LONGEST_ID:
+    # no character takes more than 4 bytes
+    if len(document.doc_id) > LONGEST_ID // 4 and _bytes_of(document.doc_id) > LONGEST_ID:
         raise ValueError(f"the doc_id is longer than {LONGEST_ID} bytes; the server takes no more")
-    fields = {"doc_id": document.doc_id, "title": document.title, "text": document.text}
-    return {**fields, **_metadata_fields(document.metadata)}
+    if document.metadata:
+        _add_metadata(fields, document.metadata)
+    elif not hasattr(document.metadata, "items"):
+        raise _no_object(document.metadata)
+    return fields
 
 
 def document_of(source: Mapping[str, Any]) -> Document:
@@ -95,9 +104,13 @@ def filter_clauses(conditions: Filter) -> list[dict[str, Any]]:
     return [_clause(condition) for condition in conditions]
 
 
-def _metadata_fields(metadata: object) -> dict[str, Any]:
+def _bytes_of(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _add_metadata(fields: dict[str, Any], metadata: object) -> None:
     if not hasattr(metadata, "items"):
-        raise ValueError(f"the metadata is a {type(metadata).__name__}, no JSON object")
+        raise _no_object(metadata)
     plain: dict[str, Any] = {}
     more: dict[str, Any] = {}
     for name, value in metadata.items():
@@ -107,13 +120,20 @@ def _metadata_fields(metadata: object) -> dict[str, Any]:
             plain[escape_term(name)] = value
         else:
             more[name] = value
-    return {**({METADATA: plain} if plain else {}), **({MORE: more} if more else {})}
+    if plain:
+        fields[METADATA] = plain
+    if more:
+        fields[MORE] = more
+
+
+def _no_object(metadata: object) -> ValueError:
+    return ValueError(f"the metadata is a {type(metadata).__name__}, no JSON object")
 
 
 def _is_plain(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return all(_is_plain(element) for element in value)
-    return isinstance(value, str | int | float | bool)
+    if isinstance(value, (str, int, float)):
+        return True
+    return isinstance(value, list | tuple) and all(_is_plain(element) for element in value)
 
 
 def _clause(condition: Condition) -> dict[str, Any]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sparse_ir.engines.filters import Filter
     from sparse_ir.engines.stamp import Stamp
     from sparse_ir.types import Document, Entry, ScoredDoc, SparseVector
+    from sparse_ir.vectors import SparseBatch
 
 KIND = "embedded"
 BATCH_DOCUMENTS = 256
@@ -166,6 +167,10 @@ class EmbeddedEngine:
     def seen(self, index: str, doc_ids: Sequence[str]) -> list[Document | None]:
         """Read documents; here a search sees all that was written."""
         return [entry and entry.document for entry in self.get(index, doc_ids)]
+
+    def rounded(self, index: str, batch: SparseBatch) -> SparseBatch:  # noqa: ARG002
+        """The batch itself: float32 is what is kept."""
+        return batch
 
     def kept(self, vector: SparseVector) -> SparseVector:
         """A vector with its weights as float32."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import ValuesView
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,32 +30,42 @@ class Names(NamedTuple):
 
     Attributes:
         vocabulary: Every term a vector may hold; None where it is not known.
-        escaped: The feature names of those terms that are not their own.
+        plain: Those of them that are their own feature names.
+        renamed: The feature names of the others.
     """
 
     vocabulary: frozenset[str] | None
-    escaped: dict[str, str]
+    plain: frozenset[str]
+    renamed: dict[str, str]
 
-    def rename(self, vector: SparseVector) -> list[str]:
-        """The feature names of a vector's terms, in order."""
+    def of(self, vector: SparseVector) -> Iterable[str]:
+        """The feature names of a vector's terms, in order.
+
+        Raises:
+            ValueError: a term is not in the vocabulary.
+        """
+        if self.plain.issuperset(vector):
+            return vector
         if self.vocabulary is None:
             return [escape_term(term) for term in vector]
-        if self.escaped.keys().isdisjoint(vector):
-            return list(vector)
-        return [self.escaped.get(term, term) for term in vector]
+        for term in vector:
+            if term not in self.vocabulary:
+                raise ValueError(f"the term {term!r} is not in the vocabulary of the index")
+        return [self.renamed.get(term, term) for term in vector]
 
 
 def names_of(vocabulary: Sequence[str] | None) -> Names:
     """Prepare the names of a vocabulary once."""
     if vocabulary is None:
-        return Names(None, {})
-    escaped = {term: escape_term(term) for term in vocabulary if "." in term or "%" in term}
-    return Names(frozenset(vocabulary), escaped)
+        return Names(None, frozenset(), {})
+    renamed = {term: escape_term(term) for term in vocabulary if "." in term or "%" in term}
+    return Names(frozenset(vocabulary), frozenset(vocabulary) - renamed.keys(), renamed)
 
 
 def ids_of(vocabulary: Sequence[str]) -> Names:
     """Names for a field that takes token ids: the column of each term."""
-    return Names(frozenset(vocabulary), {term: str(i) for i, term in enumerate(vocabulary)})
+    renamed = {term: str(i) for i, term in enumerate(vocabulary)}
+    return Names(frozenset(vocabulary), frozenset(), renamed)
 
 
 def actions(
@@ -75,43 +86,72 @@ def actions(
     """
     reader = iter(entries)
     while part := list(islice(reader, _TOGETHER)):
-        columns = _weights(part)
-        for entry, weights in zip(part, columns, strict=True):
+        weights = _weights(part, keep_weights=keep_weights)
+        for entry, kept in zip(part, weights, strict=True):
             try:
-                yield _action(entry, weights, names, keep_weights=keep_weights)
+                yield _action(entry, kept, names)
             except ValueError as error:
                 refuse(Failure(str(entry.document.doc_id), str(error)))
 
 
-def _weights(part: Sequence[Entry]) -> Iterator[NDArray[Any] | None]:
-    """The weights of each entry as float32; None where one is no number."""
+def _weights(part: Sequence[Entry], *, keep_weights: bool) -> Iterator[Iterable[float] | None]:
+    """The weights to send of each entry, computed together; None where one breaks a rule."""
     lengths = [len(entry.vector) for entry in part]
     try:
         flat = np.fromiter(
             chain.from_iterable(entry.vector.values() for entry in part), np.float64, sum(lengths)
         )
     except (TypeError, ValueError):
-        for entry in part:
-            try:
-                yield np.array(list(entry.vector.values()), np.float64)
-            except (TypeError, ValueError):
-                yield None
+        flat = np.full(sum(lengths), np.nan)
+    if not _valid(flat):
+        # somebody in this part breaks a rule: one by one
+        yield from (_own_weights(entry.vector, keep_weights=keep_weights) for entry in part)
         return
+    if not keep_weights and _are_cut(flat):
+        yield from (entry.vector.values() for entry in part)
+        return
+    kept = _to_send(flat, keep_weights=keep_weights)
     start = 0
     for length in lengths:
-        yield flat[start : start + length]
+        yield kept[start : start + length]
         start += length
 
 
-def _action(entry: Entry, weights: Any, names: Names, *, keep_weights: bool) -> Action:
-    if weights is None or not _valid(weights):
-        raise ValueError(_bad_weight(entry.vector))
-    if names.vocabulary is not None and not entry.vector.keys() <= names.vocabulary:
-        term = next(term for term in entry.vector if term not in names.vocabulary)
-        raise ValueError(f"the term {term!r} is not in the vocabulary of the index")
+def _own_weights(vector: SparseVector, *, keep_weights: bool) -> list[float] | None:
+    try:
+        own = np.array(list(vector.values()), np.float64)
+    except (TypeError, ValueError):
+        return None
+    return _to_send(own, keep_weights=keep_weights) if _valid(own) else None
+
+
+def _to_send(weights: NDArray[Any], *, keep_weights: bool) -> list[float]:
     small = weights.astype(np.float32)
-    kept = _short(small) if keep_weights else truncate(small).tolist()
-    vector = dict(zip(names.rename(entry.vector), kept, strict=True))
+    if not keep_weights:
+        cut: list[float] = truncate(small).tolist()
+        return cut
+    # the shortest decimal that reads back as the same float32
+    return [float(str(weight)) for weight in small]
+
+
+def _are_cut(weights: NDArray[Any]) -> bool:
+    """Whether all weights are what the index keeps of them."""
+    return bool((truncate(weights.astype(np.float32)) == weights).all())
+
+
+def _valid(weights: NDArray[Any]) -> bool:
+    # NaN fails both comparisons
+    return not len(weights) or bool(weights.min() >= SMALLEST and weights.max() <= _LARGEST)
+
+
+def _action(entry: Entry, weights: Iterable[float] | None, names: Names) -> Action:
+    if weights is None:
+        raise ValueError(_bad_weight(entry.vector))
+    named = names.of(entry.vector)
+    if named is entry.vector and isinstance(weights, ValuesView):
+        vector = entry.vector  # it is what is sent already
+    else:
+        vector = dict(zip(named, weights, strict=True))
     packed = dumps(source_of(entry.document))
     try:
         packed_vector = orjson.dumps(vector)
@@ -127,16 +167,6 @@ def _action(entry: Entry, weights: Any, names: Names, *, keep_weights: bool) -> 
         packed_vector,
     )
     return Action(entry.document.doc_id, body)
-
-
-def _short(weights: NDArray[Any]) -> list[float]:
-    # the shortest decimal that reads back as the same float32
-    return [float(str(weight)) for weight in weights]
-
-
-def _valid(weights: NDArray[Any]) -> bool:
-    # NaN fails both comparisons
-    return not len(weights) or bool(weights.min() >= SMALLEST and weights.max() <= _LARGEST)
 
 
 def _bad_weight(vector: SparseVector) -> str:

@@ -143,12 +143,8 @@ class Build:
         self._acknowledge(chunk, failures)
 
     def _write(self, chunk: EncodedChunk, vocabulary: Sequence[str]) -> list[Failure]:
-        entries = (
-            Entry(document, vector)
-            for document, vector in zip(
-                chunk.documents, to_terms(chunk.batch, vocabulary), strict=True
-            )
-        )
+        vectors = to_terms(self.engine.rounded(self.physical, chunk.batch), vocabulary)
+        entries = map(Entry, chunk.documents, vectors)
         failures = list(self.engine.add(self.physical, entries))
         self.engine.flush(self.physical)
         return failures

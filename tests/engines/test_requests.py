@@ -126,7 +126,7 @@ def test_seismic_gets_token_ids_and_searches_among_what_a_filter_leaves():
     assert created["settings"]["index"]["sparse"] is True
     assert created["mappings"]["properties"]["vector"]["type"] == "sparse_vector"
     names = ids_of(["apple", "pear"])
-    assert names.rename({"pear": 1.0, "apple": 2.0}) == ["1", "0"]
+    assert list(names.of({"pear": 1.0, "apple": 2.0})) == ["1", "0"]
 
 
 def test_a_vocabulary_that_seismic_would_fold_is_refused():
