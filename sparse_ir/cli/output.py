@@ -114,18 +114,18 @@ class _Lines:
     def __init__(self, what: str, total: int | None) -> None:
         self._what = what
         self._total = total
-        self._done = 0
+        self._done = self._said = 0
         self._started = self._last = time.monotonic()
 
     def advance(self, n: int) -> None:
         self._done += n
         now = time.monotonic()
         if now - self._last >= _LOG_EVERY_SECONDS:
-            self._last = now
+            self._last, self._said = now, self._done
             note(self._line(now))
 
     def finish(self) -> None:
-        if self._done:
+        if self._done != self._said:
             note(self._line(time.monotonic()))
 
     def _line(self, now: float) -> str:

@@ -12,12 +12,10 @@ from sparse_ir.engines.base import Failure, IndexStats, require_request
 from sparse_ir.engines.bulk import Action, BulkSettings, Done, Gate, write
 from sparse_ir.engines.cluster_search import ClusterSearch
 from sparse_ir.engines.connection import Connection, waits
-from sparse_ir.engines.documents import HASH, document_of, filter_clauses, hash_of
 from sparse_ir.engines.entries import Names, actions, ids_of, names_of
 from sparse_ir.engines.fields import (
     NEURAL_SPARSE,
     SEISMIC,
-    VECTOR,
     default_field,
     find_choice,
     truncate,
@@ -25,9 +23,9 @@ from sparse_ir.engines.fields import (
 )
 from sparse_ir.engines.lifecycle import Facts, Lifecycle, name_of, path
 from sparse_ir.engines.options import ClusterOptions
-from sparse_ir.engines.requests import COMPLETE, STORED, is_complete, read_vector, require_complete
+from sparse_ir.engines.requests import is_complete, require_complete
+from sparse_ir.engines.stored import StoredDocuments
 from sparse_ir.errors import EngineError, NoVectorsError
-from sparse_ir.types import Entry
 from sparse_ir.vectors import SparseBatch
 
 if TYPE_CHECKING:
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
     from sparse_ir.engines.filters import Filter
     from sparse_ir.engines.stamp import Stamp
     from sparse_ir.engines.transport import Transport
-    from sparse_ir.types import Document, ScoredDoc, SparseVector
+    from sparse_ir.types import Document, Entry, ScoredDoc, SparseVector
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +74,7 @@ class ClusterEngine:
         self._writing = self.connection.with_patience(self.options.patience)
         self._builder = Lifecycle(self._writing)
         self._search = ClusterSearch(self.connection, self.lifecycle)
+        self._stored = StoredDocuments(self.connection)
         self._gate = Gate(self.options.in_flight)
         self._names: dict[str, Names] = {}
         self._loading: dict[str, Facts] = {}
@@ -196,9 +195,7 @@ class ClusterEngine:
         """Delete the documents that satisfy every condition; returns how many."""
         physical = self.resolve(index)
         self.refresh(physical)
-        query = {"bool": {"filter": filter_clauses(conditions)}}
-        found = [hit["_id"] for hit in self._scroll(physical, query, False)]
-        return self.delete(physical, found)
+        return self.delete(physical, self._stored.matching(physical, conditions))
 
     def flush(self, index: str) -> None:
         """Nothing to do: what a cluster acknowledged is in its translog."""
@@ -215,71 +212,27 @@ class ClusterEngine:
     def get(
         self, index: str, doc_ids: Sequence[str], *, vectors: bool = True
     ) -> list[Entry | None]:
-        """Read stored documents; None for an id that is not there.
-
-        Raises:
-            NoVectorsError: vectors are asked for, and the index keeps none beside its postings.
-        """
-        physical = self._require_vectors(index) if vectors else self.resolve(index)
-        found: dict[str, Entry] = {}
-        wanted = list(dict.fromkeys(doc_ids))
-        for start in range(0, len(wanted), _PAGE):
-            answer = self.connection.call(
-                "POST",
-                path(physical, "_mget"),
-                {"ids": wanted[start : start + _PAGE]},
-                params={"_source_includes": ",".join(_fields(vectors=vectors))},
-            )
-            for row in answer["docs"]:
-                if "error" in row:
-                    raise EngineError(f"{self.address}: {row['_id']!r}: {row['error']}")
-                if row.get("found"):
-                    found[row["_id"]] = _entry(row["_source"])
-        return [found.get(doc_id) for doc_id in doc_ids]
+        """Read stored documents; None for an id that is not there; see ``Engine``."""
+        physical = self._readable(index, vectors=vectors)
+        return self._stored.get(physical, doc_ids, vectors=vectors)
 
     def scan(self, index: str, *, vectors: bool = True) -> Iterator[Entry]:
-        """Read everything, by doc_id; arguments as in ``get``."""
-        physical = self._require_vectors(index) if vectors else self.resolve(index)
-        for hit in self._scroll(physical, {"match_all": {}}, _fields(vectors=vectors)):
-            yield _entry(hit["_source"])
+        """Read everything, by doc_id; see ``Engine``."""
+        yield from self._stored.scan(self._readable(index, vectors=vectors), vectors=vectors)
 
     def unchanged(self, index: str, documents: Sequence[Document]) -> set[str]:
         """Which documents are stored exactly so, by their content hashes."""
-        physical = self.resolve(index)
-        same: set[str] = set()
-        for start in range(0, len(documents), _PAGE):
-            part = documents[start : start + _PAGE]
-            wanted = dict(filter(None, map(hash_of, part)))
-            if not wanted:
-                continue
-            answer = self.connection.call(
-                "POST",
-                path(physical, "_mget"),
-                {"ids": list(wanted)},
-                params={"_source_includes": HASH},
-            )
-            same.update(
-                row["_id"]
-                for row in answer["docs"]
-                if row.get("found") and row["_source"].get(HASH) == wanted[row["_id"]]
-            )
-        return same
+        return self._stored.unchanged(self.resolve(index), documents)
+
+    def seen(self, index: str, doc_ids: Sequence[str]) -> list[Document | None]:
+        """Read documents as a search sees them now; ``get`` knows those not refreshed too."""
+        return self._stored.seen(self.resolve(index), doc_ids)
 
     def scores_of(
         self, index: str, doc_ids: Sequence[str], queries: Sequence[SparseVector]
     ) -> list[dict[str, float]]:
         """Score given documents; see ``Engine``."""
         return self._search.scores_of(self.resolve(index), doc_ids, queries)
-
-    def seen(self, index: str, doc_ids: Sequence[str]) -> list[Document | None]:
-        """Read documents as a search sees them now; ``get`` knows those not refreshed too."""
-        physical = self.resolve(index)
-        found: dict[str, Document] = {}
-        for start in range(0, len(doc_ids), _PAGE):
-            query = {"ids": {"values": list(doc_ids[start : start + _PAGE])}}
-            for hit in self._scroll(physical, query, _fields(vectors=False)):
-                found[hit["_id"]] = document_of(hit["_source"])
-        return [found.get(doc_id) for doc_id in doc_ids]
 
     def rounded(self, index: str, batch: SparseBatch) -> SparseBatch:
         """Vectors with their weights cut as Lucene cuts them, unless ``_source`` keeps them."""
@@ -384,32 +337,12 @@ class ClusterEngine:
         self._builder.serve(facts)
         self._loading.pop(facts.physical, None)
 
-    def _require_vectors(self, index: str) -> str:
+    def _readable(self, index: str, *, vectors: bool) -> str:
+        """The physical index, if it keeps what is wanted of it."""
         physical = self.resolve(index)
-        if not self._search.facts_of(physical).vectors:
+        if vectors and not self._search.facts_of(physical).vectors:
             raise NoVectorsError(
                 f"index {index!r} of {self.address} keeps its vectors in postings only, where they "
                 "cannot be read back. Index with --keep-vectors to keep them in _source too."
             )
         return physical
-
-    def _scroll(self, physical: str, query: dict[str, Any], source: Any) -> Iterator[Any]:
-        """Every hit of a query, by doc_id."""
-        body = {"query": query, "_source": source, "size": _PAGE, "sort": [{"doc_id": "asc"}]}
-        body["track_total_hits"] = False
-        while True:
-            answer = self.connection.call("POST", path(physical, "_search"), body, params=COMPLETE)
-            require_complete(answer, f"{self.address}: reading {physical!r}")
-            hits = answer["hits"]["hits"]
-            yield from hits
-            if len(hits) < _PAGE:
-                return
-            body["search_after"] = hits[-1]["sort"]
-
-
-def _fields(*, vectors: bool) -> list[str]:
-    return [*STORED, VECTOR] if vectors else STORED
-
-
-def _entry(source: dict[str, Any]) -> Entry:
-    return Entry(document_of(source), read_vector(source))

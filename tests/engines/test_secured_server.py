@@ -15,6 +15,7 @@ from https_server import KEY_ID, REGION, SECRET, TOKEN, HttpsServer, signature_i
 
 from sparse_ir.engines.addresses import parse_cluster_address
 from sparse_ir.engines.connecting import connect
+from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.transport import NDJSON, ConnectionLostError
 from sparse_ir.errors import EngineError
 
@@ -29,12 +30,12 @@ def hashed(secret):
     return f"{{PBKDF2}}10000${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
 
 
-@pytest.fixture(params=["elasticsearch", "elasticsearch7"])
-def secured(request, own_cluster, tmp_path, monkeypatch):
+def start_secured(own_cluster, tmp_path, monkeypatch, kind, **options):
+    """A node with TLS and a user; its CA is in the environment."""
     authority = trustme.CA()
     server = authority.issue_cert("localhost", "127.0.0.1")
     cluster = own_cluster(
-        request.param,
+        kind,
         settings={
             "xpack.security.enabled": True,
             "xpack.security.http.ssl.enabled": True,
@@ -49,6 +50,7 @@ def secured(request, own_cluster, tmp_path, monkeypatch):
             "service_tokens": f"elastic/fleet-server/t1:{hashed(SERVICE_TOKEN)}\n",
         },
         auth="launcher:launcher",
+        **options,
     )
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SPARSE_IR_CREDENTIALS"):
         monkeypatch.delenv(name, raising=False)
@@ -56,6 +58,45 @@ def secured(request, own_cluster, tmp_path, monkeypatch):
     authority.cert_pem.write_to_path(ca_file)
     monkeypatch.setenv("SPARSE_IR_CA_FILE", str(ca_file))
     return cluster.url
+
+
+@pytest.fixture(params=["elasticsearch", "elasticsearch7"])
+def secured(request, own_cluster, tmp_path, monkeypatch):
+    return start_secured(own_cluster, tmp_path, monkeypatch, request.param)
+
+
+@pytest.mark.slow
+def test_an_api_key_may_do_what_it_was_made_for_until_it_is_invalidated(
+    own_cluster, tmp_path, monkeypatch, sparse_ir, fruit
+):
+    url = start_secured(own_cluster, tmp_path, monkeypatch, "elasticsearch", api_keys=True)
+    monkeypatch.setenv("SPARSE_IR_USERNAME", USER)
+    monkeypatch.setenv("SPARSE_IR_PASSWORD", PASSWORD)
+    where = ("--url", url, "--index", "keys")
+    assert sparse_ir("index", *where, "--corpus", fruit, "--model", "bm25").exit_code == 0
+    index = {"names": ["keys*"], "privileges": ["read", "view_index_metadata", "monitor"]}
+    wanted = {
+        "name": "reader",
+        "role_descriptors": {"r": {"cluster": ["monitor"], "index": [index]}},
+    }
+    with open_engine(url) as engine:
+        made = engine.connection.call("POST", "/_security/api_key", wanted)
+        monkeypatch.delenv("SPARSE_IR_USERNAME")
+        monkeypatch.delenv("SPARSE_IR_PASSWORD")
+        monkeypatch.setenv("SPARSE_IR_API_KEY", made["encoded"])
+        found = sparse_ir("search", *where, "sweet fruit")
+        assert found.exit_code == 0, found.err
+        assert "d1" in found.out
+        refused = sparse_ir("index", *where, "--corpus", fruit, "--model", "bm25", "--replace")
+        assert refused.exit_code == 5
+        assert refused.err.count("\n") == 1
+        assert "may not" in refused.err
+        engine.connection.call("DELETE", "/_security/api_key", {"ids": [made["id"]]})
+        outcome = sparse_ir("search", *where, "sweet fruit")
+    assert outcome.exit_code == 5
+    assert "SPARSE_IR_API_KEY" in outcome.err
+    texts = (found.out, found.err, refused.err, outcome.err)
+    assert not [text for text in texts if made["encoded"] in text or made["api_key"] in text]
 
 
 @pytest.mark.slow
