@@ -1,0 +1,119 @@
+"""From a corpus to vector shards, as one public function."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from sparse_ir.data.shards import read_shard_manifest, read_shards
+from sparse_ir.encoding.chunks import encode_corpus
+from sparse_ir.encoding.encode import EncodeSettings, encode
+from sparse_ir.errors import ConfigError, InputError
+from sparse_ir.models.bm25 import Bm25Encoder
+from sparse_ir.pruning import Pruning
+from sparse_ir.types import Document
+
+ROWS = [{"_id": f"d{i}", "text": f"apple tree number{i % 7}"} for i in range(50)]
+
+
+def rows_of(out):
+    return [
+        (doc_id, *(part.tolist() for part in shard.row(i)))
+        for shard in read_shards(out)
+        for i, doc_id in enumerate(shard.ids)
+    ]
+
+
+def test_shards_hold_the_corpus_in_its_order(write_jsonl, tmp_path):
+    corpus = write_jsonl("c.jsonl", ROWS)
+    seen = []
+    settings = EncodeSettings(
+        corpus=str(corpus), out=str(tmp_path / "v"), model="bm25", shard_documents=20
+    )
+    report = encode(settings, advance=seen.append)
+    assert (report.documents, report.encoded, report.shards) == (50, 50, 3)
+    assert sum(seen) == 50
+    assert [row[0] for row in rows_of(tmp_path / "v")] == [row["_id"] for row in ROWS]
+    assert read_shard_manifest(tmp_path / "v").complete
+
+
+def test_what_is_there_is_left_alone_unless_asked(write_jsonl, tmp_path):
+    corpus = write_jsonl("c.jsonl", ROWS)
+    settings = EncodeSettings(corpus=str(corpus), out=str(tmp_path / "v"), model="bm25")
+    encode(settings)
+    with pytest.raises(ConfigError, match="--replace"):
+        encode(settings)
+    before = rows_of(tmp_path / "v")
+    again = encode(EncodeSettings(**{**vars(settings), "replace": True}))
+    assert again.encoded == 50
+    assert rows_of(tmp_path / "v") == before
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_shards(write_jsonl, tmp_path):
+    corpus = write_jsonl("c.jsonl", ROWS)
+    whole = EncodeSettings(
+        corpus=str(corpus), out=str(tmp_path / "whole"), model="bm25", shard_documents=10
+    )
+    encode(whole)
+    program = """
+import os, sys
+from sparse_ir.encoding.encode import EncodeSettings, encode
+done = 0
+def advance(n):
+    global done
+    done += n
+    if done >= 30:
+        os._exit(9)
+encode(EncodeSettings(corpus=sys.argv[1], out=sys.argv[2], model="bm25", shard_documents=10),
+       advance=advance)
+"""
+    killed = subprocess.run(
+        [sys.executable, "-c", program, str(corpus), str(tmp_path / "cut")], env=os.environ
+    )
+    assert killed.returncode == 9
+    resumed = encode(
+        EncodeSettings(**{**vars(whole), "out": str(tmp_path / "cut"), "resume": True})
+    )
+    assert 0 < resumed.encoded < 50
+    assert rows_of(tmp_path / "cut") == rows_of(tmp_path / "whole")
+
+
+def test_a_chunk_is_encoded_when_it_is_asked_for():
+    encoder = Bm25Encoder.fit(["apple tree", "pear tree"])
+    asked = []
+
+    def documents():
+        for i in range(100):
+            asked.append(i)
+            yield Document(f"d{i}", "apple tree")
+
+    chunks = encode_corpus(documents(), encoder, chunk_documents=10)
+    first = next(chunks)
+    assert (first.number, len(first.documents), len(asked)) == (0, 10, 10)
+
+
+def test_pruning_applies_to_every_vector():
+    encoder = Bm25Encoder.fit(["apple pear plum", "apple", "pear"])
+    (chunk,) = encode_corpus(
+        [Document("a", "apple pear plum"), Document("b", "apple")],
+        encoder,
+        pruning=Pruning(top_k=2),
+    )
+    assert [len(chunk.batch.row(i)[0]) for i in range(2)] == [2, 1]
+
+
+def test_another_corpus_is_noticed_where_a_run_goes_on():
+    encoder = Bm25Encoder.fit(["apple"])
+    (chunk,) = encode_corpus([Document("a", "apple")], encoder, chunk_documents=1)
+    done = [_line_of(chunk)]
+    with pytest.raises(InputError, match="not the one this run was started with"):
+        list(encode_corpus([Document("a", "pear")], encoder, chunk_documents=1, done=done))
+
+
+def _line_of(chunk):
+    from sparse_ir.data.ledger import Chunk
+
+    return Chunk(chunk.number, len(chunk.documents), 0, chunk.texts_cut, chunk.digest)
