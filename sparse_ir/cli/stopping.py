@@ -21,6 +21,7 @@ def resumable() -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, Terminated) as stop:
-        words = [word for word in sys.argv[1:] if word not in ("--resume", "--replace")]
+        # --replace stays: with --resume it starts again only where there is nothing to go on with
+        words = [word for word in sys.argv[1:] if word != "--resume"]
         command = shlex.join(["sparse-ir", *words, "--resume"])
         raise type(stop)(f"What is in is kept. Go on with: {command}") from None

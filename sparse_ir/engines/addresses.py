@@ -105,8 +105,8 @@ def merge(engine: str | None, url: str | None) -> str:
         raise ConfigError("the address is given twice. Leave --url out, or its copy in --engine.")
     else:
         raise ConfigError(
-            f"--url goes with a cluster, and --engine is {engine!r}. Write --engine opensearch, "
-            "--engine elasticsearch, or no --engine."
+            f"--url goes with a cluster, and --engine is {in_message(engine)}. Write "
+            "--engine opensearch, --engine elasticsearch, or no --engine."
         )
     if named is not None and named != flavour:
         raise ConfigError(f"--engine is {flavour} and --url says {named}. Leave one of them out.")
@@ -116,6 +116,13 @@ def merge(engine: str | None, url: str | None) -> str:
     if not nodes:
         raise ConfigError("--url is empty. Write it as in --url http://localhost:9200.")
     return str(parse_cluster_address(f"{flavour}:{nodes}" if flavour else nodes))
+
+
+def in_message(address: str) -> str:
+    """An address as a message may repeat it: without what may be a password."""
+    if "@" in address:
+        return f"{address.partition(':')[0]!r} with an address that is not repeated here"
+    return repr(address)
 
 
 def _refuse_secrets(text: str) -> None:

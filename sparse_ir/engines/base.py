@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -156,6 +157,14 @@ class Engine(Protocol):
             drop_previous: Remove the build that the name stood for before; else it is kept, and
                 can be published again.
         """
+        ...
+
+    def settle(self, index: str) -> None:
+        """Say that everything is in a build: it gets the shape in which it is searched."""
+        ...
+
+    def settled(self, index: str) -> bool:
+        """Whether a build is whole: settled, or published once."""
         ...
 
     def builds(self, index: str) -> list[str]:
@@ -313,8 +322,17 @@ def require_request(request: SearchRequest) -> SearchRequest:
     return request
 
 
+def is_two_step(step: TwoStep) -> bool:
+    """Whether the numbers are in range."""
+    return (
+        0 <= step.ratio <= 1
+        and 1 <= step.expansion < math.inf
+        and (step.window is None or step.window >= 1)
+    )
+
+
 def _require_two_step(step: TwoStep) -> None:
-    if not 0 <= step.ratio <= 1 or step.expansion < 1 or (step.window or 1) < 1:
+    if not is_two_step(step):
         raise ValueError(
             f"two-step search has ratio {step.ratio}, expansion {step.expansion} and window "
             f"{step.window}; ratio lies between 0 and 1, the others begin at 1"

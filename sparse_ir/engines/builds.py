@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 VOCABULARY = "vocabulary.json"
 POINTER = "current.json"
+WHOLE = "whole.json"
 _STAMP = re.compile(r"^[0-9A-Za-z][0-9A-Za-z-]*\Z")
 
 
@@ -155,6 +156,17 @@ class Builds:
         except OSError as error:
             raise storage_error(self.root / index, error) from None
         return before
+
+    def settle(self, build: Build) -> None:
+        """Mark a build as whole."""
+        try:
+            write_json(build.folder / WHOLE, {"whole": True})
+        except OSError as error:
+            raise storage_error(build.folder, error) from None
+
+    def settled(self, build: Build) -> bool:
+        """Whether a build is marked as whole."""
+        return (build.folder / WHOLE).is_file()
 
     def previous(self, index: str) -> str:
         """The build that the published one took the place of; empty where it is gone.

@@ -146,12 +146,18 @@ class ClusterEngine:
 
     def publish(self, index: str, physical: str, *, drop_previous: bool = True) -> None:
         """Move the alias to a build in one call; see ``Engine``."""
-        facts = self._builder.facts(self._builder.resolve(physical))
-        self._finish_loading(facts)
-        self._writing.call("POST", path(facts.physical, "_refresh"))
+        facts = self._settle(physical)
         before = self._builder.publish(index, facts)
         if before and drop_previous:
             self._builder.drop(before)
+
+    def settle(self, index: str) -> None:
+        """Merge if asked for, put the settings back, refresh, and write down that it is whole."""
+        self._settle(index)
+
+    def settled(self, index: str) -> bool:
+        """Whether a build says that it is whole."""
+        return self.lifecycle.facts(self.resolve(index)).whole
 
     def previous(self, index: str) -> str:
         """The build that the published one took the place of; empty where it is gone."""
@@ -325,6 +331,12 @@ class ClusterEngine:
             return
         self._builder.load(facts.physical)
         self._loading[facts.physical] = facts
+
+    def _settle(self, index: str) -> Facts:
+        facts = self._builder.facts(self._builder.resolve(index))
+        self._finish_loading(facts)
+        self._writing.call("POST", path(facts.physical, "_refresh"))
+        return self._builder.settle(facts)
 
     def _finish_loading(self, facts: Facts) -> None:
         if self.options.force_merge:

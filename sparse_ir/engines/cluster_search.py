@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 _TOGETHER = 32
 _PROBES_TOGETHER = 128
 _IDS_TOGETHER = 1000
+_FEWEST_TERMS = 1024  # what every version of both servers takes
 _LIMIT = re.compile(r"(?:maxClauseCount|max_clause_count|maximum)\D{0,40}?(\d+)")
 
 
@@ -98,16 +99,18 @@ class ClusterSearch:
         self, index: str, facts: Facts, requests: Sequence[SearchRequest]
     ) -> list[list[Mapping[str, Any]]]:
         asked = [r for r in requests if r.terms or r.text]
-        bodies = [self._body(r, facts, _first_page(r)) for r in asked]
+        for request in asked:
+            _require_one_page(request, facts)
         if len(asked) == 1:
-            pages = [self._one(index, asked[0], facts, bodies[0])]
+            pages = [self._one(index, asked[0], facts, _first_page(asked[0]))]
         else:
+            bodies = [self._body(r, facts, _first_page(r)) for r in asked]
             pages = self._many(index, asked, facts, bodies)
         found = iter(pages)
         return [next(found) if r.terms or r.text else [] for r in requests]
 
     def _body(self, request: SearchRequest, facts: Facts, page: Page) -> dict[str, Any]:
-        if self._most_terms is not None and len(request.terms) > self._most_terms:
+        if not request.text and len(request.terms) > self._room_for(request):
             request = self._shorten(request)
         if facts.field == SEISMIC:
             request = self._with_ids(request, facts)
@@ -126,7 +129,7 @@ class ClusterSearch:
         return request._replace(terms=known)
 
     def _shorten(self, request: SearchRequest) -> SearchRequest:
-        most = self._most_terms or 1
+        most = self._room_for(request)
         heaviest = sorted(request.terms.items(), key=lambda term: (-term[1], term[0]))[:most]
         lost = 1 - sum(w for _, w in heaviest) / sum(request.terms.values())
         _log.warning(
@@ -139,16 +142,17 @@ class ClusterSearch:
         return request._replace(terms=dict(heaviest))
 
     def _one(
-        self, index: str, request: SearchRequest, facts: Facts, body: dict[str, Any]
+        self, index: str, request: SearchRequest, facts: Facts, page: Page
     ) -> list[Mapping[str, Any]]:
         try:
-            answer = self._connection.call("POST", path(index, "_search"), body, params=COMPLETE)
+            return self._ask(index, self._body(request, facts, page))
         except ServerError as error:
             if not self._learn_limit(error.kind, error.reason, request):
                 raise
-            return self._one(
-                index, request, facts, self._body(request, facts, _first_page(request))
-            )
+        return self._ask(index, self._body(request, facts, page))
+
+    def _ask(self, index: str, body: dict[str, Any]) -> list[Mapping[str, Any]]:
+        answer = self._connection.call("POST", path(index, "_search"), body, params=COMPLETE)
         return self._hits(index, answer)
 
     def _many(
@@ -160,13 +164,12 @@ class ClusterSearch:
     ) -> list[list[Mapping[str, Any]]]:
         answers = self._msearch(index, bodies)
         pages = []
-        for request, body, answer in zip(requests, bodies, answers, strict=True):
+        for request, answer in zip(requests, answers, strict=True):
             if "error" in answer:
                 # alone: it is tried again while the server is busy, and says what is wrong
                 kind, reason = words_of(answer)
                 if answer.get("status") in BUSY or self._learn_limit(kind, reason, request):
-                    body = self._body(request, facts, _first_page(request))
-                    pages.append(self._one(index, request, facts, body))
+                    pages.append(self._one(index, request, facts, _first_page(request)))
                     continue
                 raise error_of(
                     Answer(int(answer.get("status", 500)), answer),
@@ -195,15 +198,18 @@ class ClusterSearch:
         return hits
 
     def _learn_limit(self, kind: str, reason: str, request: SearchRequest) -> bool:
-        """Whether the server takes fewer terms than were sent; remembers how many."""
-        if not kind.startswith("too_many") and "lause" not in reason:
+        """Whether the request can be shortened to what the server takes; remembers the limit."""
+        if request.text or not (kind.startswith("too_many") or "lause" in reason):
             return False
         match = _LIMIT.search(reason)
-        most = int(match[1]) if match else 1024
-        if request.two_step is None and len(request.terms) <= most:
-            return False
-        self._most_terms = most
-        return len(request.terms) > most
+        self._most_terms = int(match[1]) if match else _FEWEST_TERMS
+        return len(request.terms) > self._room_for(request)
+
+    def _room_for(self, request: SearchRequest) -> int:
+        """How many terms the server takes beside the clauses of the request's filter."""
+        if self._most_terms is None:
+            return len(request.terms)
+        return max(1, self._most_terms - 2 * len(request.filter))
 
     def _finish(
         self, facts: Facts, request: SearchRequest, hits: list[Mapping[str, Any]]
@@ -215,7 +221,7 @@ class ClusterSearch:
             len(hits) < wanted and hits and len(hits) % LARGEST_PAGE == 0 and hits[-1].get("sort")
         ):
             page = Page(min(LARGEST_PAGE, wanted - len(hits)), after=hits[-1]["sort"])
-            more = self._one(facts.physical, request, facts, self._body(request, facts, page))
+            more = self._one(facts.physical, request, facts, page)
             if not more:
                 break
             hits = [*hits, *more]
@@ -248,6 +254,11 @@ class ClusterSearch:
     ) -> list[dict[str, float]]:
         """Score given documents; see ``Engine``."""
         field = self.facts_of(physical).field
+        if field == SEISMIC:
+            raise ConfigError(
+                f"index {physical!r} holds quantised vectors (seismic), whose search is "
+                "approximate: there is no exact score to compare with."
+            )
         scores: list[dict[str, float]] = [{} for _ in queries]
         asked = [i for i, query in enumerate(queries) if query]
         parts = [doc_ids[at : at + _IDS_TOGETHER] for at in range(0, len(doc_ids), _IDS_TOGETHER)]
@@ -286,6 +297,18 @@ class ClusterSearch:
                 f"index {index!r} was replaced by one of model {now.stamp.model!r} while it was "
                 f"searched with {before.stamp.model!r}. Open it again."
             )
+
+
+def _require_one_page(request: SearchRequest, facts: Facts) -> None:
+    """Refuse to page where a server has no place to go on from."""
+    if request.text or request.offset + request.k <= LARGEST_PAGE:
+        return
+    if request.two_step is not None or facts.field == SEISMIC:
+        how = "two-step search" if request.two_step is not None else "--field seismic"
+        raise ConfigError(
+            f"{how} reaches the first {LARGEST_PAGE:,} hits; k and offset ask for "
+            f"{request.offset + request.k:,}. Ask for fewer, or search in one step."
+        )
 
 
 def _first_page(request: SearchRequest) -> Page:

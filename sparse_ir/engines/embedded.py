@@ -85,11 +85,20 @@ class EmbeddedEngine:
     def publish(self, index: str, physical: str, *, drop_previous: bool = True) -> None:
         """Optimise the build and let the name stand for it; see ``Engine``."""
         build = self._builds.resolve(physical)
-        self._shard(physical).optimize()
+        self.settle(physical)
         before = self._builds.publish(index, build)
         if before is not None and drop_previous:
             self._let_go(before)
             remove_folder(before.folder)
+
+    def settle(self, index: str) -> None:
+        """Optimise a build and mark it as whole."""
+        self._shard(index).optimize()
+        self._builds.settle(self._builds.resolve(index))
+
+    def settled(self, index: str) -> bool:
+        """Whether a build is marked as whole."""
+        return self._builds.settled(self._builds.resolve(index))
 
     def builds(self, index: str) -> list[str]:
         """Physical names of every build of a name, published or not, oldest first."""

@@ -47,6 +47,7 @@ class Facts(NamedTuple):
         vectors: Whether it keeps vectors beside its postings.
         serving: The settings it has when it is not loading.
         previous: The build that it took the place of; empty for none.
+        whole: Whether everything is in.
         packed_vocabulary: Where the field holds token ids, the terms they stand for, packed.
     """
 
@@ -57,6 +58,7 @@ class Facts(NamedTuple):
     serving: dict[str, Any]
     previous: str
     packed_vocabulary: str = ""
+    whole: bool = False
 
     def vocabulary(self) -> list[str]:
         """The terms behind the token ids; empty where the field holds the terms themselves."""
@@ -145,6 +147,14 @@ class Lifecycle:
         """Set a build up for searching again."""
         self._connection.call("PUT", path(facts.physical, "_settings"), {"index": facts.serving})
 
+    def settle(self, facts: Facts) -> Facts:
+        """Write down that everything is in."""
+        if not facts.whole:
+            facts = facts._replace(whole=True)
+            meta = {"_meta": facts.to_meta()}
+            self._connection.call("PUT", path(facts.physical, "_mapping"), meta)
+        return facts
+
     def publish(self, index: str, facts: Facts) -> str:
         """Move the alias in one call; readers see the old build or the new one, never none.
 
@@ -195,6 +205,7 @@ class Lifecycle:
             dict(meta.get("serving", {})),
             meta.get("previous", ""),
             meta.get("packed_vocabulary", ""),
+            bool(meta.get("whole")),
         )
 
     def targets(self, index: str) -> list[str]:

@@ -80,11 +80,20 @@ class MemoryEngine:
     def publish(self, index: str, physical: str, *, drop_previous: bool = True) -> None:
         """Rewrite the build as one file and let the name stand for it; see ``Engine``."""
         build = self._builds.resolve(physical)
-        self._table(physical).compact()
+        self.settle(physical)
         before = self._builds.publish(index, build)
         if before is not None and drop_previous:
             self._tables.pop(before.physical, None)
             self._builds.drop(before.physical)
+
+    def settle(self, index: str) -> None:
+        """Rewrite a build as one file and mark it as whole."""
+        self._table(index).compact()
+        self._builds.settle(self._builds.resolve(index))
+
+    def settled(self, index: str) -> bool:
+        """Whether a build is marked as whole."""
+        return self._builds.settled(self._builds.resolve(index))
 
     def builds(self, index: str) -> list[str]:
         """Physical names of every build of a name, published or not, oldest first."""
@@ -226,6 +235,13 @@ class _BuildsInMemory:
         self._kept: dict[str, _Kept] = {}
         self._published: dict[str, str] = {}
         self._previous: dict[str, str] = {}
+        self._whole: set[str] = set()
+
+    def settle(self, build: Build) -> None:
+        self._whole.add(build.physical)
+
+    def settled(self, build: Build) -> bool:
+        return build.physical in self._whole
 
     def names(self) -> list[str]:
         return sorted(self._published)

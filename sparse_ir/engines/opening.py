@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
-from sparse_ir.engines.addresses import is_cluster, merge, parse_cluster_address
+from sparse_ir.engines.addresses import in_message, is_cluster, merge, parse_cluster_address
 from sparse_ir.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def open_engine(
         return _open_cluster(address, options)
     scheme, colon, path = address.strip().partition(":")
     if scheme not in SCHEMES or (colon and not path):
-        raise ConfigError(f"engine {address!r} is not known. {_advice(scheme)}")
+        raise ConfigError(f"engine {in_message(address)} is not known. {_advice(scheme)}")
     # the chosen engine only is imported: the other's packages cost start-up time
     if scheme == "embedded":
         from sparse_ir.engines.embedded import EmbeddedEngine
@@ -65,7 +65,9 @@ def open_foreign(address: str, index: str) -> ForeignIndex:
         EngineError: the cluster cannot be reached, or refuses the credentials.
     """
     if not is_cluster(address):
-        raise ConfigError(f"engine {address!r} is no cluster. Give the cluster with --url URL.")
+        raise ConfigError(
+            f"engine {in_message(address)} is no cluster. Give the cluster with --url URL."
+        )
     from sparse_ir.engines.connecting import connect
     from sparse_ir.engines.connection import Connection
     from sparse_ir.engines.foreign import ForeignIndex

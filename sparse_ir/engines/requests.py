@@ -69,7 +69,7 @@ def search_body(request: SearchRequest, field: str, page: Page) -> dict[str, Any
         return {**body, "query": query}
     if request.text:
         body["query"] = filtered(text_query(request.text), request.filter)
-    elif request.two_step is not None:
+    elif request.two_step is not None and split_heavy(request.terms, request.two_step.ratio)[1]:
         return {**body, **two_step_parts(request, field, page)}
     else:
         terms = term_query(field, request.terms, prune=request.server_pruning)
@@ -91,8 +91,6 @@ def two_step_parts(request: SearchRequest, field: str, page: Page) -> dict[str, 
         raise ValueError("the request asks for no two-step search")
     heavy, light = split_heavy(request.terms, step.ratio)
     window = window_of(step, page)
-    if not light:
-        return {"query": filtered(term_query(field, heavy), request.filter)}
     if field == NEURAL_SPARSE:
         parameters = {
             "prune_ratio": step.ratio,
@@ -113,7 +111,7 @@ def two_step_parts(request: SearchRequest, field: str, page: Page) -> dict[str, 
         "score_mode": "total",
     }
     return {
-        "query": filtered(term_query(field, heavy), request.filter),
+        "query": filtered(term_query(field, heavy, prune=request.server_pruning), request.filter),
         "rescore": {"window_size": window, "query": rescore},
     }
 

@@ -44,11 +44,14 @@ def ledger_path(engine: Engine, index: str) -> Path:
     return home() / "state" / where / f"{require_index_name(index)}.jsonl"
 
 
-def look_up(engine: Engine, index: str, *, resume: bool, replace: bool) -> StoppedRun:
+def look_up(
+    engine: Engine, index: str, *, resume: bool, replace: bool, aside: bool = False
+) -> StoppedRun:
     """Decide how a run begins.
 
     ``resume`` goes on with an unfinished build and is content with a finished index; ``replace``
-    starts again; both together resume where they can and else start again.
+    starts again; both together resume where they can and else start again. ``aside`` leaves a
+    published index alone, and so needs neither.
 
     Raises:
         ConfigError: something is there and neither flag says what to do with it.
@@ -63,7 +66,12 @@ def look_up(engine: Engine, index: str, *, resume: bool, replace: bool) -> Stopp
             f"an unfinished build of index {index!r} holds {ledger.documents:,} documents. Go on "
             "with --resume, or start again with --replace."
         )
-    if ledger is None and published and not (resume or replace):
+    if ledger is None and aside and resume and not replace:
+        raise ConfigError(
+            f"there is no unfinished build of index {index!r} to go on with. Leave --resume away "
+            "to start one."
+        )
+    if ledger is None and published and not (resume or replace or aside):
         raise ConfigError(
             f"index {index!r} exists. Use --replace to build it anew, or another name."
         )
@@ -191,6 +199,7 @@ class Build:
             EngineError: the engine holds another number of documents than was acknowledged.
         """
         found = self._count()
+        self.engine.settle(self.physical)
         self.ledger.remove()
         return found
 
@@ -205,6 +214,11 @@ class Build:
             raise EngineError(
                 f"index {self.index!r} holds {found:,} documents where {expected:,} were "
                 "acknowledged; it is not published. Start again with --replace."
+            )
+        if not found and self.ledger.rejected:
+            raise EngineError(
+                f"every document was refused, so index {self.index!r} is left as it was. "
+                f"{self.rejects} says why."
             )
         return found
 

@@ -9,7 +9,7 @@ from sparse_ir.data.corpora import BadRow, read_documents
 from sparse_ir.encoding.chunks import encode_chunk
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.stamp import require_same_documents
-from sparse_ir.errors import ConfigError
+from sparse_ir.errors import ConfigError, EngineError
 from sparse_ir.indexing.build import keep_rejects, ledger_path
 from sparse_ir.models.loading import load_encoder
 from sparse_ir.pruning import parse_pruning
@@ -78,6 +78,7 @@ def update_index(
     Raises:
         IndexNotFoundError: there is no such index.
         ModelMismatchError: the model is not the one that made the index.
+        EngineError: the index was replaced meanwhile.
     """
     if delete_missing and (settings.limit is not None or settings.skip_bad):
         raise ConfigError(
@@ -86,20 +87,29 @@ def update_index(
     started = time.monotonic()
     engine = open_engine(settings.engine, options=settings.cluster_options())
     try:
-        stamp = engine.describe(settings.index)
+        # one build from beginning to end, wherever the name points meanwhile
+        physical = engine.resolve(settings.index)
+        stamp = engine.describe(physical)
         encoder = _encoder(settings, stamp)
-        update = _Update(engine, settings, stamp, encoder)
+        update = _Update(engine, settings, physical, stamp, encoder)
         seen = update.write(advance)
         deleted = update.delete_others(seen) if delete_missing else 0
-        engine.refresh(settings.index)
+        engine.refresh(physical)
+        if engine.resolve(settings.index) != physical:
+            raise EngineError(
+                f"index {settings.index!r} was replaced during the update, which went into "
+                f"{physical!r}. Run the update again."
+            )
         return update.report(deleted, time.monotonic() - started)
     finally:
         engine.close()
 
 
 def _encoder(settings: IndexSettings, stamp: Stamp) -> SparseEncoder:
+    # bm25 would be fitted to a corpus; the index has statistics of its own
+    model = None if settings.model == "bm25" else settings.model
     encoder = load_encoder(
-        settings.model or stamp.model, device=settings.device, precision=settings.precision
+        model or stamp.model, device=settings.device, precision=settings.precision
     )
     require_same_documents(stamp, encoder, index=settings.index)
     return encoder
@@ -107,8 +117,14 @@ def _encoder(settings: IndexSettings, stamp: Stamp) -> SparseEncoder:
 
 class _Update:
     def __init__(
-        self, engine: Engine, settings: IndexSettings, stamp: Stamp, encoder: SparseEncoder
+        self,
+        engine: Engine,
+        settings: IndexSettings,
+        physical: str,
+        stamp: Stamp,
+        encoder: SparseEncoder,
     ) -> None:
+        self._physical = physical
         self._engine = engine
         self._settings = settings
         self._encoder = encoder
@@ -127,7 +143,7 @@ class _Update:
         seen: set[str] = set()
         for number, part in enumerate(_parts(documents, s.chunk_documents)):
             seen.update(document.doc_id for document in part)
-            same = self._engine.unchanged(s.index, part)
+            same = self._engine.unchanged(self._physical, part)
             changed = tuple(document for document in part if document.doc_id not in same)
             self._unchanged += len(same)
             advance(len(same))
@@ -137,15 +153,15 @@ class _Update:
 
     def delete_others(self, seen: set[str]) -> int:
         """Delete what the corpus does not hold."""
-        stored = self._engine.scan(self._settings.index, vectors=False)
+        stored = self._engine.scan(self._physical, vectors=False)
         gone = [e.document.doc_id for e in stored if e.document.doc_id not in seen]
-        return self._engine.delete(self._settings.index, gone) if gone else 0
+        return self._engine.delete(self._physical, gone) if gone else 0
 
     def report(self, deleted: int, seconds: float) -> UpdateReport:
         return UpdateReport(
             name=self._settings.index,
             engine=self._engine.address,
-            documents=self._engine.stats(self._settings.index).documents,
+            documents=self._engine.stats(self._physical).documents,
             written=self._written,
             unchanged=self._unchanged,
             deleted=deleted,
@@ -164,7 +180,7 @@ class _Update:
         )
         vectors = to_terms(chunk.batch, self._encoder.vocabulary)
         entries = map(Entry, documents, vectors)
-        failures: list[Failure] = list(self._engine.add(self._settings.index, entries))
+        failures: list[Failure] = list(self._engine.add(self._physical, entries))
         if failures:
             keep_rejects(self._rejects, failures)
         self._rejected += len(failures)

@@ -135,7 +135,8 @@ def index_corpus(
             engine,
             settings.index,
             resume=settings.resume,
-            replace=settings.replace or settings.aside,
+            replace=settings.replace,
+            aside=settings.aside,
         )
         if found.ledger is None and found.published and not (settings.replace or settings.aside):
             return _already_there(engine, settings, started)
@@ -196,8 +197,10 @@ def _vector_source(settings: IndexSettings, corpus: str, ledger: Ledger | None) 
         from sparse_ir.indexing.vectors import VectorShards
 
         return VectorShards(settings.vectors)
-    if ledger is not None and settings.model == "bm25":
-        return encoder_for(str(ledger.settings["loaded"]), corpus)  # fitted by the stopped run
+    if ledger is not None and settings.resume and settings.model == "bm25":
+        stopped = ledger.settings
+        if (stopped.get("model"), stopped.get("corpus")) == ("bm25", settings.corpus):
+            return encoder_for(str(stopped["loaded"]), corpus)  # fitted by the stopped run
     return encoder_for(
         settings.model,
         corpus,
@@ -235,6 +238,11 @@ def _run_settings(settings: IndexSettings, encoder: SparseEncoder) -> dict[str, 
         "fingerprint": encoder.fingerprint,
         "precision": settings.precision,
         "limit": settings.limit,
+        "aside": settings.aside,
+        "field": settings.field,
+        "shards": settings.shards,
+        "replicas": settings.replicas,
+        "keep_vectors": settings.keep_vectors,
         "document_pruning": str(parse_pruning(settings.document_pruning)),
     }
 

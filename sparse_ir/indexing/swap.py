@@ -71,6 +71,10 @@ def _swap(engine: Engine, index: str, candidate: str) -> SwapReport:
     before = engine.resolve(index) if engine.exists(index) else ""
     if candidate == before:
         raise ConfigError(f"index {index!r} stands for {candidate!r} already.")
+    if not engine.settled(candidate):
+        raise ConfigError(
+            f"build {candidate!r} was never finished. Go on with: sparse-ir index --aside --resume"
+        )
     engine.refresh(candidate)
     documents = engine.stats(candidate).documents
     if not documents:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sparse_ir.engines.base import SearchRequest, TwoStep
+from sparse_ir.engines.base import SearchRequest, TwoStep, is_two_step
 from sparse_ir.errors import ConfigError
 from sparse_ir.pruning import NO_PRUNING, Pruning, prune
 from sparse_ir.vectors import to_terms
@@ -84,7 +84,7 @@ def parse_two_step(text: str) -> TwoStep | None:
                 f"--two-step {part!r} needs a number after the equals sign."
             ) from None
     step = TwoStep(**found)
-    if not 0 <= step.ratio <= 1 or step.expansion < 1 or (step.window or 1) < 1:
+    if not is_two_step(step):
         raise ConfigError(
             f"--two-step {text!r}: ratio lies between 0 and 1, expansion and window begin at 1."
         )

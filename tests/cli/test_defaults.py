@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -53,8 +54,11 @@ def test_a_wrong_file_is_one_clear_line(sparse_ir, folder, text, part):
     assert "\n" not in done.err.strip()
 
 
-def test_a_missing_package_is_one_line(sparse_ir, monkeypatch):
-    monkeypatch.setitem(sys.modules, "yaml", None)
-    outcome = sparse_ir("run", "demo")
-    assert outcome.exit_code == 1
-    assert "Traceback" not in outcome.err
+def test_a_missing_package_is_one_line():
+    program = (
+        "import sys; sys.modules['yaml'] = None\nfrom sparse_ir.cli import run; run(['run', 'x'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "'yaml' is not installed" in ended.stderr
+    assert ended.stderr.count("\n") == 1

@@ -97,9 +97,12 @@ def test_a_run_with_credentials_leaves_no_trace_of_them(proxy, fruit, own_home, 
     assert not [text for text in texts if PASSWORD in text or BASIC in text]
 
 
-def test_a_password_in_a_url_or_flag_is_refused_without_repeating_it(sparse_ir):
-    outcome = sparse_ir("search", "--url", f"https://{USER}:{PASSWORD}@localhost:9200", "pear")
+@pytest.mark.parametrize("flag", ["--url", "--engine"])
+@pytest.mark.parametrize("scheme", ["https", "htps"])
+def test_a_password_in_a_url_is_refused_without_repeating_it(sparse_ir, flag, scheme):
+    outcome = sparse_ir("search", flag, f"{scheme}://{USER}:{PASSWORD}@localhost:9200", "pear")
     assert outcome.exit_code == 2
     assert PASSWORD not in outcome.err + outcome.out
-    assert "SPARSE_IR_PASSWORD" in outcome.err
+    if scheme == "https":
+        assert "SPARSE_IR_PASSWORD" in outcome.err
     assert os.environ.get("SPARSE_IR_PASSWORD") is None

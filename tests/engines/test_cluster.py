@@ -172,6 +172,21 @@ def test_a_query_with_too_many_terms_is_cut_by_weight_and_said_so(kind, server_u
         wipe(engine)
 
 
+def test_a_filter_leaves_room_among_the_clauses(opensearch):
+    from sparse_ir.engines.filters import parse_filter
+
+    build(opensearch, entry("a", {"t1000": 1.0}, year=2020))
+    terms = {f"t{i}": 1.0 + i for i in range(1024)}
+    recent = parse_filter(["year=2020", "year>=2019"])
+    assert find(opensearch, terms, filter=recent) == [("a", 1001.0)]
+
+
+def test_two_steps_do_not_page_beyond_what_a_server_numbers(opensearch):
+    build(opensearch, entry("a"))
+    with pytest.raises(ConfigError, match="reaches the first 10,000 hits"):
+        find(opensearch, {"apple": 1.0}, k=20_000, two_step=TwoStep())
+
+
 def test_a_reader_follows_the_alias_to_a_build_of_the_same_model(engine):
     build(engine, entry("old"))
     assert find(engine, {"apple": 1.0}) == [("old", 1.0)]

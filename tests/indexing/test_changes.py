@@ -129,3 +129,65 @@ def test_documents_are_deleted_by_id_and_by_filter(sparse_ir, place, write_jsonl
     assert "1 documents deleted" in outcome.out
     assert hits(sparse_ir, place, "tree") == ["b"]
     assert sparse_ir("delete", *place, "--index", "changes").exit_code == 2
+
+
+def killed(sparse_ir, monkeypatch, place, corpus, *options):
+    """An indexing run that dies after its first chunk."""
+    from sparse_ir.indexing import build
+
+    class Killed(BaseException):
+        pass
+
+    acknowledge = build.Build._acknowledge
+
+    def once(self, chunk, failures):
+        acknowledge(self, chunk, failures)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build.Build, "_acknowledge", once)
+        with pytest.raises(Killed):
+            sparse_ir(
+                "index", *place, "--index", "changes", "--corpus", corpus, "--model", "bm25",
+                "--chunk-documents", "1", *options,
+            )  # fmt: skip
+
+
+def test_a_build_that_was_never_finished_is_not_swapped_in(
+    sparse_ir, place, write_jsonl, monkeypatch
+):
+    corpus = write_jsonl("1.jsonl", ROWS)
+    index(sparse_ir, place, corpus, "--model", "bm25")
+    killed(sparse_ir, monkeypatch, place, corpus, "--aside")
+    with open_engine(place[1]) as engine:
+        builds = engine.builds("changes")
+        (half,) = set(builds) - {engine.resolve("changes")}
+    chosen = ("--index", "changes", "--candidate", half)
+    outcome = sparse_ir("swap", *place, *chosen)
+    assert outcome.exit_code == 2
+    assert "never finished" in outcome.err
+    # another run does not take its place without being told to, nor does it come into sight
+    for options in (("--aside",), ("--resume",)):
+        arguments = ("--index", "changes", "--corpus", corpus, "--model", "bm25", *options)
+        outcome = sparse_ir("index", *place, *arguments)
+        assert outcome.exit_code == 2, options
+    index(sparse_ir, place, corpus, "--model", "bm25", "--aside", "--resume")
+    assert sparse_ir("swap", *place, *chosen).exit_code == 0
+
+
+def test_a_new_run_does_not_take_over_the_statistics_of_a_stopped_one(
+    sparse_ir, place, write_jsonl, monkeypatch
+):
+    killed(sparse_ir, monkeypatch, place, write_jsonl("1.jsonl", ROWS))
+    new = write_jsonl("2.jsonl", [{"_id": "z", "text": "zebra"}])
+    index(sparse_ir, place, new, "--model", "bm25", "--replace")
+    assert hits(sparse_ir, place, "zebra") == ["z"]
+
+
+def test_an_update_of_a_bm25_index_uses_its_own_statistics(sparse_ir, place, write_jsonl):
+    corpus = write_jsonl("1.jsonl", ROWS)
+    index(sparse_ir, place, corpus, "--model", "bm25")
+    report = json.loads(
+        index(sparse_ir, place, corpus, "--model", "bm25", "--update", "--json").out
+    )
+    assert report["unchanged"] == 3
