@@ -24,26 +24,31 @@ if TYPE_CHECKING:
     help="Delete what satisfies every condition: field=value, field=a|b, field>=number.",
 )
 @click.option("--build", help="Delete this build (NAME@STAMP) with all its documents.")
-@click.option("--yes", is_flag=True, help="Do not ask before a build is deleted.")
+@click.option("--everything", is_flag=True, help="Delete the index itself with all its builds.")
+@click.option("--yes", is_flag=True, help="Do not ask before a build or an index is deleted.")
 def delete(
     doc_ids: tuple[str, ...],
     index: str,
     engine: str,
     filters: tuple[str, ...],
     build: str | None,
+    everything: bool,
     yes: bool,
 ) -> None:
     """Delete documents of an index by id or by filter, or a build that is not needed any more."""
     from sparse_ir.engines.filters import parse_filter
     from sparse_ir.engines.opening import open_engine
 
-    if sum((bool(doc_ids), bool(filters), build is not None)) != 1:
-        raise click.UsageError("Give document ids, or --filter, or --build NAME@STAMP.")
+    if sum((bool(doc_ids), bool(filters), build is not None, everything)) != 1:
+        raise click.UsageError("Give document ids, or --filter, --build NAME@STAMP, --everything.")
     conditions = parse_filter(filters)
     opened = open_engine(engine)
     try:
         if build is not None:
             _drop(opened, build, yes=yes)
+            return
+        if everything:
+            _drop_index(opened, index, yes=yes)
             return
         if doc_ids:
             deleted = opened.delete(index, doc_ids)
@@ -55,6 +60,14 @@ def delete(
     click.echo(f"{deleted:,} documents deleted from index {index!r}.")
 
 
+def _drop_index(opened: Engine, index: str, *, yes: bool) -> None:
+    documents = opened.stats(index).documents
+    if not yes:
+        click.confirm(f"Delete index {index!r} with its {documents:,} documents?", abort=True)
+    opened.drop(index)
+    click.echo(f"Deleted index {index!r}.")
+
+
 def _drop(opened: Engine, build: str, *, yes: bool) -> None:
     from sparse_ir.errors import ConfigError
 
@@ -64,7 +77,10 @@ def _drop(opened: Engine, build: str, *, yes: bool) -> None:
         )
     name = build.partition("@")[0]
     if opened.exists(name) and opened.resolve(name) == build:
-        raise ConfigError(f"{build} is what index {name!r} stands for. Swap to another one first.")
+        raise ConfigError(
+            f"{build} is what index {name!r} stands for. Swap to another "
+            "one first, or delete the index: --everything"
+        )
     physical = opened.resolve(build)
     if not yes:
         click.confirm(f"Delete {physical} with all its documents?", abort=True)

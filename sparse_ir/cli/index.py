@@ -18,7 +18,14 @@ from sparse_ir.cli.options import (
     resume_option,
     skip_bad_option,
 )
-from sparse_ir.cli.output import format_bytes, format_seconds, note, print_json, progress
+from sparse_ir.cli.output import (
+    engine_flag,
+    format_bytes,
+    format_seconds,
+    note,
+    print_json,
+    progress,
+)
 from sparse_ir.cli.stopping import resumable
 from sparse_ir.errors import RejectedDocumentsError
 
@@ -157,10 +164,11 @@ def _print(report: IndexReport) -> None:
         f"({format_bytes(report.bytes)}); {report.encoded:,} encoded in "
         f"{format_seconds(report.seconds)}, {rate:.0f}/s."
     )
+    where = engine_flag(report.engine)
     if "@" in report.name:
         index = report.name.partition("@")[0]
-        click.echo(f"Next: sparse-ir compare --index {index} --candidate {report.name} --queries F")
-        click.echo(f"Then: sparse-ir swap --index {index} --candidate {report.name}")
+        chosen = f"{where} --index {index} --candidate {report.name}"
+        click.echo(f"Next: sparse-ir compare{chosen} --queries FILE")
+        click.echo(f"Then: sparse-ir swap{chosen}")
         return
-    where = "" if report.engine == "embedded" else f" --engine {report.engine}"
     click.echo(f'Search it with: sparse-ir search{where} --index {report.name} "your question"')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from contextlib import contextmanager
@@ -136,6 +137,11 @@ class _Lines:
         if self._total and rate and self._done < self._total:
             left = f", {format_seconds((self._total - self._done) / rate)} left"
         return f"{self._what}: {self._done:,}{of}, {rate:.1f}/s{left}"
+
+
+def engine_flag(address: str) -> str:
+    """The flag that leads a printed command to the same engine; empty for the default one."""
+    return "" if address == "embedded" else f" --engine {shlex.quote(address)}"
 
 
 def format_seconds(seconds: float) -> str:

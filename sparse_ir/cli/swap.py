@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sparse_ir.cli.options import engine_option, index_option, json_option
-from sparse_ir.cli.output import print_json
+from sparse_ir.cli.output import engine_flag, print_json
 
 if TYPE_CHECKING:
     from sparse_ir.indexing.swap import SwapReport
@@ -38,5 +38,6 @@ def print_report(report: SwapReport, *, as_json: bool) -> None:
     click.echo(f"Index {report.name!r} is {report.now} now ({report.documents:,} documents).")
     if report.before:
         click.echo(
-            f"Before it was {report.before}; go back with: sparse-ir rollback --index {report.name}"
+            f"Before it was {report.before}; go back with: "
+            f"sparse-ir rollback{engine_flag(report.engine)} --index {report.name}"
         )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from sparse_ir.inspecting.findings import Finding
     from sparse_ir.inspecting.verify import Verification
+    from sparse_ir.inspecting.verify_existing import Audit
 
 
 @click.command(short_help="Check an index against what it should hold.")
@@ -107,11 +108,25 @@ def _existing(
     else:
         print_table(["", index], [[name, value] for name, value in audit.rows()])
         _print_findings(audit.findings)
+        click.echo(_advice(audit))
         for line in audit.notes:
             note(line)
     if audit.findings:
         causes = ", ".join(dict.fromkeys(f.cause for f in audit.findings))
         raise VerificationError(f"index {index!r}: {causes}.")
+
+
+def _advice(audit: Audit) -> str:
+    """What the comparison of the two forms means for the code that queries this index."""
+    right, wrong = audit.forms[0], audit.forms[1]
+    if audit.overlap is None:
+        return f"Query it with: {right}. Nothing could be searched to compare."
+    if audit.overlap < 1 or audit.first_difference is not None:
+        return (
+            f"Query it with: {right}. Only that is the dot product; with {wrong} the first ten "
+            f"hits share {audit.overlap:.0%} with it."
+        )
+    return f"Query it with: {right}. On this sample {wrong} ranks the same; its scores differ."
 
 
 def _print(index: str, found: Verification) -> None:
@@ -121,7 +136,7 @@ def _print(index: str, found: Verification) -> None:
         ["documents", f"{found.documents:,}{of}"],
         ["expected weights from", found.source],
         ["weights", f"{found.weights:,} of {found.sampled:,} documents"],
-        ["  within rounding", f"{found.weights_rounded:,}"],
+        ["  off by the encoder's noise", f"{found.weights_rounded:,}"],
         ["scores", f"{found.scores:,} of {found.queries:,} queries"],
         ["  equal to 1e-5", f"{found.scores_exact:,}"],
         ["  largest relative error", f"{found.largest_error:.1e}"],

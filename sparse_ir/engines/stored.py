@@ -41,10 +41,20 @@ class StoredDocuments:
             yield _entry(hit["_source"])
 
     def unchanged(self, physical: str, documents: Sequence[Document]) -> set[str]:
-        """The ids of those documents whose content hash is stored."""
+        """The ids of those documents that are stored so, and were written whole.
+
+        A partial update by another program leaves the hash as it was and changes the document, or
+        the other way round: either is no longer what was written with its vector.
+        """
         wanted = dict(filter(None, map(hash_of, documents)))
-        rows = self._by_id(physical, list(wanted), [HASH])
-        return {row["_id"] for row in rows if row["_source"].get(HASH) == wanted[row["_id"]]}
+        ours = {document.doc_id: document for document in documents}
+        rows = self._by_id(physical, list(wanted), [*STORED, HASH])
+        return {
+            row["_id"]
+            for row in rows
+            if row["_source"].get(HASH) == wanted[row["_id"]]
+            and document_of(row["_source"]) == ours[row["_id"]]
+        }
 
     def seen(self, physical: str, doc_ids: Sequence[str]) -> list[Document | None]:
         """Read documents by id as a search sees them now."""

@@ -19,12 +19,14 @@ class SwapReport(NamedTuple):
         now: The build it stands for now.
         before: The build it stood for until then; empty for none.
         documents: In the build it stands for now.
+        engine: The engine's address.
     """
 
     name: str
     now: str
     before: str
     documents: int
+    engine: str
 
 
 def swap(index: str, candidate: str, *, engine: str = "embedded") -> SwapReport:
@@ -71,6 +73,9 @@ def _swap(engine: Engine, index: str, candidate: str) -> SwapReport:
     before = engine.resolve(index) if engine.exists(index) else ""
     if candidate == before:
         raise ConfigError(f"index {index!r} stands for {candidate!r} already.")
+    owner = candidate.partition("@")[0]
+    if owner != index:
+        raise ConfigError(f"build {candidate!r} is one of index {owner!r}, not of {index!r}.")
     if not engine.settled(candidate):
         raise ConfigError(
             f"build {candidate!r} was never finished. Go on with: sparse-ir index --aside --resume"
@@ -80,4 +85,4 @@ def _swap(engine: Engine, index: str, candidate: str) -> SwapReport:
     if not documents:
         raise ConfigError(f"build {candidate!r} holds no documents; {index!r} is left as it was.")
     engine.publish(index, candidate, drop_previous=False)
-    return SwapReport(index, candidate, before, documents)
+    return SwapReport(index, candidate, before, documents, engine.address)

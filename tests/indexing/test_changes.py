@@ -191,3 +191,23 @@ def test_an_update_of_a_bm25_index_uses_its_own_statistics(sparse_ir, place, wri
         index(sparse_ir, place, corpus, "--model", "bm25", "--update", "--json").out
     )
     assert report["unchanged"] == 3
+
+
+def test_an_update_heals_what_a_partial_update_has_broken(sparse_ir, server_url, write_jsonl):
+    url = server_url("opensearch")
+    place = ("--url", url)
+    corpus = write_jsonl("1.jsonl", ROWS)
+    with open_engine(url) as engine:
+        for build in engine.builds("changes"):
+            engine.drop(build)
+        index(sparse_ir, place, corpus, "--model", "bm25")
+        physical = engine.resolve("changes")
+        engine.connection.call("POST", f"/{physical}/_update/a", {"doc": {"title": "partial"}})
+        engine.refresh(physical)
+        assert hits(sparse_ir, place, "apple") == []
+        report = json.loads(index(sparse_ir, place, corpus, "--update", "--json").out)
+        assert (report["written"], report["unchanged"]) == (1, 2)
+        assert hits(sparse_ir, place, "apple") == ["a"]
+        deleted = sparse_ir("delete", *place, "--index", "changes", "--everything", "--yes")
+        assert deleted.exit_code == 0
+        assert engine.builds("changes") == []
