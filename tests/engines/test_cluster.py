@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
 import pytest
 
 from sparse_ir.engines.base import SearchRequest, TwoStep
+from sparse_ir.engines.fields import truncate_vector
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.options import ClusterOptions
 from sparse_ir.engines.stamp import Stamp
@@ -74,6 +76,28 @@ def opensearch(server_url):
         wipe(opened)
         yield opened
         wipe(opened)
+
+
+def test_scores_are_the_dot_products_of_the_cut_weights_and_the_order_is_theirs(engine):
+    rng = np.random.default_rng(7)
+
+    def draw(count, most):
+        terms = rng.choice(len(VOCABULARY), count, replace=False)
+        weights = rng.gamma(2, 1, count).astype(np.float32) * most
+        return {VOCABULARY[t]: float(w) for t, w in zip(terms, weights, strict=True)}
+
+    documents = [entry(f"d{i:03}", draw(120, 1.0)) for i in range(300)]
+    build(engine, *documents)
+    with open_engine("memory::") as oracle:
+        cut = [e._replace(vector=truncate_vector(e.vector)) for e in documents]
+        build(oracle, *cut)
+        requests = [SearchRequest(draw(40, 3.0), k=k, documents=False) for k in (1, 10, 300)] * 7
+        answers = zip(engine.search(INDEX, requests), oracle.search(INDEX, requests), strict=True)
+        for ours, expected in answers:
+            scores = {hit.doc_id: hit.score for hit in expected}
+            assert [h.score for h in ours] == pytest.approx(list(scores.values()), rel=1e-5)
+            for hit in ours:  # in the same place, or in that of a score that is equal to 1e-5
+                assert hit.score == pytest.approx(scores.get(hit.doc_id, hit.score), rel=1e-5)
 
 
 def test_vectors_are_left_out_of_source_and_hits_explained_from_the_postings(engine):
