@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparse_ir.cli.options import engine_option, json_option
+from sparse_ir.cli.options import engine_option, index_option, json_option
 from sparse_ir.cli.output import note, print_json, print_table, progress
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Check an index against what it should hold.")
-@click.option("--index", default="default", show_default=True, help="Name of the index.")
+@index_option
 @click.option("--existing", metavar="INDEX", help="Audit an index that other code made instead.")
 @click.option("--vector-field", metavar="FIELD", help="With --existing: the field to look at.")
 @click.option("--query", metavar="TEXT", help="With --existing and --model: what to search for.")

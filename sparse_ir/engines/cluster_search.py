@@ -17,7 +17,6 @@ from sparse_ir.engines.requests import (
     require_complete,
     scores_of_hits,
     search_body,
-    weights_of_hits,
 )
 from sparse_ir.engines.transport import Answer
 from sparse_ir.errors import ConfigError, EngineError, IndexNotFoundError, ModelMismatchError
@@ -216,7 +215,7 @@ class ClusterSearch:
     ) -> list[ScoredDoc]:
         """Fetch the pages after the first, order, cut, and bring the vectors."""
         first = _first_page(request)
-        wanted = request.offset + request.k - (first.offset if request.offset else 0)
+        wanted = request.offset + request.k - first.offset
         while (
             len(hits) < wanted and hits and len(hits) % LARGEST_PAGE == 0 and hits[-1].get("sort")
         ):
@@ -237,16 +236,13 @@ class ClusterSearch:
     ) -> list[ScoredDoc]:
         """Ask term by term what it weighs in the hits: the postings are all there is."""
         ids = [hit.doc_id for hit in hits]
+        terms = list(request.terms)
+        # with a query of one term and weight 1, the score is the stored weight itself
+        found = self.scores_of(facts.physical, ids, [{term: 1.0} for term in terms])
         weights: dict[str, dict[str, float]] = {doc_id: {} for doc_id in ids}
-        terms = list(request.terms) if ids else []
-        for start in range(0, len(terms), _PROBES_TOGETHER):
-            part = terms[start : start + _PROBES_TOGETHER]
-            bodies = [weights_of_hits(term, facts.field, ids) for term in part]
-            for term, answer in zip(part, self._msearch(facts.physical, bodies), strict=True):
-                if "error" in answer:
-                    raise error_of(Answer(500, answer), f"reading weights of {facts.physical!r}")
-                for hit in self._hits(facts.physical, answer):
-                    weights[hit["_id"]][term] = float(hit["_score"])
+        for term, scores in zip(terms, found, strict=True):
+            for doc_id, weight in scores.items():
+                weights[doc_id][term] = weight
         return [hit._replace(vector=weights[hit.doc_id]) for hit in hits]
 
     def scores_of(

@@ -135,11 +135,6 @@ def filtered(query: dict[str, Any], conditions: Filter) -> dict[str, Any]:
     return {"bool": {"must": [query], "filter": filter_clauses(conditions)}}
 
 
-def weights_of_hits(term: str, field: str, doc_ids: Sequence[str]) -> dict[str, Any]:
-    """Ask what one term weighs in some documents: the score is the stored weight itself."""
-    return scores_of_hits({term: 1.0}, field, doc_ids)
-
-
 def scores_of_hits(terms: SparseVector, field: str, doc_ids: Sequence[str]) -> dict[str, Any]:
     """Ask for the scores of some documents, however far down a ranking they are."""
     return {
