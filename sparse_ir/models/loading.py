@@ -10,6 +10,7 @@ from sparse_ir.errors import ModelError
 
 if TYPE_CHECKING:
     from sparse_ir.models.base import SparseEncoder
+    from sparse_ir.models.dense import DenseEncoder
 
 DEFAULT = "default"
 """The name of the bundled model."""
@@ -60,6 +61,52 @@ def load_encoder(
         max_length=max_length,
         trust_remote_code=trust_remote_code,
     )
+
+
+def load_dense(
+    name_or_path: str | Path,
+    *,
+    device: str = "auto",
+    precision: str = "fp32",
+    batch_tokens: int | None = None,
+    max_length: int | None = None,
+    trust_remote_code: bool = False,
+) -> DenseEncoder:
+    """Load a dense encoder; the arguments are those of ``load_encoder``.
+
+    Args:
+        name_or_path: A sentence-transformers folder, a plain transformers folder (mean pooling),
+            or a Hugging Face model id.
+        device: See ``load_encoder``; so are the others.
+        precision: "fp32", "bf16" or "fp16"; vectors are float32 in each.
+        batch_tokens: Upper bound of texts times longest text in a batch.
+        max_length: Tokens read of a text.
+        trust_remote_code: Run Python code that the model brings.
+
+    Raises:
+        ModelError: there is no such model, or it is no dense encoder.
+        ConfigError: a setting is wrong.
+    """
+    name, folder = find_model(name_or_path, trust_remote_code=trust_remote_code)
+    from sparse_ir.models.backbone import BATCH_TOKENS, Options
+    from sparse_ir.models.dense import DenseEncoder
+
+    options = Options(
+        device, precision, batch_tokens or BATCH_TOKENS, max_length, trust_remote_code
+    )
+    return DenseEncoder(folder, name=name, options=options)
+
+
+def find_model(
+    name_or_path: str | Path | None, *, trust_remote_code: bool = False
+) -> tuple[str, Path]:
+    """Return a model's lasting name and its folder, fetched from the hub where it must be.
+
+    Raises:
+        ModelError: there is no such model.
+        StorageError: the bundled model cannot be unpacked into the cache.
+    """
+    return _find(name_or_path, trust_remote_code=trust_remote_code)
 
 
 def _find(name_or_path: str | Path | None, *, trust_remote_code: bool) -> tuple[str, Path]:

@@ -1,0 +1,186 @@
+"""A transformers model of a folder with its tokenizer, run over texts in batches of like length."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+import transformers
+
+from sparse_ir.errors import ConfigError, ModelError
+from sparse_ir.models.batches import maximal_length, pad, token_batches, tokenize
+from sparse_ir.models.fingerprint import fingerprint, tokenizer_digest, weights_digest
+from sparse_ir.models.masked_lm import PRECISIONS, find_device, load_tokenizer, quiet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+BATCH_TOKENS = 8192
+"""Texts times longest text of a batch."""
+
+BATCH_TEXTS = 256
+WINDOW = 4096
+"""Texts tokenised and sorted at a time."""
+
+
+class Options(NamedTuple):
+    """How a model is run; the same for every kind.
+
+    Attributes:
+        device: "auto" (CUDA, then MPS, then CPU) or any name torch knows.
+        precision: "fp32", "bf16" or "fp16".
+        batch_tokens: Upper bound of texts times longest text in a batch.
+        max_length: Read fewer tokens of a text than the model allows.
+        trust_remote_code: Run Python code that the folder brings.
+    """
+
+    device: str = "auto"
+    precision: str = "fp32"
+    batch_tokens: int = BATCH_TOKENS
+    max_length: int | None = None
+    trust_remote_code: bool = False
+
+
+class Batch(NamedTuple):
+    """What the model made of one batch.
+
+    Attributes:
+        rows: Positions of the texts in what was given, (batch,).
+        ids: Token ids, on the device, (batch, tokens).
+        mask: 1 for tokens, 0 for padding, on the device, (batch, tokens).
+        output: The model's output.
+    """
+
+    rows: NDArray[Any]
+    ids: Tensor
+    mask: Tensor
+    output: Any
+
+
+class Backbone:
+    """A model and its tokenizer on a device.
+
+    Attributes:
+        folder: Where they were loaded from.
+        config: The model's config.
+        tokenizer: The transformers tokenizer.
+        model: The transformers model, for inference alone.
+        device: Where it runs.
+        max_length: Tokens read of a text, special ones included.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        options: Options,
+        *,
+        auto: str = "AutoModel",
+        saved_length: int | None = None,
+        lowercase: bool = False,
+    ) -> None:
+        """Load a folder that transformers saved.
+
+        Args:
+            folder: Holds ``config.json``, weights and tokenizer.
+            options: Device, precision, batches.
+            auto: The transformers class that loads it.
+            saved_length: The length that the folder's own settings name.
+            lowercase: Lower-case texts before the tokenizer sees them.
+
+        Raises:
+            ModelError: the folder holds no such model, or weights of it are missing.
+            ConfigError: an option is wrong.
+        """
+        self.folder, self.options = folder, options
+        self.device = find_device(options.device)
+        if options.precision not in PRECISIONS:
+            raise ConfigError(f"precision is {options.precision!r}. Use fp32, bf16 or fp16.")
+        if not (folder / "config.json").is_file():
+            raise ModelError(
+                f"{folder} holds no config.json, so it is no model folder. Give a folder that "
+                "transformers or sentence-transformers saved."
+            )
+        trusted = options.trust_remote_code
+        self.tokenizer = load_tokenizer(folder, lowercase=lowercase, trust_remote_code=trusted)
+        self.model = _load(folder, auto, trust_remote_code=trusted)
+        for parameter in self.model.parameters():
+            parameter.data = parameter.data.to(PRECISIONS[options.precision])
+        self.model.to(self.device)
+        self.config = self.model.config
+        self.max_length = maximal_length(
+            self.tokenizer, self.config, chosen=options.max_length, saved=saved_length
+        )
+
+    def fingerprint(self, parts: dict[str, Any]) -> str:
+        """SHA-256, hex, of weights, tokenizer, length and whatever else decides the output."""
+        own = {
+            "weights": weights_digest(self.folder),
+            "tokenizer": tokenizer_digest(self.folder),
+            "max_length": self.max_length,
+        }
+        return fingerprint({**own, **parts})
+
+    def run(self, texts: Sequence[str]) -> Iterator[Batch]:
+        """Run the model over texts, in batches of like length, the longest first.
+
+        Yields:
+            Batches; every text occurs in one of them, unless it has no token at all.
+        """
+        for start in range(0, len(texts), WINDOW):
+            window = texts[start : start + WINDOW]
+            tokens = tokenize(self.tokenizer, window, self.max_length).ids
+            for batch in self._run(tokens):
+                yield batch._replace(rows=batch.rows + start)
+
+    @torch.inference_mode()
+    def forward(self, rows: Sequence[Sequence[int]], **inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run one batch of token ids; returns ids, mask and the output."""
+        ids, mask = (torch.from_numpy(a).to(self.device) for a in pad(rows, self.padding))
+        return ids, mask, self.model(input_ids=ids, attention_mask=mask, **inputs)
+
+    @property
+    def padding(self) -> int:
+        """The id that fills a batch."""
+        return int(self.tokenizer.pad_token_id or 0)
+
+    def _run(self, tokens: list[list[int]]) -> Iterator[Batch]:
+        batches = token_batches(
+            [len(row) for row in tokens],
+            batch_tokens=self.options.batch_tokens,
+            batch_texts=BATCH_TEXTS,
+        )
+        for chosen in batches:
+            if not tokens[chosen[0]]:
+                return  # a tokenizer without special tokens leaves nothing of ""
+            yield Batch(chosen, *self.forward([tokens[i] for i in chosen]))
+
+
+def _load(folder: Path, auto: str, *, trust_remote_code: bool) -> Any:
+    major, minor = transformers.__version__.split(".")[:2]
+    dtype = "dtype" if (int(major), int(minor)) >= (4, 56) else "torch_dtype"
+    try:
+        with quiet():
+            model, info = getattr(transformers, auto).from_pretrained(
+                str(folder),
+                output_loading_info=True,
+                trust_remote_code=trust_remote_code,
+                local_files_only=True,
+                **{dtype: torch.float32},
+            )
+    except Exception as error:  # whatever a file of unknown origin may make it raise
+        lines = str(error).strip().splitlines() or [""]
+        raise ModelError(
+            f"{folder}: the model cannot be loaded: {type(error).__name__}: {lines[0]}"[:400]
+        ) from error
+    # A pooler is often not saved, and nothing here reads what it makes.
+    lacking = sorted(key for key in map(str, info["missing_keys"]) if "pooler" not in key)
+    if lacking:
+        raise ModelError(
+            f"{folder} holds no weights for {', '.join(lacking[:3])}. Give a folder saved with "
+            f"all that {type(model).__name__} needs."
+        )
+    return model.float().eval()
