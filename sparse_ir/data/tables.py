@@ -44,8 +44,13 @@ def tsv_rows(lines: Iterable[Line], label: str) -> Iterator[Row]:
         yield number, _named(names, values, label, number)
 
 
-def csv_rows(lines: Iterable[Line], label: str) -> Iterator[Row]:
+def csv_rows(lines: Iterable[Line], label: str, *, any_header: bool = False) -> Iterator[Row]:
     """Read comma-separated records below a header; quoted fields may hold line breaks.
+
+    Args:
+        lines: The file.
+        label: What messages name.
+        any_header: Take any header; by default it must name an id and a text column.
 
     Raises:
         InputError: the header does not name an id and a text column.
@@ -75,7 +80,7 @@ def csv_rows(lines: Iterable[Line], label: str) -> Iterator[Row]:
         elif names:
             yield number, _named(names, values, label, number)
         else:
-            names = _header(values, label, number)
+            names = _names(values) if any_header else _header(values, label, number)
 
 
 def _header(values: Sequence[str], label: str, number: int) -> Sequence[str]:
