@@ -103,6 +103,12 @@ class VerificationError(SparseIRError):
     exit_code = 8
 
 
+class TrainingError(SparseIRError):
+    """Training went wrong and was stopped; the last good checkpoint is kept."""
+
+    exit_code = 9
+
+
 class MissingExtraError(SparseIRError):
     """An optional package is not installed."""
 
