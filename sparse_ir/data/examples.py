@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sparse_ir.config import nearest
 from sparse_ir.data.examples_compile import compile_examples
 from sparse_ir.data.examples_layouts import LAYOUTS, Wanted, recognise
+from sparse_ir.data.examples_raw import grouped
 from sparse_ir.data.examples_scored import ScoredExample, read_scored, write_examples
 from sparse_ir.data.examples_table import ABOUT_NAME, Example, ExampleTable, TextTable
 from sparse_ir.data.files import unwritable
@@ -54,6 +55,10 @@ class ExampleSettings:
         split: Which part of a dataset.
         negatives: Keep at most so many negatives of each example; None keeps all.
         limit: Take only the first so many examples.
+        group: Join lines that follow one another with the same query and positive into one example
+            with all their negatives; a file of triplets has one negative a line.
+        qrels: Further judgements, as ``read_qrels`` takes them: what they call relevant is never a
+            negative of that query, though no example names it as a positive.
         weight: Share of the batches relative to other sources, times the number of examples.
     """
 
@@ -64,6 +69,8 @@ class ExampleSettings:
     split: str = "train"
     negatives: int | None = None
     limit: int | None = None
+    group: bool = False
+    qrels: str | None = None
     weight: float = 1.0
 
 
@@ -117,11 +124,12 @@ def _compile(
     try:
         aside.mkdir(parents=True)
         compile_examples(
-            taken.examples(),
+            grouped(taken.examples()) if settings.group else taken.examples(),
             aside,
             about={"name": settings.source, "layout": taken.layout, "taken": taken.how},
             corpus=taken.corpus,
             queries=taken.queries,
+            qrels=settings.qrels,
             negatives=settings.negatives,
             limit=settings.limit,
             advance=advance,
@@ -144,7 +152,7 @@ def _put(aside: Path, folder: Path) -> None:
 
 def _key(settings: ExampleSettings, taken: Taken) -> str:
     chosen = {name: value for name, value in asdict(settings).items() if name != "weight"}
-    places = (settings.source, taken.corpus, taken.queries, *taken.files)
+    places = (settings.source, taken.corpus, taken.queries, settings.qrels, *taken.files)
     what = [_FORMAT, chosen, taken.layout, [_stamp(place) for place in places]]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 

@@ -7,13 +7,14 @@ by its id is looked up afterwards, in one pass over the corpus and one over the 
 from __future__ import annotations
 
 import json
-from array import array
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sparse_ir.data.corpora import read_documents, read_queries
 from sparse_ir.data.examples_table import ABOUT_NAME
+from sparse_ir.data.examples_writing import ArrowFile, Pairs, TextFile
+from sparse_ir.data.trec import read_qrels
 from sparse_ir.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,142 +23,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sparse_ir.data.examples_raw import RawExample, Text
+    from sparse_ir.data.examples_raw import RawExample
 
 _BATCH_ROWS = 4096
-_BATCH_CHARACTERS = 1 << 22
-_PAIRS = 1 << 20
-
-
-class _ArrowFile:
-    """An Arrow file written a batch at a time."""
-
-    def __init__(self, path: Path, **types: Any) -> None:
-        import pyarrow as pa
-
-        self._schema = pa.schema(list(types.items()))
-        self._sink = pa.OSFile(str(path), "wb")
-        self._writer = pa.ipc.new_file(self._sink, self._schema)
-        self._columns: tuple[list[Any], ...] = tuple([] for _ in types)
-        self._characters = 0
-
-    def add(self, *row: Any, characters: int = 0) -> None:
-        for column, value in zip(self._columns, row, strict=True):
-            column.append(value)
-        self._characters += characters
-        if len(self._columns[0]) >= _BATCH_ROWS or self._characters >= _BATCH_CHARACTERS:
-            self._flush()
-
-    def add_batch(self, batch: Any) -> None:
-        self._flush()
-        self._writer.write_batch(batch)
-
-    def _flush(self) -> None:
-        import pyarrow as pa
-
-        if self._columns[0]:
-            self._writer.write_batch(pa.record_batch(list(self._columns), schema=self._schema))
-            for column in self._columns:
-                column.clear()
-        self._characters = 0
-
-    def close(self, *, whole: bool) -> None:
-        if whole:
-            self._flush()
-        self._writer.close()
-        self._sink.close()
-
-
-class _Texts:
-    """The texts of one side: a number for each id, a row on disk for each text."""
-
-    def __init__(self, path: Path) -> None:
-        import pyarrow as pa
-
-        self.file = _ArrowFile(path, id=pa.string(), text=pa.string())
-        self._numbers: dict[str, int] = {}
-        self._rows = array("q")  # row on disk, -1 while there is no text
-        self._digests = array("q")
-        self._lines = array("q")  # where it was first needed, 0 while it is not
-        self._files = array("q")
-        self._stored = 0
-
-    def number(self, text_id: str) -> int:
-        """The number of an id; noting it does not ask for its text."""
-        number = self._numbers.setdefault(text_id, len(self._numbers))
-        if number == len(self._rows):
-            self._rows.append(-1)
-            for held in (self._digests, self._lines, self._files):
-                held.append(0)
-        return number
-
-    def need(self, text: Text, line: int, file: int) -> int:
-        """The number of a text that an example uses."""
-        number = self.number(text.id)
-        if not self._lines[number]:
-            self._lines[number] = line or -1
-            self._files[number] = file
-        if text.text is not None:
-            if self._rows[number] < 0:
-                self._store(number, text.id, text.text)
-            elif self._digests[number] != hash(text.text):
-                raise ValueError(text.id)
-        return number
-
-    def _store(self, number: int, text_id: str, text: str) -> None:
-        self.file.add(text_id, text, characters=len(text))
-        self._digests[number] = hash(text)
-        self._rows[number] = self._stored
-        self._stored += 1
-
-    def look_up(self, records: Iterator[tuple[str, str]], missing: int) -> None:
-        """Store what is needed of a stream of ids and texts; stops once nothing is missing."""
-        for text_id, text in records:
-            number = self._numbers.get(text_id)
-            if number is not None and self._lines[number] and self._rows[number] < 0:
-                self._store(number, text_id, text)
-                missing -= 1
-                if not missing:
-                    return
-
-    def missing(self) -> NDArray[np.int64]:
-        """Numbers that are needed and have no text, by the line that needs them first."""
-        lines = np.array(self._lines, np.int64)
-        return np.flatnonzero((np.array(self._rows, np.int64) < 0) & (lines != 0))
-
-    def place(self, number: int) -> tuple[str, int | None, int]:
-        """Id, line and file of the first example that needs it."""
-        text_id = next(i for i, n in self._numbers.items() if n == number)
-        line = self._lines[number]
-        return text_id, line if line > 0 else None, self._files[number]
-
-    def rows(self) -> NDArray[np.int64]:
-        return np.array(self._rows, np.int64)
-
-    def __len__(self) -> int:
-        return self._stored
-
-
-class _Pairs:
-    """Pairs of numbers without doubles, 8 bytes each."""
-
-    def __init__(self) -> None:
-        self._new = array("Q")
-        self._known = np.zeros(0, np.uint64)
-
-    def add(self, query: int, document: int) -> None:
-        self._new.append(query << 32 | document)
-        if len(self._new) >= max(_PAIRS, len(self._known)):
-            self._merge()
-
-    def _merge(self) -> None:
-        self._known = np.unique(np.concatenate([self._known, np.array(self._new, np.uint64)]))
-        self._new = array("Q")
-
-    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        self._merge()
-        low = np.uint64((1 << 32) - 1)
-        return (self._known >> np.uint64(32)).astype(np.int64), (self._known & low).astype(np.int64)
 
 
 def compile_examples(
@@ -167,6 +35,7 @@ def compile_examples(
     about: dict[str, Any],
     corpus: str | None,
     queries: str | None,
+    qrels: str | None = None,
     negatives: int | None = None,
     limit: int | None = None,
     advance: Callable[[int], None] = lambda n: None,
@@ -179,6 +48,7 @@ def compile_examples(
         about: What ``about.json`` says.
         corpus: Where documents that are named by id only are looked up.
         queries: The same for queries.
+        qrels: Judgements that say which further documents are relevant.
         negatives: Keep at most so many of each example.
         limit: Stop after so many examples.
         advance: Called with the number of examples read.
@@ -190,6 +60,8 @@ def compile_examples(
     whole = False
     try:
         compiler.read(examples, advance)
+        if qrels is not None:
+            compiler.judge(qrels)
         compiler.look_up(queries, corpus)
         whole = True
     finally:
@@ -215,10 +87,10 @@ class _Compiler:
             "documents": pa.list_(pa.int32()),
             "scores": pa.list_(pa.float32()),
         }
-        self.queries = _Texts(folder / "queries.arrow")
-        self.documents = _Texts(folder / "documents.arrow")
-        self._raw = _ArrowFile(folder / "numbered.arrow", **self._types)
-        self._pairs = _Pairs()
+        self.queries = TextFile(folder / "queries.arrow")
+        self.documents = TextFile(folder / "documents.arrow")
+        self._raw = ArrowFile(folder / "numbered.arrow", **self._types)
+        self._pairs = Pairs()
         self._paths: list[str] = []
         self.count = 0
 
@@ -255,6 +127,15 @@ class _Compiler:
             self._raw.add(query, [positive, *rest], _scores(example, at, stop))
             self.count += 1
 
+    def judge(self, qrels: str) -> None:
+        """Note what judgements call relevant, of queries and documents that examples use."""
+        for query_id, graded in read_qrels(qrels).items():
+            query = self.queries.known(query_id)
+            for doc_id, grade in graded.items():
+                document = self.documents.known(doc_id)
+                if query is not None and document is not None and grade > 0:
+                    self._pairs.add(query, document)
+
     def look_up(self, queries: str | None, corpus: str | None) -> None:
         if not self.count:
             raise InputError("holds no examples.", path=self._paths[0] if self._paths else None)
@@ -263,7 +144,7 @@ class _Compiler:
 
     def _look_up(
         self,
-        side: _Texts,
+        side: TextFile,
         what: str,
         source: str | None,
         read: Callable[[str], Iterator[tuple[str, str]]],
@@ -295,7 +176,7 @@ class _Compiler:
         query_rows, document_rows = self.queries.rows(), self.documents.rows()
         self._write_relevant(query_rows, document_rows)
         numbered = self._folder / "numbered.arrow"
-        out = _ArrowFile(self._folder / "examples.arrow", **self._types)
+        out = ArrowFile(self._folder / "examples.arrow", **self._types)
         with pa.memory_map(str(numbered)) as source:
             reader = pa.ipc.open_file(source)
             for at in range(reader.num_record_batches):
@@ -314,7 +195,7 @@ class _Compiler:
         order = np.lexsort((document, query))
         counts = np.bincount(query, minlength=len(self.queries))
         offsets = np.concatenate([[0], np.cumsum(counts)])
-        out = _ArrowFile(self._folder / "relevant.arrow", documents=self._types["documents"])
+        out = ArrowFile(self._folder / "relevant.arrow", documents=self._types["documents"])
         for start in range(0, len(counts), _BATCH_ROWS):
             bounds = offsets[start : start + _BATCH_ROWS + 1]
             values = document[order[bounds[0] : bounds[-1]]]

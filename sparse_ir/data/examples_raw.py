@@ -10,7 +10,7 @@ from sparse_ir.data.records import RowError, to_id
 from sparse_ir.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _DERIVED = "text:"
 _LARGEST = 3.4e38  # scores are kept in single precision
@@ -160,3 +160,50 @@ def _without_doubles(documents: Sequence[Text]) -> list[int]:
 def refusal(error: RowError, path: str, line: int) -> InputError:
     """Say where an unusable row stands."""
     return InputError(f"{error}.", path=path, line=line)
+
+
+def grouped(examples: Iterable[RawExample]) -> Iterator[RawExample]:
+    """Join examples that follow one another with the same query and the same single positive.
+
+    Files of triplets have one negative a line; joined, an example has all of them, in the order of
+    the lines, each once. The place is that of the first line.
+    """
+    run: list[RawExample] = []
+    for example in examples:
+        if run and not _same_pair(run[0], example):
+            yield _joined(run)
+            run.clear()
+        run.append(example)
+    if run:
+        yield _joined(run)
+
+
+def _same_pair(one: RawExample, other: RawExample) -> bool:
+    return (
+        one.positives == other.positives == 1
+        and one.query.id == other.query.id
+        and one.documents[0].id == other.documents[0].id
+        and one.path == other.path
+    )
+
+
+def _joined(run: Sequence[RawExample]) -> RawExample:
+    first = run[0]
+    if len(run) == 1:
+        return first
+    found: dict[str, tuple[Text, float]] = {}
+    for example in run:
+        scores = example.scores or (math.nan,) * len(example.documents)
+        for document, score in zip(example.documents, scores, strict=True):
+            text, known = found.setdefault(document.id, (document, score))
+            if text.text is None or math.isnan(known):
+                found[document.id] = (
+                    document if text.text is None else text,
+                    score if math.isnan(known) else known,
+                )
+    joined = tuple(score for _, score in found.values())
+    return first._replace(
+        documents=tuple(document for document, _ in found.values()),
+        scores=None if all(math.isnan(score) for score in joined) else joined,
+        relevant=tuple(dict.fromkeys(doc_id for example in run for doc_id in example.relevant)),
+    )
