@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparse_ir.cli.options import engine_option, index_option, json_option
+from sparse_ir.cli.options import engine_option, index_option, json_option, query_encoder_option
 from sparse_ir.cli.output import note, print_json, print_table, progress
 
 if TYPE_CHECKING:
@@ -22,6 +22,12 @@ _LONGEST_QUERY = 40
 @click.option("--qrels", help="Judgements, to score both.")
 @engine_option
 @click.option("--candidate-engine", metavar="ENGINE", help="Where the candidate is, if elsewhere.")
+@query_encoder_option
+@click.option(
+    "--candidate-query-encoder",
+    type=click.Choice(["model", "inference-free"]),
+    help="The candidate's, if another.",
+)
 @click.option("-k", "k", default=10, show_default=True, help="Hits compared.")
 @click.option("--limit", type=click.IntRange(min=1), help="Ask at most so many queries.")
 @click.option("--worst", default=10, show_default=True, help="Most different queries to list.")

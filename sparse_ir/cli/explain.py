@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sparse_ir.cli.models import load_named
-from sparse_ir.cli.options import engine_option, json_option
+from sparse_ir.cli.options import engine_option, json_option, query_encoder_option
 from sparse_ir.cli.output import console, print_json, print_table
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _NAMED_MISSING = 8
     help="Folder, hub id, bm25 or index:NAME; repeat to compare side by side.",
 )
 @engine_option
+@query_encoder_option
 @click.option("--query", is_flag=True, help="Weigh a single text as a query.")
 @click.option(
     "--top", default=30, show_default=True, type=click.IntRange(min=1), help="Terms shown."
@@ -37,6 +38,7 @@ def explain(
     texts: tuple[str, ...],
     models: tuple[str, ...],
     engine: str,
+    query_encoder: str,
     query: bool,
     top: int,
     as_json: bool,
@@ -47,7 +49,10 @@ def explain(
     """
     if len(texts) > 2:
         raise click.UsageError("explain takes one text or two. Put each in quotes.")
-    loaded = [load_named(name, engine=engine, texts=texts) for name in models or (None,)]
+    loaded = [
+        load_named(name, engine=engine, texts=texts, queries=query_encoder)
+        for name in models or (None,)
+    ]
     if len(texts) == 1:
         _one(texts[0], loaded, query=query, top=top, as_json=as_json)
     else:

@@ -143,9 +143,21 @@ def document_pruning_option(command: Any) -> Any:
     )(command)
 
 
+def query_encoder_option(command: Any) -> Any:
+    """``--query-encoder``: which of a model's query sides."""
+    return click.option(
+        "--query-encoder",
+        type=click.Choice(["model", "inference-free"]),
+        default="model",
+        show_default=True,
+        help="The model's own query side, or its table of token weights (needs no network).",
+    )(command)
+
+
 def search_options(command: Any) -> Any:
     """How a query is searched: the same for one search and for an evaluation."""
     options = (
+        query_encoder_option,
         click.option(
             "--query-pruning",
             default="",

@@ -77,13 +77,20 @@ def require_same_model(stamp: Stamp, encoder: SparseEncoder, *, index: str) -> N
     Raises:
         ModelMismatchError: naming both models.
     """
-    if encoder.query_fingerprint not in stamp.query_fingerprints:
+    if encoder.query_fingerprint in stamp.query_fingerprints:
+        return
+    if encoder.name == stamp.model:
         raise ModelMismatchError(
-            f"index {index!r} was made by model {stamp.model!r} "
-            f"({stamp.fingerprint[:12]}), the query is encoded by {encoder.name!r} "
-            f"({encoder.query_fingerprint[:12]}). Search with the index's own model "
-            "(leave --model away), or index again."
+            f"index {index!r} was made by model {stamp.model!r} ({stamp.fingerprint[:12]}) when it "
+            f"did not have this query encoder ({encoder.query_fingerprint[:12]}). Leave "
+            "--query-encoder away if you gave it, or index again."
         )
+    raise ModelMismatchError(
+        f"index {index!r} was made by model {stamp.model!r} "
+        f"({stamp.fingerprint[:12]}), the query is encoded by {encoder.name!r} "
+        f"({encoder.query_fingerprint[:12]}). Search with the index's own model "
+        "(leave --model away), or index again."
+    )
 
 
 def require_same_documents(stamp: Stamp, encoder: SparseEncoder, *, index: str) -> None:

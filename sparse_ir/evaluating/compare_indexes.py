@@ -10,6 +10,7 @@ from sparse_ir.data.corpora import read_queries
 from sparse_ir.data.trec import read_qrels
 from sparse_ir.errors import ConfigError
 from sparse_ir.evaluating.metrics import DEFAULT_METRICS, score_run
+from sparse_ir.models.loading import MODEL
 from sparse_ir.searching.search import Searcher, SearchSettings
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class CompareSettings:
         queries: As ``read_queries`` takes it: a log of real queries.
         engine: As ``open_engine`` takes it.
         candidate_engine: Where the candidate is; None for the same.
+        query_encoder: The query side of both models, as ``load_encoder`` takes ``queries``.
+        candidate_query_encoder: That of the candidate, if another.
         k: Hits compared.
         qrels: As ``read_qrels`` takes it: then both are scored too.
         limit: Ask at most so many queries.
@@ -40,6 +43,8 @@ class CompareSettings:
     queries: str
     engine: str = "embedded"
     candidate_engine: str | None = None
+    query_encoder: str = MODEL
+    candidate_query_encoder: str | None = None
     k: int = 10
     qrels: str | None = None
     limit: int | None = None
@@ -111,13 +116,18 @@ def compare_indexes(
     qrels = read_qrels(settings.qrels) if settings.qrels is not None else {}
     depth = max(settings.k, 100) if qrels else settings.k
     places = (
-        (settings.index, settings.engine),
-        (settings.candidate, settings.candidate_engine or settings.engine),
+        (settings.index, settings.engine, settings.query_encoder),
+        (
+            settings.candidate,
+            settings.candidate_engine or settings.engine,
+            settings.candidate_query_encoder or settings.query_encoder,
+        ),
     )
     answers: list[list[SearchResult]] = []
     models: list[str] = []
-    for index, engine in places:
-        with Searcher(SearchSettings(index=index, engine=engine)) as searcher:
+    for index, engine, query_encoder in places:
+        search = SearchSettings(index=index, engine=engine, query_encoder=query_encoder)
+        with Searcher(search) as searcher:
             models.append(searcher.encoder.name)
             answers.append(list(searcher.stream(queries, k=depth, advance=advance)))
     changes = [

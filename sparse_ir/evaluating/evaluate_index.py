@@ -11,6 +11,7 @@ from sparse_ir.data.datasets import open_dataset
 from sparse_ir.data.trec import read_qrels, write_run
 from sparse_ir.errors import ConfigError, InputError
 from sparse_ir.evaluating.metrics import DEFAULT_METRICS, Evaluation, score_run
+from sparse_ir.models.loading import MODEL
 from sparse_ir.searching.search import Searcher, SearchSettings
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class EvaluateSettings:
             dataset says, else 1.
         engine: As ``open_engine`` takes it.
         model: As ``load_encoder`` takes it; None for the model that made the index.
+        query_encoder: Which of its query sides: "model" or "inference-free".
         k: Hits per query; None for as many as the metrics look at, at most 1000.
         query_pruning: With two_step, hybrid and server_pruning, as in ``SearchSettings``.
         save_run: Write the run to this file.
@@ -50,6 +52,7 @@ class EvaluateSettings:
     min_grade: int | None = None
     engine: str = "embedded"
     model: str | None = None
+    query_encoder: str = MODEL
     k: int | None = None
     query_pruning: str = ""
     two_step: str = ""
@@ -77,6 +80,7 @@ def evaluate_index(
         index=settings.index,
         engine=settings.engine,
         model=settings.model,
+        query_encoder=settings.query_encoder,
         query_pruning=settings.query_pruning,
         two_step=settings.two_step,
         hybrid=settings.hybrid,

@@ -251,7 +251,7 @@ def _stamp(settings: IndexSettings, encoder: SparseEncoder) -> Stamp:
     return Stamp(
         model=encoder.name,
         fingerprint=encoder.fingerprint,
-        query_fingerprints=(encoder.query_fingerprint,),
+        query_fingerprints=encoder.query_fingerprints,
         vocabulary_hash=vocabulary_hash(encoder.vocabulary),
         vocabulary_size=len(encoder.vocabulary),
         document_pruning=str(parse_pruning(settings.document_pruning)),

@@ -49,7 +49,8 @@ class VectorShards:
             )
         self.name = self._manifest.model
         self.fingerprint = self._manifest.fingerprint
-        self.query_fingerprint = self._manifest.query_fingerprints[0]
+        self.query_fingerprints = self._manifest.query_fingerprints
+        self.query_fingerprint = self.query_fingerprints[0]
         self.vocabulary = read_vocabulary(self.path)
         self._shards = read_shards(self.path)
         self._shard = from_terms([], {term: i for i, term in enumerate(self.vocabulary)})

@@ -77,6 +77,11 @@ class SparseEncoder(Protocol):
         """SHA-256, hex, of everything that decides query vectors."""
         ...
 
+    @property
+    def query_fingerprints(self) -> tuple[str, ...]:
+        """Of every query side that fits the document vectors, this one's own first."""
+        ...
+
     def encode_documents(
         self,
         texts: Sequence[str],

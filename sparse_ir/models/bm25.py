@@ -175,6 +175,11 @@ class Bm25Encoder:
             }
         )
 
+    @property
+    def query_fingerprints(self) -> tuple[str, ...]:
+        """There is one query side."""
+        return (self.query_fingerprint,)
+
     def encode_documents(
         self,
         texts: Sequence[str],

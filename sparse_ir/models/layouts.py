@@ -2,18 +2,20 @@
 
 Two layouts are read here, from their files alone: a plain Hugging Face masked LM, and a
 sentence-transformers sparse folder as versions 5.1 to 6.2 write it. A ``sparse_ir.json`` beside
-``config.json`` may add to either (:data:`OPTIONS`).
+``config.json`` may add to either (:data:`OPTIONS`). ``sides.py`` reads folders whose queries are
+weighed otherwise than their documents.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparse_ir.errors import ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 POOLINGS = ("max", "sum")
@@ -64,24 +66,82 @@ class SpladeLayout:
             raise ModelError(f"{self.model}: max_length is {self.max_length}. Use at least 1.")
 
 
+class Module(NamedTuple):
+    """One module of a sentence-transformers folder: the name of its class, and where it lies."""
+
+    kind: str
+    path: Path
+
+
 def read_layout(folder: Path) -> SpladeLayout:
-    """Read how a folder is to be used.
+    """Read how a folder is to be used whose queries and documents are weighed by one model.
 
     Raises:
         ModelError: no ``config.json``, a file that is not JSON, or sentence-transformers modules
             that are no SPLADE encoder.
     """
-    modules = folder / "modules.json"
-    layout = _sentence_transformers(folder) if modules.is_file() else SpladeLayout(folder)
+    if (folder / "modules.json").is_file():
+        return splade_layout(folder, listed_modules(folder))
+    return checked(SpladeLayout(folder))
+
+
+def listed_modules(folder: Path) -> list[Module]:
+    """The modules that a folder's ``modules.json`` lists; none where there is no such file."""
+    listed = read_json(folder / "modules.json") or []
+    return [module(str(m.get("type", "")), folder / m.get("path", "")) for m in listed]
+
+
+def module(kind: str, path: Path) -> Module:
+    """A module by the dotted name of its class."""
+    return Module(kind.rpartition(".")[2], path)
+
+
+def splade_layout(folder: Path, modules: Sequence[Module]) -> SpladeLayout:
+    """Read two modules as one SPLADE encoder.
+
+    Args:
+        folder: The folder of the whole, which holds the prompts.
+        modules: A masked LM and what pools its logits.
+
+    Raises:
+        ModelError: they are something else, or a file of theirs is missing or wrong.
+    """
+    kinds = [m.kind for m in modules]
+    if len(kinds) != 2 or kinds[0] not in _TRANSFORMERS or kinds[1] != "SpladePooling":
+        raise ModelError(
+            f"{folder}: modules.json lists {', '.join(kinds) or 'nothing'}; a SPLADE encoder is a "
+            "Transformer (or MLMTransformer) followed by SpladePooling."
+        )
+    model = modules[0].path
+    pooling = read_json(modules[1].path / "config.json")
+    reader = read_json(model / "sentence_bert_config.json")
+    document_prompt, query_prompt = read_prompts(folder)
+    function = pooling.get("activation_function", "relu")
+    return checked(
+        SpladeLayout(
+            model,
+            pooling=pooling.get("pooling_strategy", "max"),
+            activation=_ACTIVATION_FUNCTIONS.get(function, function),
+            max_length=_max_length(reader),
+            lowercase=bool(reader.get("do_lower_case", False)),
+            document_prompt=document_prompt,
+            query_prompt=query_prompt,
+        )
+    )
+
+
+def checked(layout: SpladeLayout) -> SpladeLayout:
+    """Add what ``sparse_ir.json`` sets.
+
+    Raises:
+        ModelError: the folder holds no model, or the file sets what is not known.
+    """
     if not (layout.model / "config.json").is_file():
         raise ModelError(
             f"{layout.model} holds no config.json, so it is no model folder. Give a folder that "
             "transformers or sentence-transformers saved."
         )
-    return _with_options(layout, _read_json(folder / "sparse_ir.json"))
-
-
-def _with_options(layout: SpladeLayout, options: dict[str, Any]) -> SpladeLayout:
+    options = read_json(layout.model / "sparse_ir.json")
     for name in options:
         if name not in OPTIONS:
             raise ModelError(
@@ -91,30 +151,6 @@ def _with_options(layout: SpladeLayout, options: dict[str, Any]) -> SpladeLayout
     return replace(layout, **{**options, **lists})
 
 
-def _sentence_transformers(folder: Path) -> SpladeLayout:
-    modules = _read_json(folder / "modules.json")
-    kinds = [str(m.get("type", "")).rpartition(".")[2] for m in modules]
-    if len(kinds) != 2 or kinds[0] not in _TRANSFORMERS or kinds[1] != "SpladePooling":
-        raise ModelError(
-            f"{folder}: modules.json lists {', '.join(kinds) or 'nothing'}; a SPLADE encoder is a "
-            "Transformer (or MLMTransformer) followed by SpladePooling."
-        )
-    model = folder / modules[0].get("path", "")
-    pooling = _read_json(folder / modules[1].get("path", "") / "config.json")
-    reader = _read_json(model / "sentence_bert_config.json")
-    prompts = _prompts(_read_json(folder / "config_sentence_transformers.json"))
-    function = pooling.get("activation_function", "relu")
-    return SpladeLayout(
-        model,
-        pooling=pooling.get("pooling_strategy", "max"),
-        activation=_ACTIVATION_FUNCTIONS.get(function, function),
-        max_length=_max_length(reader),
-        lowercase=bool(reader.get("do_lower_case", False)),
-        document_prompt=prompts[0],
-        query_prompt=prompts[1],
-    )
-
-
 def _max_length(reader: dict[str, Any]) -> int | None:
     # Version 6 writes what was given to the tokenizer instead of a setting of its own.
     processor = reader.get("processor_kwargs") or reader.get("tokenizer_args") or {}
@@ -122,8 +158,9 @@ def _max_length(reader: dict[str, Any]) -> int | None:
     return None if length is None else int(length)
 
 
-def _prompts(config: dict[str, Any]) -> tuple[str, str]:
+def read_prompts(folder: Path) -> tuple[str, str]:
     """The prompts of documents and queries: each kind's own, else the default one."""
+    config = read_json(folder / "config_sentence_transformers.json")
     prompts = config.get("prompts") or {}
     default = prompts.get(config.get("default_prompt_name") or "") or ""
     document = [prompts[n] for n in ("document", "passage", "corpus") if prompts.get(n) is not None]
@@ -131,8 +168,12 @@ def _prompts(config: dict[str, Any]) -> tuple[str, str]:
     return (document[0] if document else default), (default if query is None else query)
 
 
-def _read_json(path: Path) -> Any:
-    """Return the content of a JSON file, or {} where there is no such file."""
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file, or {} where there is no such file.
+
+    Raises:
+        ModelError: it cannot be read, or is no JSON.
+    """
     if not path.is_file():
         return {}
     try:

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparse_ir.errors import ModelError
+from sparse_ir.errors import ConfigError, ModelError
+from sparse_ir.models.sides import QUERY_TABLE, Sides, TableLayout, read_sides, vocabulary_size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sparse_ir.models.base import SparseEncoder
     from sparse_ir.models.dense import DenseEncoder
+    from sparse_ir.models.layouts import SpladeLayout
+    from sparse_ir.models.splade import SpladeEncoder
 
 DEFAULT = "default"
 """The name of the bundled model."""
+
+MODEL, INFERENCE_FREE = "model", "inference-free"
+QUERY_ENCODERS = (MODEL, INFERENCE_FREE)
+"""The query sides that may be asked for: the folder's own, or its table of token weights."""
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]  # all that is ever read of a hub model
@@ -27,6 +37,7 @@ def load_encoder(
     precision: str = "fp32",
     batch_tokens: int | None = None,
     max_length: int | None = None,
+    queries: str = MODEL,
     trust_remote_code: bool = False,
 ) -> SparseEncoder:
     """Load an encoder; what kind it is, the folder's files tell.
@@ -38,28 +49,89 @@ def load_encoder(
         precision: "fp32", "bf16" or "fp16".
         batch_tokens: Upper bound of texts times longest text in a batch.
         max_length: Tokens read of a text, special ones included; the model's own by default.
+        queries: "model": weigh queries as the folder says; "inference-free": by its table of
+            token weights, for which nothing loads torch until a document is weighed.
         trust_remote_code: Run Python code that the model brings.
 
     Raises:
-        ModelError: there is no such model, or it is no sparse encoder.
+        ModelError: there is no such model, it is no sparse encoder, or it has no such query side.
         ConfigError: a setting is wrong.
         StorageError: the bundled model cannot be unpacked into the cache.
     """
     name, folder = _find(name_or_path, trust_remote_code=trust_remote_code)
+    if queries not in QUERY_ENCODERS:
+        raise ConfigError(f"query encoder is {queries!r}. Use {' or '.join(QUERY_ENCODERS)}.")
     if (folder / "bm25.json").is_file():
+        if queries == INFERENCE_FREE:
+            raise _no_table(name)
         from sparse_ir.models.bm25 import Bm25Encoder
 
         return Bm25Encoder.load(folder)
-    from sparse_ir.models.splade import BATCH_TOKENS, SpladeEncoder
-
-    return SpladeEncoder(
+    sides = read_sides(folder)
+    if queries == INFERENCE_FREE and sides.table is None:
+        raise _no_table(name)
+    splade = partial(
+        _splade,
         folder,
         name=name,
         device=device,
         precision=precision,
-        batch_tokens=batch_tokens or BATCH_TOKENS,
+        batch_tokens=batch_tokens,
         max_length=max_length,
         trust_remote_code=trust_remote_code,
+    )
+    if queries == MODEL and sides.queries == sides.documents:
+        return splade(layout=sides.documents, table=sides.table)
+    return _two_sided(folder, name, sides, splade, table=queries == INFERENCE_FREE, cut=max_length)
+
+
+def _splade(folder: Path, *, batch_tokens: int | None, **options: Any) -> SpladeEncoder:
+    from sparse_ir.models.splade import BATCH_TOKENS, SpladeEncoder
+
+    return SpladeEncoder(folder, batch_tokens=batch_tokens or BATCH_TOKENS, **options)
+
+
+def _two_sided(
+    folder: Path,
+    name: str,
+    sides: Sides,
+    splade: Callable[..., SpladeEncoder],
+    *,
+    table: bool,
+    cut: int | None,
+) -> SparseEncoder:
+    from sparse_ir.models.two_sided import QuerySide, TwoSidedEncoder
+
+    def side(layout: SpladeLayout | TableLayout) -> QuerySide:
+        if not isinstance(layout, TableLayout):
+            return splade(layout=layout)
+        from sparse_ir.models.inference_free import InferenceFreeQueries
+
+        size = vocabulary_size(sides.documents.model)
+        return InferenceFreeQueries(layout, size=size, max_length=cut)
+
+    used = sides.table if table and sides.table is not None else sides.queries
+    every = [layout for layout in (sides.queries, sides.table) if layout is not None]
+    encoder = TwoSidedEncoder(
+        name=name,
+        path=folder,
+        documents=lambda: splade(layout=sides.documents),
+        queries=lambda: side(used),
+        others=lambda: tuple(
+            encoder.documents.query_fingerprint
+            if layout == sides.documents
+            else side(layout).query_fingerprint
+            for layout in every
+            if layout != used
+        ),
+    )
+    return encoder
+
+
+def _no_table(name: str) -> ModelError:
+    return ModelError(
+        f"{name} has no inference-free query side (no {QUERY_TABLE}, no SparseStaticEmbedding). "
+        "Leave --query-encoder away."
     )
 
 

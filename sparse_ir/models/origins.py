@@ -41,8 +41,35 @@ def token_words(tokenizer: Any, text: str, ids: Sequence[int], *, prompt: str = 
     found = tokenizer(beginning(read, len(ids)), **options)
     if len(found["input_ids"]) < len(ids):
         found = tokenizer(read, **options)
-    word_ids, whole = found.word_ids(), found["input_ids"]
-    spans = _spans(word_ids, found["offset_mapping"])
+    return words_of(
+        tokens, ids, found["input_ids"], found.word_ids(), found["offset_mapping"], text, prompt
+    )
+
+
+def words_of(
+    tokens: Sequence[str],
+    ids: Sequence[int],
+    whole: Sequence[int],
+    word_ids: Sequence[int | None],
+    offsets: Sequence[tuple[int, int]],
+    text: str,
+    prompt: str,
+) -> list[Word]:
+    """Find the word behind each of the first tokens of a text.
+
+    Args:
+        tokens: What stands for a token that is no part of the text, n of them.
+        ids: The token ids that were weighed, n of them.
+        whole: The token ids of the text before it was cut, m of them.
+        word_ids: The number of each one's word, m; None for what is no part of the text.
+        offsets: Where each begins and ends in prompt and text, m.
+        text: What the user wrote.
+        prompt: What was put in front of it.
+
+    Returns:
+        n words.
+    """
+    spans = _spans(word_ids, offsets)
     words = []
     for i, token in enumerate(tokens):  # a cut text ends with a token that the whole has not there
         word_id = word_ids[i] if i < len(whole) and whole[i] == ids[i] else None

@@ -23,6 +23,7 @@ from sparse_ir.models.batches import (
 )
 from sparse_ir.models.fingerprint import fingerprint, tokenizer_digest, weights_digest
 from sparse_ir.models.head import TermWeights, term_weights
+from sparse_ir.models.inference_free import InferenceFreeQueries
 from sparse_ir.models.layouts import SpladeLayout, read_layout
 from sparse_ir.models.masked_lm import (
     PRECISIONS,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torch import Tensor
+
+    from sparse_ir.models.sides import TableLayout
 
 BATCH_TOKENS = 4096
 """Texts times longest text of a batch."""
@@ -64,6 +67,7 @@ class SpladeEncoder:
         batch_tokens: int = BATCH_TOKENS,
         max_length: int | None = None,
         layout: SpladeLayout | None = None,
+        table: TableLayout | None = None,
         trust_remote_code: bool = False,
     ) -> None:
         """Load a model folder.
@@ -76,6 +80,7 @@ class SpladeEncoder:
             batch_tokens: Upper bound of texts times longest text in a batch.
             max_length: Read fewer tokens of a text than the model allows.
             layout: Use the folder otherwise than its files say.
+            table: An inference-free query side that fits the documents too.
             trust_remote_code: Run Python code that the folder brings.
 
         Raises:
@@ -85,6 +90,8 @@ class SpladeEncoder:
         self.path = Path(path).resolve()
         self.name = name or str(self.path)
         self.batch_tokens = batch_tokens
+        self._table = table
+        self._chosen_length = max_length
         self._device = find_device(device)
         if precision not in PRECISIONS:
             raise ConfigError(f"precision is {precision!r}. Use fp32, bf16 or fp16.")
@@ -120,6 +127,14 @@ class SpladeEncoder:
     def query_fingerprint(self) -> str:
         """As ``fingerprint``; another one only where queries have a prompt of their own."""
         return self._fingerprint(self.layout.query_prompt)
+
+    @cached_property
+    def query_fingerprints(self) -> tuple[str, ...]:
+        """Its own, and that of the inference-free query side where there is one."""
+        if self._table is None:
+            return (self.query_fingerprint,)
+        table = InferenceFreeQueries(self._table, max_length=self._chosen_length)
+        return (self.query_fingerprint, table.query_fingerprint)
 
     def encode_documents(
         self,

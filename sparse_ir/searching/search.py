@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparse_ir.engines.filters import parse_filter
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.stamp import require_same_model
-from sparse_ir.models.loading import load_encoder
+from sparse_ir.models.loading import MODEL, load_encoder
 from sparse_ir.pruning import parse_pruning
 from sparse_ir.searching.fusion import fuse, parse_fusion
 from sparse_ir.searching.query import build_request, parse_two_step, weigh_queries
@@ -32,6 +32,7 @@ class SearchSettings:
         index: The index to search.
         engine: As ``open_engine`` takes it.
         model: As ``load_encoder`` takes it; None for the model that made the index.
+        query_encoder: Which of its query sides, as ``load_encoder`` takes ``queries``.
         k: Hits per query, at least 1.
         offset: Hits to pass over first.
         filters: Conditions as ``parse_filter`` takes them.
@@ -44,6 +45,7 @@ class SearchSettings:
     index: str = "default"
     engine: str = "embedded"
     model: str | None = None
+    query_encoder: str = MODEL
     k: int = 10
     offset: int = 0
     filters: tuple[str, ...] = ()
@@ -85,7 +87,9 @@ class Searcher:
         self.engine: Engine = open_engine(settings.engine)
         try:
             stamp = self.engine.describe(settings.index)
-            self.encoder: SparseEncoder = load_encoder(settings.model or stamp.model)
+            self.encoder: SparseEncoder = load_encoder(
+                settings.model or stamp.model, queries=settings.query_encoder
+            )
             require_same_model(stamp, self.encoder, index=settings.index)
         except BaseException:
             self.engine.close()

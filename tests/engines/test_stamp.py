@@ -57,6 +57,11 @@ def test_another_query_encoder_is_refused_with_both_names():
     assert "\n" not in str(caught.value)
 
 
+def test_a_query_encoder_that_the_model_got_later_is_refused_and_told_apart():
+    with pytest.raises(ModelMismatchError, match="did not have this query encoder .*index again"):
+        require_same_model(STAMP, encoder("mini", queries="z"), index="x")
+
+
 def test_documents_of_another_model_are_refused_with_both_names():
     require_same_documents(STAMP, encoder(documents="d"), index="x")
     with pytest.raises(ModelMismatchError, match=r"'x'.*'mini'.*'other'"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sparse_ir.models.splade import SpladeEncoder
@@ -58,6 +59,12 @@ def make_tiny_bert(folder: Path, *, positions: int = 32, seed: int = 0) -> Path:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny random BERT that reads 32 tokens. Not to be written to."""
     return make_tiny_bert(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def make_tiny() -> Callable[..., Path]:
+    """Make a tiny random BERT in a folder of one's own: ``make_tiny(folder, seed=1)``."""
+    return make_tiny_bert
 
 
 @pytest.fixture(scope="session")

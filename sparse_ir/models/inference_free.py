@@ -1,0 +1,231 @@
+"""Queries without a model: the tokenizer's tokens, and a weight for each from a table.
+
+The query side of SPLADE-doc (Formal et al., 2021, https://arxiv.org/abs/2109.10086), with IDF or
+learned weights (Geng et al., 2024, https://arxiv.org/abs/2411.04403). It computes what
+``SparseStaticEmbedding`` of sentence-transformers does, with the ``tokenizers`` library alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from sparse_ir.errors import ModelError
+from sparse_ir.models.base import Explanation, TermOrigin
+from sparse_ir.models.batches import encodable
+from sparse_ir.models.fingerprint import fingerprint, tokenizer_digest
+from sparse_ir.models.layouts import read_json
+from sparse_ir.models.origins import words_of
+from sparse_ir.vectors import SparseBatch, make_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from tokenizers import Tokenizer
+
+    from sparse_ir.models.sides import TableLayout
+
+_ABSURD_LENGTH = 100_000  # tokenizers without a limit of their own say 1e30
+_log = logging.getLogger(__name__)
+
+
+class InferenceFreeQueries:
+    """Weighs each distinct token of a query once, by a table; special tokens are not added.
+
+    Attributes:
+        layout: Where the table and the tokenizer are.
+        max_length: Tokens read of a query; None for all.
+        weights: The table, float32, (size,), at least 0.
+    """
+
+    def __init__(
+        self, layout: TableLayout, *, size: int | None = None, max_length: int | None = None
+    ) -> None:
+        """Load table and tokenizer; no torch, no transformers.
+
+        Args:
+            layout: Where they are.
+            size: Columns of the document vectors, where they are more than the tokens.
+            max_length: Tokens read of a query; by default what the tokenizer says.
+
+        Raises:
+            ModelError: a file is missing or damaged, or table and tokenizer do not fit.
+        """
+        self.layout = layout
+        self._tokenizer = _load_tokenizer(layout)
+        settings = read_json(layout.tokenizer / "tokenizer_config.json")
+        self._from_the_left = settings.get("truncation_side", "right") == "left"
+        self.max_length = max_length or _length(settings)
+        tokens = self._tokenizer.get_vocab(with_added_tokens=True)
+        if layout.weights.suffix == ".json":
+            weights = _from_json(layout.weights, tokens)
+        else:
+            weights = _from_safetensors(layout.weights)
+        wanted = max(size or 0, len(weights), max(tokens.values(), default=-1) + 1)
+        self.weights = np.pad(weights, (0, wanted - len(weights)))
+
+    @cached_property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The token of every column; a column without a token of its own is "[id:N]"."""
+        terms: dict[str, None] = {}  # a set that keeps the order
+        for i in range(len(self.weights)):
+            token = self._tokenizer.id_to_token(i)
+            terms[f"[id:{i}]" if token is None or token in terms else token] = None
+        return tuple(terms)
+
+    @cached_property
+    def query_fingerprint(self) -> str:
+        """SHA-256, hex, of table, tokenizer, length and prompt."""
+        used = np.trim_zeros(self.weights, "b")  # columns without a weight change no vector
+        return fingerprint(
+            {
+                "encoder": "inference-free",
+                "weights": hashlib.sha256(used.astype("<f4").tobytes()).hexdigest(),
+                "tokenizer": tokenizer_digest(self.layout.tokenizer),
+                "max_length": self.max_length,
+                "lowercase": self.layout.lowercase,
+                "prompt": self.layout.prompt,
+            }
+        )
+
+    def encode_queries(
+        self, texts: Sequence[str], *, ids: Sequence[str] | None = None
+    ) -> SparseBatch:
+        """Weigh queries, in the order given; see ``SparseEncoder``."""
+        if isinstance(texts, str):
+            raise ValueError("texts is one string. Give a list of texts.")
+        names = [str(i) for i in range(len(texts))] if ids is None else list(ids)
+        read = [encodable(self.layout.prompt + text) for text in texts]
+        found = self._tokenizer.encode_batch_fast(read, add_special_tokens=False)
+        rows = [np.unique(np.asarray(self._kept(tokens.ids), np.int64)) for tokens in found]
+        cut = sum(len(tokens.ids) > len(self._kept(tokens.ids)) for tokens in found)
+        if cut:
+            _log.warning(
+                "%d of %d texts are longer than %d tokens; the rest of them is not read",
+                cut,
+                len(texts),
+                self.max_length,
+            )
+        columns = np.concatenate([np.zeros(0, np.int64), *rows])
+        ends = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)])
+        shape = (len(texts), len(self.weights))
+        return make_batch(
+            names, sparse.csr_array((self.weights[columns], columns, ends), shape=shape)
+        )
+
+    def explain(self, text: str, *, query: bool = True) -> Explanation:
+        """Weigh one query and name the first word that produced each term."""
+        del query
+        prompt = self.layout.prompt
+        found = self._tokenizer.encode(encodable(prompt + text), add_special_tokens=False)
+        kept = self._kept(range(len(found.ids)))
+        all_words = words_of(
+            found.tokens, found.ids, found.ids, found.word_ids, found.offsets, text, prompt
+        )
+        first: dict[int, int] = {}
+        for place in kept:
+            first.setdefault(found.ids[place], place)
+        origins = [
+            TermOrigin(self.vocabulary[column], float(self.weights[column]), *all_words[place])
+            for column, place in first.items()
+            if self.weights[column] > 0
+        ]
+        origins.sort(key=lambda origin: -origin.weight)
+        return Explanation(text, tuple(origins), len(kept) < len(found.ids))
+
+    def _kept(self, tokens: Sequence[int]) -> Sequence[int]:
+        if self.max_length is None or len(tokens) <= self.max_length:
+            return tokens
+        return tokens[-self.max_length :] if self._from_the_left else tokens[: self.max_length]
+
+
+def _load_tokenizer(layout: TableLayout) -> Tokenizer:
+    from tokenizers import Tokenizer, normalizers
+
+    path = layout.tokenizer / "tokenizer.json"
+    if not path.is_file():
+        raise ModelError(
+            f"{layout.tokenizer} holds no tokenizer.json, which inference-free queries need. Save "
+            "the model's tokenizer in its fast form beside it."
+        )
+    try:
+        tokenizer: Tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises nothing more special
+        raise ModelError(f"{path}: the tokenizer cannot be loaded: {error}") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    if layout.lowercase:
+        own = [] if tokenizer.normalizer is None else [tokenizer.normalizer]
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
+    return tokenizer
+
+
+def _length(settings: Mapping[str, Any]) -> int | None:
+    length = settings.get("model_max_length")
+    return int(length) if length is not None and 0 < length < _ABSURD_LENGTH else None
+
+
+def _from_json(path: Path, tokens: Mapping[str, int]) -> NDArray[Any]:
+    table = check_table(read_json(path), path, tokens)
+    weights = np.zeros(max(tokens.values(), default=-1) + 1, np.float32)
+    for token, weight in table.items():
+        weights[tokens[token]] = weight
+    return weights
+
+
+def check_table(table: Any, where: object, tokens: Mapping[str, int]) -> Mapping[str, float]:
+    """See that a table gives tokens of a vocabulary finite weights of at least 0.
+
+    Args:
+        table: Token -> weight.
+        where: What the message names.
+        tokens: Token -> id.
+
+    Raises:
+        ModelError: it does not.
+    """
+    if not isinstance(table, dict) or not table:
+        raise ModelError(f"{where} is no table of token -> weight. Write a JSON object of numbers.")
+    for token, weight in table.items():
+        if token not in tokens:
+            raise ModelError(
+                f"{where} weighs {token!r}, which is no token of the tokenizer beside it. They do "
+                "not belong together."
+            )
+        number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not number or not math.isfinite(weight) or weight < 0:
+            raise _bad_weight(where, token, weight)
+    return table
+
+
+def _from_safetensors(path: Path) -> NDArray[Any]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    if not path.is_file():
+        raise ModelError(f"{path.parent} holds no {path.name}, the weights of the query side.")
+    try:
+        weights = np.asarray(load_file(path)["weight"], np.float32)
+    except (SafetensorError, KeyError, TypeError, OSError) as error:
+        raise ModelError(f"{path} holds no weights of tokens: {error}") from None
+    if weights.ndim != 1:
+        raise ModelError(f"{path}: the weights have {weights.ndim} dimensions, they need one.")
+    bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if bad.size:
+        raise _bad_weight(path, f"number {bad[0]}", weights[bad[0]])
+    return weights
+
+
+def _bad_weight(where: object, token: str, weight: object) -> ModelError:
+    return ModelError(
+        f"{where}: the weight of token {token} is {weight}. Weights are finite numbers of at "
+        "least 0."
+    )

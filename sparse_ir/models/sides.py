@@ -1,0 +1,138 @@
+"""The two sides of a model folder: how documents are weighed, and how queries are.
+
+Most folders have one model for both. Others come apart:
+
+- a sentence-transformers ``Router``: a route for documents and one for queries, which is either a
+  second SPLADE model or a ``SparseStaticEmbedding``, a weight for each token (inference-free);
+- ``idf.json`` beside a plain masked LM: the query side of OpenSearch's doc models;
+- ``query_table.json`` beside a model that weighs queries itself: an inference-free side that may be
+  chosen in its place.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sparse_ir.errors import ModelError
+from sparse_ir.models.layouts import (
+    Module,
+    SpladeLayout,
+    listed_modules,
+    module,
+    read_json,
+    read_layout,
+    read_prompts,
+    splade_layout,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+QUERY_TABLE = "query_table.json"
+"""Token -> weight: a query side that needs no model, beside one that does."""
+
+IDF = "idf.json"
+_ROUTERS = ("Router", "Asym")  # the second is the name of before version 5
+
+
+@dataclass(frozen=True)
+class TableLayout:
+    """A weight for each token, and the tokenizer that finds the tokens.
+
+    Attributes:
+        weights: A JSON file (token -> weight), or safetensors with one vector, ``weight``.
+        tokenizer: The folder of the tokenizer.
+        lowercase: Whether texts are lower-cased before the tokenizer sees them.
+        prompt: Put in front of every query.
+    """
+
+    weights: Path
+    tokenizer: Path
+    lowercase: bool = False
+    prompt: str = ""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """How a folder weighs documents and queries.
+
+    Attributes:
+        documents: The document side.
+        queries: The folder's own query side; equal to ``documents`` where one model does both.
+        table: The inference-free query side, whether it is the folder's own or may be chosen.
+    """
+
+    documents: SpladeLayout
+    queries: SpladeLayout | TableLayout
+    table: TableLayout | None
+
+
+def read_sides(folder: Path) -> Sides:
+    """Read how a folder weighs documents and queries, from its files alone.
+
+    Raises:
+        ModelError: a file is missing, is no JSON, or describes no sparse encoder.
+    """
+    modules = listed_modules(folder)
+    if modules and modules[0].kind in _ROUTERS:
+        documents, queries = _routes(folder, modules)
+    else:
+        documents = read_layout(folder)
+        queries = documents
+        if not modules and (folder / IDF).is_file():
+            queries = TableLayout(folder / IDF, documents.model)
+    table = queries if isinstance(queries, TableLayout) else None
+    if (folder / QUERY_TABLE).is_file():
+        # The words of a prompt would weigh in every query, so the table goes without.
+        table = TableLayout(folder / QUERY_TABLE, documents.model, lowercase=documents.lowercase)
+    return Sides(documents, queries, table)
+
+
+def vocabulary_size(model: Path) -> int | None:
+    """Columns of a masked LM's vectors, as its ``config.json`` says; None where it does not."""
+    size = read_json(model / "config.json").get("vocab_size")
+    return size if isinstance(size, int) else None
+
+
+def _routes(folder: Path, modules: list[Module]) -> tuple[SpladeLayout, SpladeLayout | TableLayout]:
+    router = modules[0].path
+    # The second name is that of before version 5.
+    config = read_json(router / "router_config.json") or read_json(router / "config.json")
+    try:
+        routes = {
+            name: [module(config["types"][i], router / i) for i in ids]
+            for name, ids in config["structure"].items()
+        }
+        ways = {task: routes[_route(task, config)] for task in ("document", "query")}
+    except (KeyError, TypeError, AttributeError, ValueError, SyntaxError):
+        raise ModelError(
+            f"{router}: the router_config.json is damaged, or has no routes for query and document."
+        ) from None
+    if len(modules) > 1:
+        kinds = ", ".join(m.kind for m in modules)
+        raise ModelError(f"{folder}: modules.json lists {kinds}; a Router must be alone.")
+    documents = splade_layout(folder, ways["document"])
+    if [m.kind for m in ways["query"]] == ["SparseStaticEmbedding"]:
+        return documents, _static(folder, ways["query"][0].path)
+    return documents, splade_layout(folder, ways["query"])
+
+
+def _route(task: str, config: dict[str, Any]) -> str:
+    """Name the route of a text, in the order in which sentence-transformers looks."""
+    mappings = (config.get("parameters") or {}).get("route_mappings") or {}
+    known = {ast.literal_eval(key): name for key, name in mappings.items()}
+    for key in ((task, "text"), (task, None), (None, "text"), (None, None)):
+        if key in known:
+            return str(known[key])
+    return task
+
+
+def _static(folder: Path, path: Path) -> TableLayout:
+    named = read_json(path / "config.json").get("path")
+    weights = path / "model.safetensors"
+    if named:
+        places = [path / named, folder / named, folder / IDF]
+        weights = next((place for place in places if place.is_file()), places[0])
+    return TableLayout(weights, path, prompt=read_prompts(folder)[1])
