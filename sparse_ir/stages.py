@@ -13,6 +13,8 @@ from sparse_ir.encoding.encode import EncodeSettings, encode
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.evaluating.evaluate_index import EvaluateSettings, evaluate_index
 from sparse_ir.indexing.index import IndexSettings, index_corpus
+from sparse_ir.training.pseudo_queries import PseudoQuerySettings, pseudo_queries
+from sparse_ir.training.pseudo_queries import made as pseudo_queries_made
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,6 +86,12 @@ def _evaluate_key(settings: EvaluateSettings) -> Any:
         engine.close()
 
 
+def _pseudo_queries(settings: PseudoQuerySettings, advance: Callable[[int], None]) -> Made:
+    report = pseudo_queries(settings, advance)
+    summary = f"{report.out} holds {report.examples:,} examples of {report.documents:,} documents"
+    return Made(summary, pseudo_queries_made(report))
+
+
 def corpus_key(source: str) -> Any:
     """JSON values that change when a corpus does: files' names, sizes and times."""
     if source == "python-docs":
@@ -116,5 +124,12 @@ STAGES: dict[str, Stage] = {
         there=lambda s: True,
         input_key=_evaluate_key,
         total=lambda s: None,
+    ),
+    "pseudo_queries": Stage(
+        settings=PseudoQuerySettings,
+        run=_pseudo_queries,
+        there=lambda s: Path(s.out).is_file(),
+        input_key=lambda s: corpus_key(s.corpus),
+        total=lambda s: count_rows(s.corpus, limit=s.limit),
     ),
 }

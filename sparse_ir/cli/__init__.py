@@ -39,6 +39,7 @@ _COMMANDS = (
     "encode",
     "export",
     "inspect",
+    "pseudo-queries",
     "run",
     "doctor",
 )

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class LazyGroup(click.Group):
-    """Finds command ``NAME`` as the attribute ``NAME`` of module ``PACKAGE.NAME``."""
+    """Finds command ``NAME`` as the attribute ``NAME`` of module ``PACKAGE.NAME``.
+
+    A hyphen in the command's name is an underscore there.
+    """
 
     def __init__(self, *args: Any, package: str, names: Sequence[str], **kwargs: Any) -> None:
         """Take the package of the command modules and the commands in help order."""
@@ -32,8 +35,9 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in self._names:
             return None
-        module = importlib.import_module(f"{self._package}.{cmd_name}")
-        command: Command = getattr(module, cmd_name)
+        attribute = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"{self._package}.{attribute}")
+        command: Command = getattr(module, attribute)
         return command
 
     def resolve_command(
