@@ -17,6 +17,9 @@ import numpy as np
 from sparse_ir import resources
 from sparse_ir.errors import ModelError, StorageError
 from sparse_ir.models.fingerprint import content_digest
+from sparse_ir.models.layouts import read_json, read_layout
+from sparse_ir.models.saved_files import put, put_json, small_table, splade_files, without_traces
+from sparse_ir.models.sides import QUERY_TABLE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,28 +29,6 @@ CHECKSUMS = "sha256.json"
 CARD = "README.md"
 
 _SCALE = ":scale"  # behind the name of a tensor of int8 rows
-_LAYOUT: dict[str, Any] = {
-    # The names that sentence-transformers 5.1 gave its modules; 6 reads them as well.
-    "modules.json": [
-        {
-            "idx": i,
-            "name": str(i),
-            "path": path,
-            "type": f"sentence_transformers.sparse_encoder.models.{kind}",
-        }
-        for i, (kind, path) in enumerate(
-            [("MLMTransformer", ""), ("SpladePooling", "1_SpladePooling")]
-        )
-    ],
-    "sentence_bert_config.json": {"max_seq_length": 512, "do_lower_case": False},
-    "1_SpladePooling/config.json": {"pooling_strategy": "max", "activation_function": "relu"},
-    "config_sentence_transformers.json": {
-        "model_type": "SparseEncoder",
-        "prompts": {"query": "", "document": ""},
-        "default_prompt_name": None,
-        "similarity_fn_name": "dot",
-    },
-}
 
 
 def default_model(package: Path | None = None) -> Path:
@@ -120,9 +101,9 @@ def _write(package: Path, made: Path) -> None:
 
     for name in json.loads((package / CHECKSUMS).read_text(encoding="utf-8")):
         if name != WEIGHTS:
-            _put(made / name, (package / name).read_bytes())
+            put(made / name, (package / name).read_bytes())
     tensors = dequantize(load_file(package / WEIGHTS))
-    _put(made / "model.safetensors", save(tensors, {"format": "pt"}))
+    put(made / "model.safetensors", save(tensors, {"format": "pt"}))
     _write_checksums(made)
 
 
@@ -158,23 +139,24 @@ def pack(source: Path, package: Path) -> None:
     """Make the shipped folder from a model folder with float weights.
 
     Args:
-        source: A SPLADE-max masked LM with its tokenizer, as transformers saved it.
+        source: A SPLADE model of one side with its tokenizer, as transformers or ``save_model``
+            saved it; with a ``query_table.json`` where it has an inference-free side too.
         package: The folder to write; the card in it stays.
     """
     from safetensors.numpy import load_file, save
 
-    _put(package / WEIGHTS, save(quantize(load_file(source / "model.safetensors"))))
-    tokenizer = _read_json(source / "tokenizer.json")
-    _put_json(package / "tokenizer.json", {**tokenizer, "truncation": None, "padding": None})
-    # A length that a tokenizer was once called with, and where it was loaded from, are no facts.
-    for file, left_out in (
-        ("tokenizer_config.json", ("max_length", "is_local", "local_files_only")),
-        ("config.json", ("dtype", "torch_dtype", "_name_or_path")),
-    ):
-        kept = {k: v for k, v in _read_json(source / file).items() if k not in left_out}
-        _put_json(package / file, kept)
-    for file, content in _LAYOUT.items():
-        _put_json(package / file, content)
+    put(package / WEIGHTS, save(quantize(load_file(source / "model.safetensors"))))
+    for file in ("tokenizer.json", "tokenizer_config.json", "config.json"):
+        content = json.loads((source / file).read_text(encoding="utf-8"))
+        put_json(package / file, without_traces(file, content))
+    layout = read_layout(source)
+    files = splade_files(
+        pooling=layout.pooling, activation=layout.activation, max_length=layout.max_length or 512
+    )
+    for file, content in files.items():
+        put_json(package / file, content)
+    if (source / QUERY_TABLE).is_file():
+        put_json(package / QUERY_TABLE, small_table(read_json(source / QUERY_TABLE)))
     _write_checksums(package)
 
 
@@ -182,21 +164,7 @@ def _write_checksums(folder: Path) -> None:
     files = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     names = sorted(name for name in files if name not in (CHECKSUMS, CARD))
     digests = {name: content_digest(folder / name) for name in names}
-    _put_json(folder / CHECKSUMS, digests)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
-
-
-def _put_json(path: Path, content: Any) -> None:
-    _put(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
-
-
-def _put(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    put_json(folder / CHECKSUMS, digests)
 
 
 if __name__ == "__main__":
