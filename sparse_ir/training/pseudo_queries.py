@@ -292,9 +292,10 @@ def _spans(kind: str, random: Random, source: str, settings: PseudoQuerySettings
     if kind == "title":
         found = [Span(0, len(source))]
     else:
-        found = headings(source) if kind == "heading" else sentences(source)
+        found = headings(source)
     if kind in ("lead", "sentence"):
-        found = found[:1] if kind == "lead" else found[1:]
+        others = [span for span in sentences(source) if span not in found]
+        found = others[:1] if kind == "lead" else others[1:]
     found = [s for s in found if has_words(source[slice(*s)], settings.query_words_min)]
     most = {"heading": settings.headings, "sentence": settings.sentences}.get(kind, 1)
     return _sample(random, found, most)
