@@ -13,11 +13,15 @@ from sparse_ir.encoding.encode import EncodeSettings, encode
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.evaluating.evaluate_index import EvaluateSettings, evaluate_index
 from sparse_ir.indexing.index import IndexSettings, index_corpus
+from sparse_ir.training.distill import DistillSettings, distill
+from sparse_ir.training.mine import MineSettings, mine
 from sparse_ir.training.pseudo_queries import PseudoQuerySettings, pseudo_queries
 from sparse_ir.training.pseudo_queries import made as pseudo_queries_made
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from sparse_ir.data.examples import ExampleSettings
 
 
 class Made(NamedTuple):
@@ -92,6 +96,34 @@ def _pseudo_queries(settings: PseudoQuerySettings, advance: Callable[[int], None
     return Made(summary, pseudo_queries_made(report))
 
 
+def _mine(settings: MineSettings, advance: Callable[[int], None]) -> Made:
+    report = mine(replace(settings, resume=True, replace=True), advance)
+    summary = f"{report.out} holds {report.negatives:,} negatives of {report.queries:,} queries"
+    return Made(summary, report._asdict())
+
+
+def _mine_key(settings: MineSettings) -> Any:
+    stamps = []
+    for one in settings.indexes:
+        engine = open_engine(one.engine)
+        try:
+            stamps.append([engine.resolve(one.index), engine.stats(one.index).documents])
+        finally:
+            engine.close()
+    return [_examples_key(settings.examples), stamps]
+
+
+def _distill(settings: DistillSettings, advance: Callable[[int], None]) -> Made:
+    report = distill(replace(settings, resume=True, replace=True), advance)
+    summary = f"{report.out} holds {report.examples:,} examples with {report.pairs:,} scores"
+    return Made(summary, report._asdict())
+
+
+def _examples_key(examples: ExampleSettings) -> Any:
+    named = (examples.source, examples.corpus, examples.queries, examples.qrels)
+    return [corpus_key(source) for source in named if source is not None]
+
+
 def corpus_key(source: str) -> Any:
     """JSON values that change when a corpus does: files' names, sizes and times."""
     if source == "python-docs":
@@ -123,6 +155,20 @@ STAGES: dict[str, Stage] = {
         run=_evaluate,
         there=lambda s: True,
         input_key=_evaluate_key,
+        total=lambda s: None,
+    ),
+    "mine": Stage(
+        settings=MineSettings,
+        run=_mine,
+        there=lambda s: Path(s.out).is_file(),
+        input_key=_mine_key,
+        total=lambda s: None,
+    ),
+    "distill": Stage(
+        settings=DistillSettings,
+        run=_distill,
+        there=lambda s: Path(s.out).is_file(),
+        input_key=lambda s: _examples_key(s.examples),
         total=lambda s: None,
     ),
     "pseudo_queries": Stage(

@@ -38,8 +38,11 @@ _COMMANDS = (
     "delete",
     "encode",
     "export",
+    "push",
     "inspect",
     "pseudo-queries",
+    "mine",
+    "distill",
     "run",
     "doctor",
 )

@@ -137,10 +137,23 @@ class Backbone:
                 yield batch._replace(rows=batch.rows + start)
 
     @torch.inference_mode()
-    def forward(self, rows: Sequence[Sequence[int]], **inputs: Tensor) -> tuple[Tensor, ...]:
-        """Run one batch of token ids; returns ids, mask and the output."""
+    def forward(
+        self, rows: Sequence[Sequence[int]], *, attention: Tensor | None = None, **inputs: Tensor
+    ) -> tuple[Tensor, Tensor, Any]:
+        """Run one batch of token ids.
+
+        Args:
+            rows: Token ids, special ones included.
+            attention: Which tokens are read, (batch, tokens); by default all but padding.
+            inputs: Whatever else the model takes.
+
+        Returns:
+            Ids and mask, (batch, tokens), and the model's output.
+        """
         ids, mask = (torch.from_numpy(a).to(self.device) for a in pad(rows, self.padding))
-        return ids, mask, self.model(input_ids=ids, attention_mask=mask, **inputs)
+        seen = mask if attention is None else attention.to(self.device)
+        on_device = {name: value.to(self.device) for name, value in inputs.items()}
+        return ids, mask, self.model(input_ids=ids, attention_mask=seen, **on_device)
 
     @property
     def padding(self) -> int:
