@@ -145,7 +145,9 @@ def make_example(
     return RawExample(*place, query, chosen, n_positives, known, tuple(relevant))
 
 
-def _without_doubles(documents: Sequence[Text]) -> list[int]:
+def _without_doubles(documents: Sequence[Text]) -> Sequence[int]:
+    if len({document.id for document in documents}) == len(documents):
+        return range(len(documents))
     seen: set[str] = set()
     kept = []
     for at, document in enumerate(documents):

@@ -289,10 +289,7 @@ def _spans(kind: str, random: Random, source: str, settings: PseudoQuerySettings
     """What of a title (for the kind of that name) or body can stand for a query."""
     if kind == "crop":
         return _crops(random, source, settings)
-    if kind == "title":
-        found = [Span(0, len(source))]
-    else:
-        found = headings(source)
+    found = [Span(0, len(source))] if kind == "title" else headings(source)
     if kind in ("lead", "sentence"):
         others = [span for span in sentences(source) if span not in found]
         found = others[:1] if kind == "lead" else others[1:]
