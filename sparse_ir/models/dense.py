@@ -93,7 +93,7 @@ class DenseEncoder:
     def fingerprint(self) -> str:
         """SHA-256, hex, of weights, tokenizer and layout: all that decides vectors."""
         layout = self.layout._asdict()
-        del layout["model"]
+        del layout["model"], layout["max_length"]  # the length in force is added below
         return self.backbone.fingerprint({"kind": "dense", **layout})
 
     def encode(
