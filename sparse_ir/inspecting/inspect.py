@@ -89,7 +89,7 @@ def _model(target: str) -> dict[str, Any]:
         "path": str(encoder.path),
         "vocabulary_size": len(encoder.vocabulary),
         "fingerprint": encoder.fingerprint,
-        "query_fingerprint": encoder.query_fingerprint,
+        "query_fingerprints": encoder.query_fingerprints,
         **getattr(encoder, "settings", {}),
     }
 

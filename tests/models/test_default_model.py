@@ -171,6 +171,29 @@ def test_a_disk_without_room_is_one_clear_error(package):
     assert list(models.iterdir()) == []
 
 
+def test_a_query_table_is_packed_unpacked_and_used(tiny, tmp_path, monkeypatch):
+    source = Path(shutil.copytree(tiny, tmp_path / "source"))
+    (source / "query_table.json").write_text(json.dumps({"cat": 1.23456789, "the": 0.00001}))
+    pack(source, tmp_path / "package")
+    monkeypatch.setattr(resources, "default_model_folder", lambda: tmp_path / "package")
+    encoder = load_encoder(queries="inference-free")
+    (terms,) = to_terms(encoder.encode_queries(["the cat"]), encoder.vocabulary)
+    assert terms == {"cat": pytest.approx(1.2346)}
+    assert encoder.name == "default"
+    both = load_encoder().query_fingerprints
+    assert len(both) == 2
+    assert encoder.query_fingerprint == both[1]
+
+
+def test_a_package_says_how_its_source_pools_and_how_far_it_reads(tiny, tmp_path):
+    source = Path(shutil.copytree(tiny, tmp_path / "source"))
+    options = {"pooling": "sum", "activation": "log1p_log1p", "max_length": 20}
+    (source / "sparse_ir.json").write_text(json.dumps(options))
+    pack(source, tmp_path / "package")
+    layout = load_encoder(default_model(tmp_path / "package")).layout
+    assert (layout.pooling, layout.activation, layout.max_length) == tuple(options.values())
+
+
 def test_the_shipped_checksums_name_every_file_but_the_card():
     folder = resources.default_model_folder()
     listed = set(json.loads((folder / "sha256.json").read_text()))
