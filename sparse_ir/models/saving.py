@@ -7,6 +7,7 @@ each with ``subfolder=``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from sparse_ir.models.masked_lm import quiet
 from sparse_ir.models.sides import QUERY_TABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -100,7 +101,7 @@ def save_model(
         tokenizer: Its transformers tokenizer.
         layout: How it is used; SPLADE-max over 512 tokens by default.
         query_side: How queries are weighed instead: a weight for each token (token -> weight, or
-            an array in the order of the ids), or a second model.
+            an array or tensor in the order of the ids), or a second model.
         table: A table of token weights beside a model that weighs queries too; a user chooses it
             with ``queries="inference-free"``. Kept with four decimals.
         card: Written as README.md.
@@ -188,7 +189,8 @@ def _write_table(made: Path, table: Any, tokenizer: Any, layout: SaveLayout) -> 
 
     named = _named(table, tokenizer)
     tokens = tokenizer.get_vocab()
-    weights = np.zeros(len(tokens), np.float32)  # the size that SparseStaticEmbedding reads
+    # SparseStaticEmbedding reads as many as there are tokens.
+    weights = np.zeros(max(len(tokens), *(i + 1 for i in tokens.values())), np.float32)
     for token, weight in named.items():
         weights[tokens[token]] = weight
     with quiet():
@@ -209,7 +211,9 @@ def _require_fast(made: Path, queries: Any, what: str) -> None:
 def _named(table: Any, tokenizer: Any) -> dict[str, float]:
     """A table as token -> weight, in the order of the ids."""
     tokens = tokenizer.get_vocab()
-    if not isinstance(table, dict):
+    if not isinstance(table, Mapping):
+        if isinstance(table, torch.Tensor):
+            table = table.detach().cpu().numpy()
         weights = np.asarray(table, np.float32)
         by_id = {i: token for token, i in tokens.items()}
         lost = [i for i in np.flatnonzero(weights).tolist() if i not in by_id]
@@ -218,7 +222,7 @@ def _named(table: Any, tokenizer: Any) -> dict[str, float]:
                 f"the table has shape {weights.shape}, the tokenizer {len(tokens)} tokens."
             )
         table = {by_id[i]: float(weights[i]) for i in np.flatnonzero(weights).tolist()}
-    checked = check_table(table, "the query table", tokens)
+    checked = check_table(dict(table), "the query table", tokens)
     return dict(sorted(checked.items(), key=lambda item: tokens[item[0]]))
 
 

@@ -191,7 +191,8 @@ def test_a_table_may_be_an_array_in_the_order_of_the_ids(parts, tmp_path):
     for token, weight in TABLE.items():
         weights[tokens[token]] = weight
     layout = SaveLayout(max_length=32)
-    save_model(tmp_path / "a", **parts, layout=layout, query_side=weights, table=weights)
+    tensor = torch.nn.Parameter(torch.from_numpy(weights))
+    save_model(tmp_path / "a", **parts, layout=layout, query_side=weights, table=tensor)
     save_model(tmp_path / "d", **parts, layout=layout, query_side=TABLE, table=TABLE)
     for name in ("query_table.json", "query_0_SparseStaticEmbedding/model.safetensors"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "d" / name).read_bytes()
