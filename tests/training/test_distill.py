@@ -363,14 +363,14 @@ def test_kill_9_and_resume_make_the_same_file(
         {
             "query_id": f"q{i}",
             "query": f"cat {LETTERS[i % 26]}",
-            "documents": [f"d{i}", f"d{(i * 7 + 1) % 300}", f"d{(i * 11 + 5) % 300}"],
+            "documents": [f"d{i}", f"d{(i * 7 + 1) % 160}", f"d{(i * 11 + 5) % 160}"],
         }
-        for i in range(300)
+        for i in range(160)
     ]
     rows = [row for row in rows if len(set(row["documents"])) == 3]
     words = ("the cat", "run", "mat on", "sat")
     corpus = [
-        {"_id": f"d{i}", "text": f"{words[i % 4]} " * (i % 5 + 1) + str(i)} for i in range(300)
+        {"_id": f"d{i}", "text": f"{words[i % 4]} " * (i % 5 + 1) + str(i)} for i in range(160)
     ]
     examples = write_jsonl("many.jsonl", rows)
     examples = str(examples)
