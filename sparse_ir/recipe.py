@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparse_ir import __version__
-from sparse_ir.config import load_settings, nearest, parse_set, read_yaml
+from sparse_ir.config import assign, load_settings, nearest, parse_set, read_yaml
 from sparse_ir.data.files import writing
 from sparse_ir.errors import ConfigError
 from sparse_ir.resources import home, resource
@@ -133,16 +133,21 @@ def _assign(
     rows: Sequence[tuple[str, str, dict[str, Any]]], assignments: Sequence[str], path: Path
 ) -> None:
     for keys, value in parse_set(assignments):
-        stage, setting = keys[0], ".".join(keys[1:])
+        stage, path_within = keys[0], keys[1:]
         chosen = [settings for name, kind, settings in rows if stage in (name, kind)]
-        if not chosen or not setting:
+        if not chosen or not path_within:
             names = [name for name, _, _ in rows]
             raise ConfigError(
                 f"{path}: --set {'.'.join(keys)} names no stage's setting. Stages: "
                 f"{', '.join(names)}.{nearest(stage, names)}"
             )
         for settings in chosen:
-            settings[setting] = value
+            try:
+                assign(settings, path_within, value)
+            except KeyError as error:
+                raise ConfigError(
+                    f"{path}: --set {'.'.join(keys)}: there is no {error.args[0]} to set."
+                ) from None
 
 
 def run_recipe(

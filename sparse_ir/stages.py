@@ -17,6 +17,7 @@ from sparse_ir.training.distill import DistillSettings, distill
 from sparse_ir.training.mine import MineSettings, mine
 from sparse_ir.training.pseudo_queries import PseudoQuerySettings, pseudo_queries
 from sparse_ir.training.pseudo_queries import made as pseudo_queries_made
+from sparse_ir.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -119,6 +120,15 @@ def _distill(settings: DistillSettings, advance: Callable[[int], None]) -> Made:
     return Made(summary, report._asdict())
 
 
+def _train(settings: TrainSettings, advance: Callable[[int], None]) -> Made:
+    from sparse_ir.training.train import train
+
+    report = train(replace(settings, resume=True), advance=advance)
+    figures = ", ".join(f"{name} {value:.4f}" for name, value in report.metrics.items())
+    summary = f"{report.out} is trained; step {report.best_step:,}"
+    return Made(f"{summary}: {figures}" if figures else summary, report._asdict())
+
+
 def _examples_key(examples: ExampleSettings) -> Any:
     named = (examples.source, examples.corpus, examples.queries, examples.qrels)
     return [corpus_key(source) for source in named if source is not None]
@@ -170,6 +180,13 @@ STAGES: dict[str, Stage] = {
         there=lambda s: Path(s.out).is_file(),
         input_key=lambda s: _examples_key(s.examples),
         total=lambda s: None,
+    ),
+    "train": Stage(
+        settings=TrainSettings,
+        run=_train,
+        there=lambda s: Path(s.out).is_dir(),
+        input_key=lambda s: [corpus_key(s.model.backbone), *map(_examples_key, s.examples)],
+        total=lambda s: s.optimizer.steps,
     ),
     "pseudo_queries": Stage(
         settings=PseudoQuerySettings,

@@ -40,6 +40,7 @@ _COMMANDS = (
     "export",
     "push",
     "inspect",
+    "train",
     "pseudo-queries",
     "mine",
     "distill",

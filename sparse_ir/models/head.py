@@ -104,7 +104,7 @@ def _max(hidden: Tensor, layer: OutputLayer, *, positions: bool) -> tuple[Tensor
     batch, tokens, _ = hidden.shape
     flat = hidden.flatten(0, 1)
     pooled, where = _results(hidden, layer, positions=positions)
-    for start, stop in _tiles(len(layer.weight), len(flat)):
+    for start, stop in tiles(len(layer.weight), len(flat)):
         logits = (flat @ layer.weight[start:stop].T).view(batch, tokens, stop - start)
         if where is None:
             pooled[:, start:stop] = logits.amax(dim=1)
@@ -120,7 +120,7 @@ def _sum(
     flat = hidden.flatten(0, 1)
     ignored = ~mask.view(-1, 1)
     pooled, where = _results(hidden, layer, positions=positions)
-    for start, stop in _tiles(len(layer.weight), len(flat)):
+    for start, stop in tiles(len(layer.weight), len(flat)):
         logits = (flat @ layer.weight[start:stop].T).add_(layer.bias[start:stop])
         values = activate(logits, activation).masked_fill_(ignored, 0.0)
         values = values.view(batch, tokens, stop - start)
@@ -138,7 +138,7 @@ def _results(
     return torch.empty(shape, dtype=torch.float32, device=device), where
 
 
-def _tiles(size: int, tokens: int) -> Iterator[tuple[int, int]]:
+def tiles(size: int, tokens: int) -> Iterator[tuple[int, int]]:
     """Split the vocabulary so that a tile's logits stay within TILE_NUMBERS."""
     step = max(64, TILE_NUMBERS // max(1, tokens))
     for start in range(0, size, step):

@@ -42,6 +42,7 @@ class MaskedLM:
     Attributes:
         config: The model's config.
         layer: Its output layer, float32.
+        scale: What the model multiplies its output layer's logits by; the layer has it in.
     """
 
     def __init__(self, model: Any, folder: Path) -> None:
@@ -55,7 +56,8 @@ class MaskedLM:
             logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0]
         output.register_forward_pre_hook(_capture)
         try:
-            self.layer = _fitted_layer(output, self.hidden(ids, torch.ones_like(ids))[0], logits)
+            hidden = self.hidden(ids, torch.ones_like(ids))[0]
+            self.scale, self.layer = _fitted_layer(output, hidden, logits)
         except (RuntimeError, AssertionError) as error:
             raise _unknown_head(folder, model) from error
 
@@ -66,21 +68,8 @@ class MaskedLM:
 
     @torch.inference_mode()
     def hidden(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Run the model up to its output layer.
-
-        Args:
-            input_ids: (batch, tokens).
-            attention_mask: 1 for tokens, 0 for padding, (batch, tokens).
-
-        Returns:
-            Inputs of the output layer, (batch, tokens, width).
-        """
-        try:
-            self._model(input_ids=input_ids, attention_mask=attention_mask)
-        except _Captured as captured:
-            captured.__traceback__ = None  # it holds the frames with all hidden states
-            return captured.hidden
-        raise RuntimeError("the forward pass does not call the model's output embeddings")
+        """Run the model up to its output layer, without gradients; see ``captured_hidden``."""
+        return captured_hidden(self._model, input_ids, attention_mask)
 
     def to(self, device: torch.device, precision: str) -> None:
         """Move to a device; the parameters take the precision, the output layer stays float32."""
@@ -94,8 +83,27 @@ class MaskedLM:
         self.layer = OutputLayer(self.layer.weight.to(device), self.layer.bias.to(device))
 
 
+def captured_hidden(model: Any, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    """Run a masked LM that a ``MaskedLM`` owns up to its output layer.
+
+    Args:
+        model: The transformers model.
+        input_ids: (batch, tokens).
+        attention_mask: 1 for tokens, 0 for padding, (batch, tokens).
+
+    Returns:
+        Inputs of the output layer, (batch, tokens, width).
+    """
+    try:
+        model(input_ids=input_ids, attention_mask=attention_mask)
+    except _Captured as captured:
+        captured.__traceback__ = None  # it holds the frames with all hidden states
+        return captured.hidden
+    raise RuntimeError("the forward pass does not call the model's output embeddings")
+
+
 @torch.inference_mode()
-def _fitted_layer(output: Any, hidden: Tensor, logits: Tensor) -> OutputLayer:
+def _fitted_layer(output: Any, hidden: Tensor, logits: Tensor) -> tuple[float, OutputLayer]:
     """Find the scale and the bias that turn the output layer's weights into the model's logits.
 
     Some models add a bias of their own behind the layer, some scale the logits.
@@ -119,7 +127,7 @@ def _fitted_layer(output: Any, hidden: Tensor, logits: Tensor) -> OutputLayer:
     own = getattr(output, "bias", None)
     if own is not None and torch.allclose(bias, scale * own, rtol=1e-5, atol=5e-5):
         bias = scale * own.detach()  # without the rounding of the subtraction
-    return OutputLayer(weight if scale == 1.0 else weight * scale, bias)
+    return scale, OutputLayer(weight if scale == 1.0 else weight * scale, bias)
 
 
 def _capture(_module: Any, inputs: tuple[Tensor, ...]) -> None:

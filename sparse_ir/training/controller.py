@@ -230,8 +230,11 @@ class SparsityController:
 class _Side:
     """The control of one side's lambda. All times are in steps."""
 
-    GAIN = 2.0
-    RANGE = math.log(1e4)  # lambda stays within this factor of its start, or is 0
+    GAIN = 2.5
+    LOWEST_GAIN = 1.0
+    SWING = 0.2  # an error on both sides of the target, in turn, that means: too much gain
+    FALL = math.log(1e4)  # lambda below its start by more than this factor is 0
+    RISE = math.log(1e7)  # and it rises by no more than this one
     LARGEST_ERROR = 1.0  # further off than a factor of e is no reason to hurry more
 
     def __init__(self, target: float, steps: int, start: float) -> None:
@@ -241,6 +244,8 @@ class _Side:
         self._share = 1 / min(max(steps / 60, 4.0), 30.0)  # of the newest in the smoothed terms
         self._largest_change = max(math.log(100) * 20 / steps, math.log(100) / 400)
         self._log = self._centre
+        self._gain = self.GAIN
+        self._side = 0
         self._sum = 0.0
         self._sum_of_shares = 0.0
         self._error: float | None = None
@@ -248,7 +253,7 @@ class _Side:
     @property
     def value(self) -> float:
         """Lambda after the warm-up."""
-        return math.exp(self._log) if self._log > self._centre - self.RANGE else 0.0
+        return math.exp(self._log) if self._log > self._centre - self.FALL else 0.0
 
     def observe(self, terms: float, *, rising: bool) -> None:
         terms = max(terms, self._target / 100)  # no terms: far below, and a logarithm all the same
@@ -258,9 +263,14 @@ class _Side:
         change = error - (error if self._error is None else self._error)
         self._error = error
         bounded = max(-self.LARGEST_ERROR, min(self.LARGEST_ERROR, error))
-        move = self.GAIN * (bounded / self._horizon + change)
+        if abs(error) > self.SWING:
+            side = 1 if error > 0 else -1
+            if side == -self._side:
+                self._gain = max(self.LOWEST_GAIN, self._gain * 0.8)
+            self._side = side
+        move = self._gain * (bounded / self._horizon + change)
         move = max(-self._largest_change, min(self._largest_change if rising else 0.0, move))
-        low, high = self._centre - self.RANGE, self._centre + self.RANGE
+        low, high = self._centre - self.FALL, self._centre + self.RISE
         self._log = max(low, min(high, self._log + move))
 
     def state_dict(self) -> dict[str, Any]:
@@ -286,7 +296,7 @@ def _alarm(
         vocabulary=vocabulary,
         after=warm_up_steps,
         zero_steps=min(max(20, steps // 50), 200),
-        dense_steps=max(50, steps // 10),
+        dense_steps=max(100, steps // 4),
         sparser=sparser,
         denser=denser,
     )

@@ -9,7 +9,6 @@ arithmetic: they change neither values nor gradients.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from torch import Tensor
+
+    from sparse_ir.training.settings import LossSettings
 
 
 class Scores(NamedTuple):
@@ -46,33 +47,6 @@ class Scores(NamedTuple):
     is_positive_column: Tensor
     teacher_own: Tensor | None = None
     teacher_batch: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class LossSettings:
-    """What the losses can be tuned with.
-
-    Attributes:
-        temperature: Divides the scores in the contrastive losses (in_batch, in_batch_hard,
-            pairwise). 1 suits dot products of sparse vectors.
-        student_temperature: Divides the model's scores in the KL losses; the loss is multiplied by
-            its square, which keeps the size of the gradient (Hinton et al., 2015,
-            https://arxiv.org/abs/1503.02531).
-        teacher_temperature: Divides the teacher's scores in the KL losses. Lower it for a teacher
-            with a narrow range (0.05 for cosines), raise it for one that is too sure of itself.
-        margin_scale: Multiplies the teacher's margins in margin_mse, for a teacher whose scores
-            have another range than dot products (about 30 for cosines).
-    """
-
-    temperature: float = 1.0
-    student_temperature: float = 1.0
-    teacher_temperature: float = 1.0
-    margin_scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not (math.isfinite(value) and value > 0):
-                raise ConfigError(f"{name} is {value}. Give a number above 0.")
 
 
 def in_batch(scores: Scores, settings: LossSettings) -> Tensor:

@@ -1,0 +1,61 @@
+"""Our settings as the Hugging Face Trainer's."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+import transformers
+
+from sparse_ir.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sparse_ir.training.settings import TrainSettings
+
+
+def training_arguments(settings: TrainSettings, folder: Path) -> Any:
+    """Make the Trainer's arguments.
+
+    Args:
+        settings: Ours.
+        folder: For checkpoints and logs.
+
+    Raises:
+        MissingExtraError: TensorBoard logs are asked for and tensorboard is not installed.
+    """
+    if settings.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise MissingExtraError("tensorboard", extra="tensorboard")
+    chosen = settings.optimizer
+    return transformers.TrainingArguments(
+        output_dir=str(folder),
+        max_steps=chosen.steps,
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=settings.batch.accumulate,
+        learning_rate=chosen.learning_rate,
+        weight_decay=chosen.weight_decay,
+        warmup_steps=chosen.warm_up_steps,
+        lr_scheduler_type="constant_with_warmup"
+        if chosen.schedule == "constant"
+        else chosen.schedule,
+        max_grad_norm=chosen.max_gradient_norm,
+        bf16=settings.precision == "bf16",
+        fp16=settings.precision == "fp16",
+        use_cpu=settings.device == "cpu",
+        save_strategy="steps",
+        save_steps=settings.save_every,
+        save_total_limit=max(2, settings.keep),
+        eval_strategy="no",
+        logging_strategy="steps",
+        logging_steps=settings.log_every,
+        logging_nan_inf_filter=False,
+        report_to=["tensorboard"] if settings.tensorboard else [],
+        disable_tqdm=True,
+        seed=settings.seed,
+        data_seed=settings.seed,
+        remove_unused_columns=False,
+        ddp_find_unused_parameters=False,
+        ddp_broadcast_buffers=False,
+        label_names=[],
+    )

@@ -1,0 +1,224 @@
+"""A masked LM, or an encoder without a head, made ready to be trained."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+import transformers
+
+from sparse_ir.errors import ModelError
+from sparse_ir.models.batches import named_tokens
+from sparse_ir.models.head import tiles
+from sparse_ir.models.loading import find_model
+from sparse_ir.models.masked_lm import MaskedLM, captured_hidden, load_tokenizer, quiet
+from sparse_ir.training.model import TermModel
+from sparse_ir.training.tokens import token_groups
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from sparse_ir.training.settings import ModelSettings
+
+START_TERMS = 600
+"""Terms a document begins with where the head is new or would begin dense."""
+
+_FLAT = 1e-3  # logits that differ by less across the vocabulary carry no information
+_log = logging.getLogger(__name__)
+
+
+class Backbone(NamedTuple):
+    """What a run starts from.
+
+    Attributes:
+        model: With gradients.
+        tokenizer: Its tokenizer.
+        name: As the settings call it, for the model card.
+        new_head: Whether the masked-LM head was made here.
+        start_terms: Terms of a sample document before the first step.
+    """
+
+    model: TermModel
+    tokenizer: Any
+    name: str
+    new_head: bool
+    start_terms: float
+
+
+def load_backbone(settings: ModelSettings, sample: Sequence[str], *, seed: int) -> Backbone:
+    """Load the backbone, give it a head where it has none, and check that it can be trained.
+
+    A new head passes the hidden states on as they are (identity, unit layer norm) to the tied
+    embeddings; its bias, or that of a head whose every logit is above 0, is set so that a document
+    begins with about ``START_TERMS`` terms: from an all-dense start FLOPS leads nowhere
+    (https://github.com/huggingface/sentence-transformers/issues/3431).
+
+    Args:
+        settings: What is trained.
+        sample: Documents to look at, some dozens.
+        seed: For weights that must be drawn.
+
+    Raises:
+        ModelError: no masked LM can be made of the folder, or it gives every term of every text
+            the same weight.
+    """
+    name, found = find_model(settings.backbone, trust_remote_code=settings.trust_remote_code)
+    folder = _transformer_folder(found)
+    tokenizer = load_tokenizer(folder, trust_remote_code=settings.trust_remote_code)
+    torch.manual_seed(seed)
+    lm, new = _load(folder, settings)
+    lm.eval()
+    fitted = MaskedLM(lm, folder)
+    output = lm.get_output_embeddings()
+    own = getattr(output, "bias", None)
+    has_own = own is not None and torch.allclose(
+        fitted.layer.bias, fitted.scale * own.detach(), rtol=1e-4, atol=1e-4
+    )
+    model = TermModel(
+        lm,
+        scale=fitted.scale,
+        bias=None if has_own else fitted.layer.bias.clone(),
+        pooling=settings.pooling,
+        activation=settings.activation,
+        dropped=named_tokens(tokenizer, settings.drop_columns),
+    )
+    terms = _start(model, tokenizer, settings, sample, new=new, folder=folder)
+    _set_dropout(lm, settings.dropout)
+    return Backbone(model, tokenizer, name, new, terms)
+
+
+def twin(model: TermModel) -> TermModel:
+    """Copy a model, for queries to have one of their own."""
+    return copy.deepcopy(model)
+
+
+def _transformer_folder(folder: Path) -> Path:
+    """The folder of the transformer itself: sentence-transformers may keep it one level down."""
+    modules = folder / "modules.json"
+    if modules.is_file() and not (folder / "config.json").is_file():
+        first = json.loads(modules.read_text(encoding="utf-8"))[0]
+        return folder / str(first.get("path", ""))
+    return folder
+
+
+def _load(folder: Path, settings: ModelSettings) -> tuple[Any, bool]:
+    major, minor = (int(n) for n in transformers.__version__.split(".")[:2])
+    dtype = "dtype" if (major, minor) >= (4, 56) else "torch_dtype"
+    try:
+        with quiet():
+            lm, info = transformers.AutoModelForMaskedLM.from_pretrained(
+                str(folder),
+                output_loading_info=True,
+                trust_remote_code=settings.trust_remote_code,
+                local_files_only=True,
+                **{dtype: torch.float32},
+            )
+    except Exception as error:  # whatever a file of unknown origin may make it raise
+        line = (str(error).strip().splitlines() or [""])[0]
+        raise ModelError(
+            f"{folder}: no masked LM can be made of it ({type(error).__name__}: {line[:200]})."
+        ) from error
+    lacking = set(info["missing_keys"])
+    if not lacking:
+        return lm, False
+    body = {key for key in lacking if key.startswith(f"{lm.base_model_prefix}.")}
+    body = {key for key in body if not key.endswith("position_ids")}
+    if body:
+        raise ModelError(
+            f"{folder} holds no weights for {sorted(body)[0]} and {len(body) - 1} more: the body "
+            "of the model is not whole."
+        )
+    _new_head(lm, lacking)
+    return lm, True
+
+
+@torch.no_grad()
+def _new_head(lm: Any, lacking: set[str]) -> None:
+    """Pass hidden states through to the embeddings: identity, unit norm, no bias."""
+    embeddings = lm.get_input_embeddings().weight
+    for name, module in lm.named_modules():
+        if not any(key.rpartition(".")[0] == name for key in lacking):
+            continue
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, torch.nn.Parameter) and weight is not embeddings:
+            if weight.ndim == 2 and weight.shape[0] == weight.shape[1]:
+                torch.nn.init.eye_(weight)
+            elif weight.ndim == 1:
+                weight.fill_(1.0)
+            elif weight.shape == embeddings.shape:
+                weight.copy_(embeddings)
+        if isinstance(getattr(module, "bias", None), torch.nn.Parameter):
+            module.bias.zero_()
+
+
+@torch.no_grad()
+def _start(
+    model: TermModel,
+    tokenizer: Any,
+    settings: ModelSettings,
+    sample: Sequence[str],
+    *,
+    new: bool,
+    folder: Path,
+) -> float:
+    """Look at the logits of a sample; lower the bias where training would begin dense."""
+    highest = _highest_logits(model, tokenizer, settings, sample)
+    spread = float(highest.std(dim=1).mean())
+    if not spread > _FLAT:  # also where it is not a number
+        raise ModelError(
+            f"{folder}: the logits of a text are the same for every term (spread {spread:.1e}), "
+            "so there is nothing to train from. Use another backbone."
+        )
+    terms = float((highest > 0).sum(dim=1).float().mean())
+    if new or terms > 0.5 * highest.shape[1]:
+        wanted = min(START_TERMS, highest.shape[1] // 8)
+        level = float(highest.flatten().kthvalue(highest.numel() - wanted * len(highest)).values)
+        if model.fixed_bias is None:
+            model.output.bias.sub_(level / model.scale)
+        else:
+            model.fixed_bias.sub_(level)
+        _log.info("the output bias is lowered by %.2f, so that training starts sparse", level)
+        terms = float((highest > level).sum(dim=1).float().mean())
+    return terms
+
+
+def _highest_logits(
+    model: TermModel, tokenizer: Any, settings: ModelSettings, sample: Sequence[str]
+) -> Tensor:
+    """The largest logit of each term over the tokens of each text, (texts, vocabulary)."""
+    rows = []
+    for group in token_groups(
+        tokenizer, sample, settings.document_tokens, chunk_texts=8, split=False
+    ):
+        hidden = captured_hidden(model.lm, group["ids"], group["mask"]) * model.scale
+        out = torch.empty((len(hidden), len(model.output.weight)))
+        hidden = hidden.masked_fill(group["mask"].unsqueeze(-1) == 0, 0.0)
+        for start, stop in tiles(out.shape[1], hidden.shape[0] * hidden.shape[1]):
+            logits = hidden @ model.output.weight[start:stop].T + model.bias[start:stop]
+            logits = logits.masked_fill(group["mask"].unsqueeze(-1) == 0, -torch.inf)
+            out[:, start:stop] = logits.amax(dim=1)
+        rows.append(out)
+    highest = torch.cat(rows)
+    dropped = set(model.dropped)
+    kept = [c for c in range(highest.shape[1]) if c not in dropped]
+    return highest[:, kept]
+
+
+def _set_dropout(lm: Any, dropout: float | None) -> None:
+    if dropout is None:
+        return
+    for module in lm.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = dropout
+        for name in ("attention_dropout", "dropout_prob", "dropout"):  # kept as numbers by some
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, dropout)
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout"):
+        if isinstance(getattr(lm.config, name, None), float):
+            setattr(lm.config, name, dropout)

@@ -1,0 +1,124 @@
+"""What happens between the steps: lambdas, validation, the best checkpoint, an early end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import transformers
+
+from sparse_ir.training import checkpoints
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from sparse_ir.training.history import History
+    from sparse_ir.training.settings import TrainSettings
+
+
+class Conductor(transformers.TrainerCallback):
+    """Follows a run.
+
+    Attributes:
+        start: Metrics before the first step.
+        best_step: The step with the best metric, 0 where nothing was measured.
+        best: Metrics at that step.
+        last: The latest metrics.
+    """
+
+    def __init__(
+        self,
+        settings: TrainSettings,
+        history: History,
+        folder: Path,
+        advance: Callable[[int], None],
+    ) -> None:
+        """Prepare to follow a run whose checkpoints and logs lie in a folder."""
+        self._settings, self._history, self._folder = settings, history, folder
+        self._advance = advance
+        self.start: dict[str, float] = {}
+        self.best: dict[str, float] = {}
+        self.last: dict[str, float] = {}
+        self.best_step = 0
+        self._worse = 0
+        self.trainer: Any = None
+
+    def measure_start(self, trainer: Any) -> None:
+        """Measure the model before it is trained."""
+        self.start = trainer.measure()
+        if trainer.is_world_process_zero():
+            self._history.log_validation(0, self.start)
+
+    def go_on(self, trainer: Any, checkpoint: Path) -> None:
+        """Take up what a checkpoint knows."""
+        state = checkpoints.read_state(checkpoint)
+        kept = state["conductor"]
+        self.start, self.best, self.last = kept["start"], kept["best"], kept["last"]
+        self.best_step, self._worse = kept["best_step"], kept["worse"]
+        trainer.control_lambdas.load_state_dict(state["lambdas"])
+        step = int(checkpoint.name.rpartition("-")[2])
+        self._advance(step)
+        if trainer.is_world_process_zero():
+            self._history.truncate(step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps, as JSON values."""
+        return {
+            "start": self.start,
+            "best": self.best,
+            "last": self.last,
+            "best_step": self.best_step,
+            "worse": self._worse,
+        }
+
+    def record(self, step: int, logs: Mapping[str, float]) -> None:
+        """Write a line of the log."""
+        self._history.log_step(step, logs)
+
+    def best_checkpoint(self) -> Path | None:
+        """The checkpoint with the best metric, where it is not the last step."""
+        path = self._folder / f"checkpoint-{self.best_step}"
+        return path if self.best_step and path.is_dir() else None
+
+    def final_metrics(self) -> dict[str, float]:
+        """Metrics of the weights that are kept, with the mean terms of the last steps."""
+        return dict(self.best or self.last)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:  # noqa: ARG002
+        """Move the lambdas; see whether a validation is due."""
+        query, document = self.trainer.take_terms()
+        self.trainer.control_lambdas.observe(state.global_step - 1, query, document)
+        self._advance(1)
+        validation = self._settings.validation
+        last = state.global_step >= state.max_steps
+        if validation is not None and (state.global_step % validation.every == 0 or last):
+            control.should_evaluate = True
+        if last:
+            control.should_save = True
+        return control
+
+    def on_evaluate(
+        self,
+        args: Any,  # noqa: ARG002
+        state: Any,
+        control: Any,
+        metrics: Mapping[str, float] | None = None,
+        **_: Any,
+    ) -> Any:
+        """Keep the best; end a run that gets no better."""
+        validation = self._settings.validation
+        if validation is None or metrics is None:
+            return control
+        self.last = {name.removeprefix("eval_"): value for name, value in metrics.items()}
+        if state.is_world_process_zero:
+            self._history.log_validation(state.global_step, self.last)
+        if self.last[validation.metric] > self.best.get(validation.metric, -1.0):
+            self.best, self.best_step, self._worse = self.last, state.global_step, 0
+            state.best_model_checkpoint = str(self._folder / f"checkpoint-{state.global_step}")
+            control.should_save = True
+        else:
+            self._worse += 1
+            if validation.patience and self._worse >= validation.patience:
+                control.should_training_stop = True
+                control.should_save = True
+        return control

@@ -1,0 +1,110 @@
+"""The model in training as an encoder: exact weights, no gradients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from sparse_ir.models.batches import pad, token_batches, tokenize
+from sparse_ir.models.head import OutputLayer, term_weights
+from sparse_ir.models.masked_lm import captured_hidden
+from sparse_ir.training.model import OFF
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from sparse_ir.training.model import SpladeTrainee, TermModel
+    from sparse_ir.training.settings import ModelSettings
+
+_BATCH_TOKENS = 4096
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class TraineeEncoder:
+    """Weighs texts with the weights of this moment."""
+
+    def __init__(
+        self,
+        trainee: SpladeTrainee,
+        tokenizer: Any,
+        settings: ModelSettings,
+        *,
+        precision: str = "fp32",
+    ) -> None:
+        """Look at a model; it goes on being trained."""
+        self._trainee, self._tokenizer, self._settings = trainee, tokenizer, settings
+        self._precision = precision
+
+    def documents(self, texts: Sequence[str]) -> sparse.csr_array:
+        """Weigh documents: float32, (texts, vocabulary)."""
+        return self._weigh(self._trainee.documents, texts, self._settings.document_tokens)
+
+    def queries(self, texts: Sequence[str], *, table: bool = False) -> sparse.csr_array:
+        """Weigh queries: float32, (texts, vocabulary).
+
+        Args:
+            texts: The queries.
+            table: By the inference-free table.
+        """
+        if table or self._trainee.table_only:
+            return self._by_table(texts)
+        model = self._trainee.queries or self._trainee.documents
+        return self._weigh(
+            model, texts, self._settings.query_tokens, keep=self._trainee.query_terms
+        )
+
+    @torch.no_grad()
+    def _weigh(
+        self, model: TermModel, texts: Sequence[str], max_length: int, *, keep: int = 0
+    ) -> sparse.csr_array:
+        was = model.training
+        model.eval()
+        layer = self._layer(model)
+        device = layer.weight.device
+        rows = tokenize(self._tokenizer, texts, max_length).ids
+        done, order = [], []
+        for batch in token_batches([len(r) for r in rows], batch_tokens=_BATCH_TOKENS):
+            ids, mask = pad([rows[i] or [0] for i in batch], self._tokenizer.pad_token_id or 0)
+            weights = self._weights(model, layer, ids, mask, device)
+            if keep:
+                weights = self._trainee.keep_heaviest(weights)
+            done.append(sparse.csr_array(weights.cpu().numpy()))
+            order.extend(batch.tolist())
+        model.train(was)
+        return sparse.csr_array(sparse.vstack(done, format="csr")[np.argsort(order)])
+
+    def _weights(
+        self, model: TermModel, layer: OutputLayer, ids: Any, mask: Any, device: torch.device
+    ) -> Tensor:
+        inputs = torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
+        kind = _AUTOCAST.get(self._precision)
+        with torch.autocast(device.type, dtype=kind, enabled=kind is not None):
+            hidden = captured_hidden(model.lm, *inputs) * model.scale
+        return term_weights(
+            hidden, inputs[1], layer, pooling=model.pooling, activation=model.activation
+        ).weights
+
+    def _layer(self, model: TermModel) -> OutputLayer:
+        bias = model.bias.detach().clone()
+        bias[model.dropped] = OFF
+        return OutputLayer(model.output.weight.detach(), bias)
+
+    def _by_table(self, texts: Sequence[str]) -> sparse.csr_array:
+        table = self._trainee.table
+        if table is None:
+            raise ValueError("this model has no table of query weights")
+        weights = table.weights.detach().cpu().numpy()
+        rows = tokenize(self._tokenizer, texts, self._settings.query_tokens).ids
+        columns = [np.unique(np.asarray(row, np.int64)) for row in rows]
+        starts = np.cumsum([0, *map(len, columns)])
+        joined = np.concatenate(columns) if columns else np.empty(0, np.int64)
+        matrix = sparse.csr_array(
+            (weights[joined], joined, starts), shape=(len(texts), len(weights)), dtype=np.float32
+        )
+        matrix.eliminate_zeros()
+        return matrix

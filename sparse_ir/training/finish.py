@@ -1,0 +1,120 @@
+"""The end of a run: the model folder with its card, the curve beside the checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from sparse_ir.errors import SparseIRError
+from sparse_ir.evaluating.charts import training_curve
+from sparse_ir.models.card import ModelCard, TrainingData
+from sparse_ir.models.saving import QueryModel, SaveLayout, save_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sparse_ir.data.examples_table import ExampleTable
+    from sparse_ir.training.backbone import Backbone
+    from sparse_ir.training.model import SpladeTrainee
+    from sparse_ir.training.settings import TrainSettings
+
+_METRICS_LEFT_OUT = ("terms_query", "terms_document", "flops")
+_SETTINGS_LEFT_OUT = ("out", "card", "resume", "replace", "log_every", "keep", "tensorboard")
+
+
+def save_trained(
+    out: Path,
+    trainee: SpladeTrainee,
+    backbone: Backbone,
+    settings: TrainSettings,
+    tables: list[ExampleTable],
+    metrics: dict[str, float],
+) -> None:
+    """Write the model folder that transformers, sentence-transformers and sparse-ir load.
+
+    Args:
+        out: The folder; a finished model in it is replaced.
+        trainee: The weights.
+        backbone: The tokenizer and where it began.
+        settings: Of the run.
+        tables: The examples, for the card.
+        metrics: Of the validation, for the card.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    chosen = settings.model
+    document = SaveLayout(
+        pooling=chosen.pooling,
+        activation=chosen.activation,
+        max_length=chosen.document_tokens,
+        query_max_length=chosen.query_tokens,
+        drop_columns=chosen.drop_columns,
+    )
+    side: Any = None
+    weights = None
+    if trainee.table is not None:
+        weights = trainee.table.weights.detach().cpu().numpy()
+    if trainee.queries is not None:
+        query = SaveLayout(
+            pooling=chosen.pooling,
+            activation=chosen.activation,
+            max_length=chosen.query_tokens,
+            drop_columns=chosen.drop_columns,
+        )
+        side = QueryModel(trainee.queries.lm, backbone.tokenizer, query)
+    elif trainee.table_only:
+        side, weights = weights, None
+    save_model(
+        out,
+        model=trainee.documents.lm,
+        tokenizer=backbone.tokenizer,
+        layout=document,
+        query_side=side,
+        table=weights,
+        card=_card(out, backbone, settings, tables, metrics),
+        replace=True,
+    )
+
+
+def _card(
+    out: Path,
+    backbone: Backbone,
+    settings: TrainSettings,
+    tables: list[ExampleTable],
+    metrics: dict[str, float],
+) -> ModelCard:
+    chosen = settings.card
+    flat = {
+        name: value for name, value in asdict(settings).items() if name not in _SETTINGS_LEFT_OUT
+    }
+    measured = {k: v for k, v in metrics.items() if k not in _METRICS_LEFT_OUT}
+    dataset = settings.validation.dataset if settings.validation else ""
+    return ModelCard(
+        name=chosen.name or out.name,
+        license=chosen.license,
+        summary=chosen.summary,
+        language=chosen.language,
+        base_model=backbone.name if "/" in settings.model.backbone else "",
+        base_model_note=chosen.backbone_note,
+        training_data=tuple(
+            TrainingData(table.name, chosen.data_licenses.get(table.name, "not stated"), len(table))
+            for table in tables
+        ),
+        settings=flat,
+        metrics={f"{dataset} (validation)": measured} if measured else {},
+        query_terms=metrics.get("terms_query"),
+        document_terms=metrics.get("terms_document"),
+        expected_flops=metrics.get("flops"),
+        limits=chosen.limits,
+        notes=chosen.notes,
+    )
+
+
+def draw_curve(work: Path, say: Callable[[str], None]) -> None:
+    """Draw loss and sparsity over the steps; a picture that fails costs no model."""
+    try:
+        training_curve(work, work / "training-curve")
+    except (SparseIRError, OSError, ValueError) as error:
+        say(f"The curve could not be drawn: {error}")

@@ -1,0 +1,291 @@
+"""The front door of training: examples in, a SPLADE model folder out."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+import transformers
+
+from sparse_ir.data.examples import open_examples
+from sparse_ir.errors import ConfigError, TrainingError
+from sparse_ir.models.masked_lm import find_device
+from sparse_ir.training import checkpoints
+from sparse_ir.training.arguments import training_arguments
+from sparse_ir.training.backbone import Backbone, load_backbone, twin
+from sparse_ir.training.callbacks import Conductor
+from sparse_ir.training.controller import FixedLambdas, SparsityController
+from sparse_ir.training.encoder import TraineeEncoder
+from sparse_ir.training.finish import draw_curve, save_trained
+from sparse_ir.training.gather import rank, world_size
+from sparse_ir.training.history import History
+from sparse_ir.training.model import QueryTable, SpladeTrainee
+from sparse_ir.training.sampling import Batches, Sampler, Source
+from sparse_ir.training.teachers import dense_vectors, open_teacher
+from sparse_ir.training.token_idf import token_idf
+from sparse_ir.training.topics import cluster
+from sparse_ir.training.trainer import SpladeTrainer, load_weights
+from sparse_ir.training.validation import read_validation, validate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sparse_ir.data.examples_table import ExampleTable
+    from sparse_ir.training.settings import TrainSettings
+
+_SAMPLE = 64  # documents that the backbone is looked at with
+_TABLE_START = 0.3  # a query table begins at this times the IDF
+
+
+class TrainReport(NamedTuple):
+    """What a run made.
+
+    Attributes:
+        out: The model folder.
+        steps: Steps in all, those before a resume counted in.
+        best_step: The checkpoint that was kept, by the validation; else the last step.
+        metrics: Of that checkpoint: validation metrics and mean terms.
+        start: The validation metrics before the first step; empty without a validation.
+        seconds: What this run took, without what came before a resume.
+    """
+
+    out: str
+    steps: int
+    best_step: int
+    metrics: dict[str, float]
+    start: dict[str, float]
+    seconds: float
+
+
+def train(
+    settings: TrainSettings,
+    *,
+    advance: Callable[[int], None] = lambda n: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> TrainReport:
+    """Train a SPLADE model.
+
+    Under torchrun every process calls this with the same settings; they share each batch.
+
+    Args:
+        settings: What, on what, how long.
+        advance: Called with the number of steps finished, as they are.
+        say: Called with lines about what is being prepared.
+
+    Raises:
+        ConfigError: settings contradict one another, or a resumed run was started with others.
+        InputError: examples are unusable, naming the file and the id.
+        ModelError: the backbone cannot be trained, or a checkpoint is of another architecture.
+        TrainingError: the loss is no number, the vectors collapsed, or memory is short; the last
+            good checkpoint is kept.
+    """
+    started = time.monotonic()
+    transformers.set_seed(settings.seed)
+    out = Path(settings.out)
+    work = work_folder(out)
+    resume = _claim(out, work, settings)
+    if settings.device not in ("auto", "cpu"):
+        find_device(settings.device)
+    tables = [open_examples(source) for source in settings.examples]
+    for table in tables:
+        say(f"{table.name}: {len(table):,} examples, {len(table.documents):,} documents")
+    backbone = load_backbone(settings.model, _sample(tables), seed=settings.seed)
+    say(f"{backbone.name}: a document begins with {backbone.start_terms:.0f} terms")
+    trainee, idf = _trainee(backbone, tables, settings)
+    sources = [_source(t, i, settings, say) for i, t in enumerate(tables)]
+    trainer = _trainer(trainee, backbone, sources, idf, settings, work, advance)
+    conductor = trainer.conductor
+    try:
+        if resume is None and settings.validation is not None:
+            conductor.measure_start(trainer)
+        elif resume is not None:
+            conductor.go_on(trainer, resume)
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise _out_of_memory(settings, trainer) from error
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):
+            raise
+        raise _out_of_memory(settings, trainer) from error
+    best = conductor.best_checkpoint()
+    if best is not None:
+        load_weights(trainee, best)
+    metrics = conductor.final_metrics()
+    if rank() == 0:
+        save_trained(out, trainee, backbone, settings, tables, metrics)
+        draw_curve(work, say)
+    return TrainReport(
+        str(out),
+        trainer.state.global_step,
+        conductor.best_step or trainer.state.global_step,
+        metrics,
+        conductor.start,
+        time.monotonic() - started,
+    )
+
+
+def work_folder(out: Path) -> Path:
+    """Where the checkpoints and logs of a run lie: beside the model, as ``NAME-training``."""
+    return out.with_name(f"{out.name}-training")
+
+
+def _claim(out: Path, work: Path, settings: TrainSettings) -> Path | None:
+    """Make the folders ours; return the checkpoint to go on from."""
+    if settings.replace and rank() == 0:
+        shutil.rmtree(work, ignore_errors=True)
+    last = checkpoints.last_whole(work)
+    if (out / "config.json").is_file() and not settings.replace:
+        raise ConfigError(f"{out} holds a finished model. Choose another folder, or --replace it.")
+    if last is not None:
+        if not settings.resume:
+            raise ConfigError(f"{work} holds an unfinished run. Go on with --resume, or --replace.")
+        checkpoints.require_same_run(last, settings)
+    if rank() == 0:
+        work.mkdir(parents=True, exist_ok=True)
+        checkpoints.remove_unfinished(work)
+    return last
+
+
+def _sample(tables: list[ExampleTable]) -> list[str]:
+    share = max(1, _SAMPLE // len(tables))
+    return [
+        text
+        for table in tables
+        for text in table.documents.texts(range(min(share, len(table.documents))))
+    ]
+
+
+def _trainee(
+    backbone: Backbone, tables: list[ExampleTable], settings: TrainSettings
+) -> tuple[SpladeTrainee, Any]:
+    chosen = settings.model
+    table = idf = None
+    with_table = chosen.query_encoder == "table" or chosen.table_weight > 0
+    if with_table or settings.anchor.weight > 0 or settings.anchor.rest > 0:
+        idf = torch.from_numpy(
+            token_idf(
+                tables,
+                backbone.tokenizer,
+                len(backbone.model.output.weight),
+                max_length=chosen.document_tokens,
+                dropped=backbone.model.dropped,
+            )
+        )
+    if with_table and idf is not None:
+        start = idf if chosen.freeze_table else idf * _TABLE_START
+        table = QueryTable(start, dropped=backbone.model.dropped, frozen=chosen.freeze_table)
+    trainee = SpladeTrainee(
+        backbone.model,
+        queries=twin(backbone.model) if chosen.query_encoder == "separate" else None,
+        table=table,
+        table_only=chosen.query_encoder == "table",
+        query_terms=chosen.query_terms,
+    )
+    return trainee, idf
+
+
+def _source(
+    table: ExampleTable, number: int, settings: TrainSettings, say: Callable[[str], None]
+) -> Source:
+    scorers = []
+    for teacher in settings.teachers:
+        say(f"{table.name}: vectors of the teacher {teacher.model or teacher.kind}")
+        scorers.append(open_teacher(teacher, table, device=settings.device))
+    topics = None
+    if settings.batch.by == "topics":
+        dense = [t for t in settings.teachers if t.kind == "dense"]
+        if not dense:
+            raise ConfigError(
+                "batch.by is topics, which needs a dense teacher to tell which queries are alike. "
+                "Name one under teachers, or use batch.by: random."
+            )
+        vectors, _ = dense_vectors(dense[0], table, device=settings.device)
+        count = settings.batch.topics or max(1, len(table) // (16 * settings.batch.queries))
+        of_queries = cluster(vectors, count, seed=settings.seed)
+        topics = of_queries[[table[i].query for i in range(len(table))]]
+    return Source(table, settings.examples[number].weight, topics, tuple(scorers))
+
+
+def _trainer(
+    trainee: SpladeTrainee,
+    backbone: Backbone,
+    sources: list[Source],
+    idf: Any,
+    settings: TrainSettings,
+    work: Path,
+    advance: Callable[[int], None],
+) -> SpladeTrainer:
+    arguments = training_arguments(settings, work)
+    history = History(work)
+    collection = None if settings.validation is None else read_validation(settings.validation)
+    encoder = TraineeEncoder(
+        trainee, backbone.tokenizer, settings.model, precision=settings.precision
+    )
+    has_table = trainee.table is not None and not trainee.table_only
+
+    def measure() -> dict[str, float]:
+        if collection is None or settings.validation is None:
+            return {}
+        return validate(encoder, collection, settings.validation.metric, table=has_table)
+
+    conductor = Conductor(settings, history, work, advance)
+    batches = Batches(
+        Sampler(sources, settings.batch, seed=settings.seed),
+        sources,
+        backbone.tokenizer,
+        settings.model,
+        settings.batch,
+        count=settings.optimizer.steps * settings.batch.accumulate,
+        rank=rank(),
+        world_size=world_size(),
+        split=arguments.device.type == "cpu",
+    )
+    return SpladeTrainer(
+        trainee,
+        settings,
+        batches,
+        arguments=arguments,
+        control_lambdas=_lambdas(settings, trainee.size),
+        anchor_targets=None if idf is None else idf * settings.anchor.scale,
+        measure=None if collection is None else measure,
+        conductor=conductor,
+    )
+
+
+def _lambdas(settings: TrainSettings, vocabulary: int) -> FixedLambdas | SparsityController:
+    chosen, steps = settings.sparsity, settings.optimizer.steps
+    warm_up = round(chosen.warm_up * steps)
+    if chosen.target_terms is None:
+        return FixedLambdas(
+            chosen.lambda_query,
+            chosen.lambda_document,
+            vocabulary=vocabulary,
+            steps=steps,
+            warm_up_steps=warm_up,
+            warm_up_kind=chosen.warm_up_shape,
+        )
+    table_only = settings.model.query_encoder == "table"
+    return SparsityController(
+        None if table_only else chosen.target_terms.query,
+        chosen.target_terms.document,
+        vocabulary=vocabulary,
+        steps=steps,
+        warm_up_kind=chosen.warm_up_shape,
+    )
+
+
+def _out_of_memory(settings: TrainSettings, trainer: Any) -> TrainingError:
+    chunk = settings.batch.chunk_texts
+    advice = (
+        f"Lower batch.chunk_texts (now {chunk})"
+        if chunk
+        else "Set batch.chunk_texts (8, say): the batch stays as it is, in chunks"
+    )
+    return TrainingError(
+        f"Memory ran out at step {trainer.state.global_step}. {advice}; or lower batch.queries "
+        f"({settings.batch.queries}), batch.negatives ({settings.batch.negatives}) or "
+        f"model.document_tokens ({settings.model.document_tokens}). {trainer.last_good()}"
+    )
