@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -72,3 +73,35 @@ def test_a_wrong_set_is_one_clear_line(text):
 
 def test_nearest_says_nothing_where_nothing_is_near():
     assert nearest("zzz", ["corpus"]) == ""
+
+
+@dataclass(frozen=True)
+class Inner:
+    weight: float
+    kind: str = "a"
+
+
+@dataclass(frozen=True)
+class Outer:
+    one: Inner | None = None
+    several: tuple[Inner, ...] = ()
+    table: dict[str, float] | None = None
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"one": {"weigth": 1}}, "here: one.weigth is not a setting. Did you mean weight?"),
+        ({"several": [{"weight": 1}, {"kind": "b"}]}, "here: several.1.weight is missing."),
+        ({"one": {"weight": "x"}}, "here: one.weight is 'x'"),
+    ],
+)
+def test_nested_settings_are_checked_alike(values, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_settings(Outer, values, where="here")
+
+
+def test_nested_settings_become_dataclasses():
+    values = {"one": {"weight": 2}, "several": [{"weight": 1}], "table": {"any": 3}}
+    expected = Outer(Inner(2.0), (Inner(1.0),), {"any": 3.0})
+    assert load_settings(Outer, values, where="here") == expected
