@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sparse_ir.errors import ConfigError
 from sparse_ir.training.collapse import CollapseAlarm
 from sparse_ir.training.regularizers import warm_up
+from sparse_ir.training.term_control import TermControl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,21 +126,15 @@ class FixedLambdas:
 class SparsityController:
     """Finds the lambdas that give a wanted number of terms per query and document.
 
-    Per side, log lambda is set by proportional-integral control of the error e = log(measured /
-    wanted). Put as a rate: log lambda rises by gain · (e / horizon + change of e) a step, so it
-    rests while the terms approach the target with the time constant ``horizon``, whatever
-    lambda that takes; lambda is a factor, so a start off by a factor of 100 costs time, not
-    stability. The measurement is smoothed over some steps; the error and the change of log lambda
-    a step are bounded, as a model answers late and a lambda that ran ahead empties its vectors;
-    log lambda itself is bounded, so that far below the target it falls to 0 and still comes back.
-    During the warm-up it can fall, not rise: the terms do not yet answer to the full weight.
+    Each side has its ``TermControl``. During the warm-up a lambda can fall, not rise: the terms do
+    not yet answer to its full weight.
 
     Args:
         query: Wanted mean terms per query; None leaves queries alone (lambda 0).
         document: Wanted mean terms per document; None leaves documents alone.
         vocabulary: Size of the vocabulary.
         steps: Steps of the whole run; the control is as quick as it has to be for them.
-        start: Lambda at the end of the warm-up, if nothing has been learnt by then.
+        start: The lambdas of query and document that the control begins with.
         warm_up_steps: Steps until the full weight; None: a twentieth of the run.
         warm_up_kind: "linear" or "quadratic".
 
@@ -155,33 +150,33 @@ class SparsityController:
         *,
         vocabulary: int,
         steps: int,
-        start: float = 1e-3,
+        start: tuple[float, float] = (0.01, 0.01),
         warm_up_steps: int | None = None,
         warm_up_kind: str = "quadratic",
     ) -> None:
-        if not (math.isfinite(start) and start > 0):
-            raise ConfigError(f"The starting lambda is {start}. Give a number above 0.")
         self._warm_up_steps = steps // 20 if warm_up_steps is None else warm_up_steps
         self._warm_up_kind = warm_up_kind
         warm_up(0, self._warm_up_steps, warm_up_kind)  # complains of an unknown kind now
-        self._sides: dict[str, _Side] = {}
+        self._sides: dict[str, TermControl] = {}
         self._alarms: dict[str, CollapseAlarm] = {}
-        for side, target in zip(SIDES, (query, document), strict=True):
+        for side, target, first in zip(SIDES, (query, document), start, strict=True):
             if target is None:
                 continue
+            if not (math.isfinite(first) and first > 0):
+                raise ConfigError(f"lambda_{side} starts at {first}. Give a number above 0.")
             if not 0 < target <= vocabulary:
                 raise ConfigError(
                     f"target_terms.{side} is {target}. Give a number above 0 and at most "
                     f"{vocabulary}, the size of the vocabulary."
                 )
-            self._sides[side] = _Side(target, steps, start)
+            self._sides[side] = TermControl(target, steps=steps, start=first)
             self._alarms[side] = _alarm(
                 side,
                 vocabulary,
                 steps,
                 self._warm_up_steps,
-                sparser="a higher starting lambda",
-                denser=f"a higher target_terms.{side}, a lower starting lambda or a longer warm-up",
+                sparser=f"a higher starting lambda_{side}",
+                denser=f"a higher target_terms.{side} or a lower starting lambda_{side}",
             )
 
     def lambdas(self, step: int) -> tuple[float, float]:
@@ -202,7 +197,7 @@ class SparsityController:
         for name, terms in zip(SIDES, (query_terms, document_terms), strict=True):
             if name in self._sides:
                 self._alarms[name].observe(step, terms)
-                self._sides[name].observe(terms, rising=step >= self._warm_up_steps)
+                self._sides[name].observe(terms, may_rise=step >= self._warm_up_steps)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps, as JSON values."""
@@ -227,67 +222,6 @@ class SparsityController:
                 self._alarms[name].load_state_dict(state[name])
 
 
-class _Side:
-    """The control of one side's lambda. All times are in steps."""
-
-    GAIN = 2.5
-    LOWEST_GAIN = 1.0
-    SWING = 0.2  # an error on both sides of the target, in turn, that means: too much gain
-    FALL = math.log(1e4)  # lambda below its start by more than this factor is 0
-    RISE = math.log(1e7)  # and it rises by no more than this one
-    LARGEST_ERROR = 1.0  # further off than a factor of e is no reason to hurry more
-
-    def __init__(self, target: float, steps: int, start: float) -> None:
-        self._target = target
-        self._centre = math.log(start)
-        self._horizon = min(max(steps / 15, 15.0), 400.0)
-        self._share = 1 / min(max(steps / 60, 4.0), 30.0)  # of the newest in the smoothed terms
-        self._largest_change = max(math.log(100) * 20 / steps, math.log(100) / 400)
-        self._log = self._centre
-        self._gain = self.GAIN
-        self._side = 0
-        self._sum = 0.0
-        self._sum_of_shares = 0.0
-        self._error: float | None = None
-
-    @property
-    def value(self) -> float:
-        """Lambda after the warm-up."""
-        return math.exp(self._log) if self._log > self._centre - self.FALL else 0.0
-
-    def observe(self, terms: float, *, rising: bool) -> None:
-        terms = max(terms, self._target / 100)  # no terms: far below, and a logarithm all the same
-        self._sum += self._share * (terms - self._sum)
-        self._sum_of_shares += self._share * (1 - self._sum_of_shares)
-        error = math.log(self._sum / self._sum_of_shares / self._target)
-        change = error - (error if self._error is None else self._error)
-        self._error = error
-        bounded = max(-self.LARGEST_ERROR, min(self.LARGEST_ERROR, error))
-        if abs(error) > self.SWING:
-            side = 1 if error > 0 else -1
-            if side == -self._side:
-                self._gain = max(self.LOWEST_GAIN, self._gain * 0.8)
-            self._side = side
-        move = self._gain * (bounded / self._horizon + change)
-        move = max(-self._largest_change, min(self._largest_change if rising else 0.0, move))
-        low, high = self._centre - self.FALL, self._centre + self.RISE
-        self._log = max(low, min(high, self._log + move))
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "log_lambda": self._log,
-            "sum": self._sum,
-            "sum_of_shares": self._sum_of_shares,
-            "error": self._error,
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._log = float(state["log_lambda"])
-        self._sum = float(state["sum"])
-        self._sum_of_shares = float(state["sum_of_shares"])
-        self._error = None if state["error"] is None else float(state["error"])
-
-
 def _alarm(
     side: str, vocabulary: int, steps: int, warm_up_steps: int, *, sparser: str, denser: str
 ) -> CollapseAlarm:
@@ -296,7 +230,7 @@ def _alarm(
         vocabulary=vocabulary,
         after=warm_up_steps,
         zero_steps=min(max(20, steps // 50), 200),
-        dense_steps=max(100, steps // 4),
+        dense_steps=max(100, steps // 3),
         sparser=sparser,
         denser=denser,
     )
