@@ -51,7 +51,9 @@ class Backbone(NamedTuple):
     start_terms: float
 
 
-def load_backbone(settings: ModelSettings, sample: Sequence[str], *, seed: int) -> Backbone:
+def load_backbone(
+    settings: ModelSettings, sample: Sequence[str], *, seed: int, device: str = "auto"
+) -> Backbone:
     """Load the backbone, give it a head where it has none, and check that it can be trained.
 
     A new head passes the hidden states on as they are (identity, unit layer norm) to the tied
@@ -63,6 +65,7 @@ def load_backbone(settings: ModelSettings, sample: Sequence[str], *, seed: int) 
         settings: What is trained.
         sample: Documents to look at, some dozens.
         seed: For weights that must be drawn.
+        device: Where it will be trained.
 
     Raises:
         ModelError: no masked LM can be made of the folder, or it gives every term of every text
@@ -72,7 +75,7 @@ def load_backbone(settings: ModelSettings, sample: Sequence[str], *, seed: int) 
     folder = _transformer_folder(found)
     tokenizer = load_tokenizer(folder, trust_remote_code=settings.trust_remote_code)
     torch.manual_seed(seed)
-    lm, new = _load(folder, settings)
+    lm, new = _load(folder, settings, device)
     lm.eval()
     fitted = MaskedLM(lm, folder)
     output = lm.get_output_embeddings()
@@ -107,9 +110,10 @@ def _transformer_folder(folder: Path) -> Path:
     return folder
 
 
-def _load(folder: Path, settings: ModelSettings) -> tuple[Any, bool]:
+def _load(folder: Path, settings: ModelSettings, device: str) -> tuple[Any, bool]:
     major, minor = (int(n) for n in transformers.__version__.split(".")[:2])
     dtype = "dtype" if (major, minor) >= (4, 56) else "torch_dtype"
+    on_gpu = device != "cpu" and (torch.cuda.is_available() or torch.backends.mps.is_available())
     try:
         with quiet():
             lm, info = transformers.AutoModelForMaskedLM.from_pretrained(
@@ -117,6 +121,8 @@ def _load(folder: Path, settings: ModelSettings) -> tuple[Any, bool]:
                 output_loading_info=True,
                 trust_remote_code=settings.trust_remote_code,
                 local_files_only=True,
+                # On CPUs torch's fused attention is slow on the way back, in bfloat16 above all.
+                **({} if on_gpu else {"attn_implementation": "eager"}),
                 **{dtype: torch.float32},
             )
     except Exception as error:  # whatever a file of unknown origin may make it raise

@@ -92,7 +92,9 @@ def train(
     tables = [open_examples(source) for source in settings.examples]
     for table in tables:
         say(f"{table.name}: {len(table):,} examples, {len(table.documents):,} documents")
-    backbone = load_backbone(settings.model, _sample(tables), seed=settings.seed)
+    backbone = load_backbone(
+        settings.model, _sample(tables), seed=settings.seed, device=settings.device
+    )
     say(f"{backbone.name}: a document begins with {backbone.start_terms:.0f} terms")
     trainee, idf = _trainee(backbone, tables, settings)
     sources = [_source(t, i, settings, say) for i, t in enumerate(tables)]

@@ -60,6 +60,7 @@ class SpladeTrainer(transformers.Trainer):
         super().__init__(
             model=trainee, args=arguments, train_dataset=batches, callbacks=[conductor]
         )
+        self.remove_callback(transformers.PrinterCallback)  # a library prints nothing
 
     def measure(self) -> dict[str, float]:
         """The validation metrics of this moment; the first device measures for all."""

@@ -88,7 +88,9 @@ class LargestTensor(TorchDispatchMode):
         made = function(*args, **(kwargs or {}))
         for tensor in made if isinstance(made, (tuple, list)) else (made,):
             if isinstance(tensor, torch.Tensor):
-                self.numbers = max(self.numbers, tensor.numel())
+                # of a sparse one, what it holds: its shape is no size
+                held = tensor._values() if tensor.layout is torch.sparse_coo else tensor
+                self.numbers = max(self.numbers, held.numel())
         return made
 
 
