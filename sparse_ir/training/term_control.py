@@ -41,7 +41,8 @@ class TermControl:
     def __init__(self, target: float, *, steps: int, start: float) -> None:
         self._target = target
         self._first = math.log(start)
-        self._horizon = min(max(steps / 15, 15.0), 400.0)
+        # A fifteenth of a short run; less of a long one, whose model has the time to answer.
+        self._horizon = min(max(steps / 15, 20.0), 65.0 + steps / 60, 250.0)
         self._share = 1 / min(max(steps / 60, 4.0), 30.0)  # of the newest in a running mean
         self._largest_move = max(math.log(100) * 20 / steps, 0.1)
         self._log_lambda = self._first
