@@ -123,10 +123,15 @@ def _distill(settings: DistillSettings, advance: Callable[[int], None]) -> Made:
 def _train(settings: TrainSettings, advance: Callable[[int], None]) -> Made:
     from sparse_ir.training.train import train
 
-    report = train(replace(settings, resume=True), advance=advance)
+    report = train(replace(settings, resume=True, replace=True), advance=advance)
     figures = ", ".join(f"{name} {value:.4f}" for name, value in report.metrics.items())
     summary = f"{report.out} is trained; step {report.best_step:,}"
     return Made(f"{summary}: {figures}" if figures else summary, report._asdict())
+
+
+def _train_there(settings: TrainSettings) -> bool:
+    out = Path(settings.out)
+    return (out / "config.json").is_file() or (out / "modules.json").is_file()
 
 
 def _examples_key(examples: ExampleSettings) -> Any:
@@ -184,7 +189,7 @@ STAGES: dict[str, Stage] = {
     "train": Stage(
         settings=TrainSettings,
         run=_train,
-        there=lambda s: Path(s.out).is_dir(),
+        there=_train_there,
         input_key=lambda s: [corpus_key(s.model.backbone), *map(_examples_key, s.examples)],
         total=lambda s: s.optimizer.steps,
     ),

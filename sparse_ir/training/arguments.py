@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from sparse_ir.training.settings import TrainSettings
 
+_PATIENCE = 24 * 3600  # seconds: the first process may encode a whole corpus for the others
+
 
 def training_arguments(settings: TrainSettings, folder: Path) -> Any:
     """Make the Trainer's arguments.
@@ -28,7 +30,7 @@ def training_arguments(settings: TrainSettings, folder: Path) -> Any:
     if settings.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise MissingExtraError("tensorboard", extra="tensorboard")
     chosen = settings.optimizer
-    return transformers.TrainingArguments(
+    arguments = transformers.TrainingArguments(
         output_dir=str(folder),
         max_steps=chosen.steps,
         per_device_train_batch_size=1,
@@ -58,4 +60,9 @@ def training_arguments(settings: TrainSettings, folder: Path) -> Any:
         ddp_find_unused_parameters=False,
         ddp_broadcast_buffers=False,
         label_names=[],
+        ddp_timeout=_PATIENCE,
     )
+    # Without torchrun one process has one GPU: the Trainer would spread a batch over all there are
+    # (nn.DataParallel), and a batch is not to be parted.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments

@@ -7,6 +7,7 @@ when a run is resumed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import asdict
@@ -16,12 +17,14 @@ from sparse_ir.data.files import writing
 from sparse_ir.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from sparse_ir.data.examples_table import ExampleTable
     from sparse_ir.training.settings import TrainSettings
 
 STATE_NAME = "sparse_ir.json"
+_FINISHED_NAME = "finished.json"
 
 _MAY_CHANGE = {
     "out", "resume", "replace", "device", "precision", "save_every", "keep", "log_every",
@@ -38,11 +41,17 @@ def finish(
     folder: Path,
     settings: TrainSettings,
     *,
+    content: Sequence[str],
     lambdas: Mapping[str, Any],
     conductor: Mapping[str, Any],
 ) -> None:
-    """Mark a checkpoint as whole."""
-    state = {"settings": fixed_settings(settings), "lambdas": lambdas, "conductor": conductor}
+    """Mark a checkpoint as whole; ``content`` is that of each source of examples."""
+    state = {
+        "settings": fixed_settings(settings),
+        "content": list(content),
+        "lambdas": lambdas,
+        "conductor": conductor,
+    }
     with writing(folder / STATE_NAME) as stream:
         json.dump(state, stream, indent=1)
 
@@ -70,13 +79,48 @@ def remove_unfinished(training: Path) -> None:
             shutil.rmtree(path)
 
 
-def require_same_run(folder: Path, settings: TrainSettings) -> None:
-    """Refuse to go on with settings that would make it another run.
+def mark_finished(training: Path) -> None:
+    """Note that the model of a run is saved: there is nothing left to go on with."""
+    with writing(training / _FINISHED_NAME) as stream:
+        json.dump({"finished": True}, stream)
+
+
+def is_finished(training: Path) -> bool:
+    """Whether the model of the run in this folder was saved."""
+    return (training / _FINISHED_NAME).is_file()
+
+
+def content_of(table: ExampleTable) -> str:
+    """SHA-256, hex, of compiled examples; the same wherever they lie and whenever they were made.
+
+    Of the texts it sees the sizes alone, as they may be many gigabytes.
+    """
+    digest = hashlib.sha256()
+    for name in ("queries", "documents"):
+        digest.update(f"{(table.folder / f'{name}.arrow').stat().st_size}\n".encode())
+    with (table.folder / "examples.arrow").open("rb") as stream:
+        while part := stream.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def is_same_run(folder: Path, settings: TrainSettings, content: Sequence[str]) -> bool:
+    """Whether ``require_same_run`` would let a run go on."""
+    try:
+        require_same_run(folder, settings, content)
+    except ConfigError:
+        return False
+    return True
+
+
+def require_same_run(folder: Path, settings: TrainSettings, content: Sequence[str]) -> None:
+    """Refuse to go on with settings or examples that would make it another run.
 
     Raises:
         ConfigError: naming the first setting that differs.
     """
-    before, now = read_state(folder)["settings"], fixed_settings(settings)
+    state = read_state(folder)
+    before, now = state["settings"], fixed_settings(settings)
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name):
             raise ConfigError(
@@ -84,6 +128,11 @@ def require_same_run(folder: Path, settings: TrainSettings) -> None:
                 f"{_short(now.get(name))}). Resume with the settings it was started with, or "
                 "--replace to start again."
             )
+    if state.get("content", list(content)) != list(content):
+        raise ConfigError(
+            f"{folder} was made with other examples: what the sources hold has changed since. Put "
+            "the examples back, or --replace to start again."
+        )
 
 
 def fixed_settings(settings: TrainSettings) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import transformers
 
 from sparse_ir.data.examples import open_examples
 from sparse_ir.errors import ConfigError, TrainingError
-from sparse_ir.models.masked_lm import find_device
+from sparse_ir.models.masked_lm import find_device, quiet
 from sparse_ir.training import checkpoints
 from sparse_ir.training.arguments import training_arguments
 from sparse_ir.training.backbone import Backbone, load_backbone, twin
@@ -86,10 +86,14 @@ def train(
     transformers.set_seed(settings.seed)
     out = Path(settings.out)
     work = work_folder(out)
-    resume = _claim(out, work, settings)
+    _require_free(out, work, settings)
     if settings.device not in ("auto", "cpu"):
         find_device(settings.device)
-    tables = [open_examples(source) for source in settings.examples]
+    arguments = training_arguments(settings, work)  # from here on the processes know one another
+    with arguments.main_process_first():  # what it finds or makes, the others find
+        tables = [open_examples(source) for source in settings.examples]
+        content = [checkpoints.content_of(table) for table in tables]
+        resume = _claim(work, settings, content)
     for table in tables:
         say(f"{table.name}: {len(table):,} examples, {len(table.documents):,} documents")
     backbone = load_backbone(
@@ -97,15 +101,17 @@ def train(
     )
     say(f"{backbone.name}: a document begins with {backbone.start_terms:.0f} terms")
     trainee, idf = _trainee(backbone, tables, settings)
-    sources = [_source(t, i, settings, say) for i, t in enumerate(tables)]
-    trainer = _trainer(trainee, backbone, sources, idf, settings, work, advance)
+    with arguments.main_process_first():
+        sources = [_source(t, i, settings, say) for i, t in enumerate(tables)]
+    trainer = _trainer(trainee, backbone, sources, content, idf, settings, work, arguments, advance)
     conductor = trainer.conductor
     try:
         if resume is None and settings.validation is not None:
             conductor.measure_start(trainer)
         elif resume is not None:
             conductor.go_on(trainer, resume)
-        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        with quiet():
+            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise _out_of_memory(settings, trainer) from error
     except RuntimeError as error:
@@ -119,6 +125,7 @@ def train(
     if rank() == 0:
         save_trained(out, trainee, backbone, settings, tables, metrics)
         draw_curve(work, say)
+        checkpoints.mark_finished(work)
     return TrainReport(
         str(out),
         trainer.state.global_step,
@@ -134,17 +141,32 @@ def work_folder(out: Path) -> Path:
     return out.with_name(f"{out.name}-training")
 
 
-def _claim(out: Path, work: Path, settings: TrainSettings) -> Path | None:
-    """Make the folders ours; return the checkpoint to go on from."""
-    if settings.replace and rank() == 0:
-        shutil.rmtree(work, ignore_errors=True)
-    last = checkpoints.last_whole(work)
-    if (out / "config.json").is_file() and not settings.replace:
+def holds_model(out: Path) -> bool:
+    """Whether a finished model lies in the folder."""
+    return (out / "config.json").is_file() or (out / "modules.json").is_file()
+
+
+def _require_free(out: Path, work: Path, settings: TrainSettings) -> None:
+    """Refuse to write over what nobody said to go on with or to replace."""
+    if settings.replace:
+        return
+    if holds_model(out):
         raise ConfigError(f"{out} holds a finished model. Choose another folder, or --replace it.")
-    if last is not None:
-        if not settings.resume:
-            raise ConfigError(f"{work} holds an unfinished run. Go on with --resume, or --replace.")
-        checkpoints.require_same_run(last, settings)
+    if checkpoints.last_whole(work) is not None and not settings.resume:
+        raise ConfigError(f"{work} holds an unfinished run. Go on with --resume, or --replace.")
+
+
+def _claim(work: Path, settings: TrainSettings, content: list[str]) -> Path | None:
+    """Make the run's folder ours; return the checkpoint to go on from."""
+    last = checkpoints.last_whole(work)
+    if settings.replace:
+        same = settings.resume and last is not None and not checkpoints.is_finished(work)
+        if not (same and last is not None and checkpoints.is_same_run(last, settings, content)):
+            last = None
+            if rank() == 0:
+                shutil.rmtree(work, ignore_errors=True)
+    elif last is not None:
+        checkpoints.require_same_run(last, settings, content)
     if rank() == 0:
         work.mkdir(parents=True, exist_ok=True)
         checkpoints.remove_unfinished(work)
@@ -215,12 +237,13 @@ def _trainer(
     trainee: SpladeTrainee,
     backbone: Backbone,
     sources: list[Source],
+    content: list[str],
     idf: Any,
     settings: TrainSettings,
     work: Path,
+    arguments: Any,
     advance: Callable[[int], None],
 ) -> SpladeTrainer:
-    arguments = training_arguments(settings, work)
     history = History(work)
     collection = None if settings.validation is None else read_validation(settings.validation)
     encoder = TraineeEncoder(
@@ -254,6 +277,7 @@ def _trainer(
         anchor_targets=None if idf is None else idf * settings.anchor.scale,
         measure=None if collection is None else measure,
         conductor=conductor,
+        content=content,
     )
 
 

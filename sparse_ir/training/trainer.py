@@ -18,7 +18,7 @@ from sparse_ir.training.grad_cache import cached_step
 from sparse_ir.training.objective import Lambdas, Objective, Weights, anchor, objective
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -49,11 +49,12 @@ class SpladeTrainer(transformers.Trainer):
         anchor_targets: Tensor | None,
         measure: Callable[[], dict[str, float]] | None,
         conductor: Conductor,
+        content: Sequence[str] = (),
     ) -> None:
         """Prepare; see ``train.py``."""
         self.settings, self.batches, self.conductor = settings, batches, conductor
         self.control_lambdas, self._anchor_targets = control_lambdas, anchor_targets
-        self._measure = measure
+        self._measure, self._content = measure, content
         self.means: dict[str, list[float]] = {}
         self._terms: list[tuple[float, float]] = []
         conductor.trainer = self
@@ -214,9 +215,25 @@ class SpladeTrainer(transformers.Trainer):
             checkpoints.finish(
                 folder,
                 self.settings,
+                content=self._content,
                 lambdas=self.control_lambdas.state_dict(),
                 conductor=self.conductor.state_dict(),
             )
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Load both; rates and decay are those of the settings, which a resumed run may change."""
+        optimizer: Any = self.optimizer
+        chosen = [(group["initial_lr"], group["weight_decay"]) for group in optimizer.param_groups]
+        super()._load_optimizer_and_scheduler(checkpoint)
+        scheduler: Any = self.lr_scheduler
+        if checkpoint is None or not hasattr(scheduler, "lr_lambdas"):
+            return
+        shares = [share(scheduler.last_epoch) for share in scheduler.lr_lambdas]
+        scheduler.base_lrs = [peak for peak, _ in chosen]
+        scheduler._last_lr = [peak * s for (peak, _), s in zip(chosen, shares, strict=True)]
+        groups = zip(optimizer.param_groups, chosen, scheduler._last_lr, strict=True)
+        for group, (peak, decay), rate in groups:
+            group.update(initial_lr=peak, lr=rate, weight_decay=decay)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         load_weights(model or self.model, Path(resume_from_checkpoint))

@@ -1,0 +1,146 @@
+"""What a run that is started again goes on with, and what it makes anew."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import tiny_run
+
+from sparse_ir.config import load_settings
+from sparse_ir.errors import ConfigError
+from sparse_ir.stages import STAGES
+from sparse_ir.training.settings import TrainSettings
+
+
+class StoppedError(Exception):
+    """What ends a run in the middle."""
+
+
+@pytest.fixture
+def settings(backbone, tmp_path):
+    """Settings of a run of 20 steps over a collection of this test's own."""
+    collection = tiny_run.write_collection(tmp_path / "words")
+
+    def make(**changes):
+        out = changes.pop("out", tmp_path / "model")
+        values = tiny_run.settings(backbone, collection, out, **changes)
+        return load_settings(TrainSettings, values, where="test")
+
+    return make
+
+
+@pytest.fixture
+def train(settings):
+    """Train and return what progress was told; ``stop=13`` ends the run after that step."""
+
+    def call(*, stop=None, **changes):
+        from sparse_ir.training.train import train
+
+        told = []
+
+        def advance(n):
+            told.append(n)
+            if sum(told) == stop:
+                raise StoppedError
+
+        if stop is None:
+            train(settings(**changes), advance=advance)
+        else:
+            with pytest.raises(StoppedError):
+                train(settings(**changes), advance=advance)
+        return told
+
+    return call
+
+
+@pytest.fixture
+def log(tmp_path):
+    """Read the log: a column by step."""
+    from sparse_ir.training.history import read_history
+
+    def read(column):
+        found = read_history(tmp_path / "model-training" / "training-log.csv")
+        return dict(zip(map(int, found["step"]), found[column], strict=True))
+
+    return read
+
+
+def test_replace_with_resume_goes_on_with_the_same_run(train, log, tmp_path, weights_of):
+    train(out=tmp_path / "straight")
+    train(stop=13)
+    assert train(resume=True, replace=True) == [10, *[1] * 10]
+    assert list(log("loss")) == [5, 10, 15, 20]
+    straight, resumed = weights_of(tmp_path / "straight"), weights_of(tmp_path / "model")
+    assert all((tensor == resumed[name]).all() for name, tensor in straight.items())
+
+
+def test_replace_with_resume_starts_again_where_the_settings_differ(train):
+    train(stop=13)
+    assert train(resume=True, replace=True, batch__queries=4) == [1] * 20
+
+
+def test_replace_alone_throws_the_stopped_run_away(train):
+    train(stop=13)
+    assert train(replace=True) == [1] * 20
+
+
+def test_replace_with_resume_trains_a_finished_model_anew_and_can_itself_go_on(train):
+    train()
+    train(stop=13, resume=True, replace=True)
+    assert train(resume=True, replace=True) == [10, *[1] * 10]
+
+
+def test_a_run_killed_before_its_model_was_saved_saves_it(train, tmp_path):
+    train(stop=20)  # the last step is told of before its checkpoint is written
+    assert train(resume=True) == [15, *[1] * 5]
+    assert (tmp_path / "model" / "config.json").is_file()
+
+
+def test_examples_that_changed_meanwhile_are_noticed(train, tmp_path):
+    train(stop=13)
+    qrels = tmp_path / "words" / "qrels" / "train.tsv"
+    qrels.write_text(qrels.read_text().replace("q0\td0\t1", "q0\td1\t1"))
+    with pytest.raises(ConfigError, match="was made with other examples"):
+        train(resume=True)
+    assert train(resume=True, replace=True) == [1] * 20
+
+
+def test_a_router_folder_is_a_finished_model_too(train, tmp_path):
+    train(model__query_encoder="table")
+    assert not (tmp_path / "model" / "config.json").exists()
+    with pytest.raises(ConfigError, match="holds a finished model"):
+        train(model__query_encoder="table")
+
+
+def test_a_resumed_run_takes_the_learning_rate_of_its_settings(train, log):
+    schedule = {"steps": 20, "warm_up_steps": 0, "schedule": "constant", "weight_decay": 0.0}
+    train(stop=13, optimizer={**schedule, "learning_rate": 1e-3})
+    train(resume=True, optimizer={**schedule, "learning_rate": 1e-5})
+    assert log("learning_rate") == pytest.approx({5: 1e-3, 10: 1e-3, 15: 1e-5, 20: 1e-5})
+
+
+def test_the_stage_replaces_a_model_whose_settings_changed(settings, tmp_path):
+    stage = STAGES["train"]
+
+    def run(chosen):
+        told = []
+        stage.run(chosen, told.append)
+        return told
+
+    chosen = settings(optimizer__steps=10)
+    assert not stage.there(chosen)
+    assert run(chosen) == [1] * 10
+    assert stage.there(chosen)
+    assert run(settings(optimizer__steps=12)) == [1] * 12
+    (tmp_path / "model" / "config.json").unlink()
+    (tmp_path / "model" / "modules.json").unlink()
+    assert not stage.there(chosen)
+
+
+def test_a_checkpoint_names_its_content_wherever_the_cache_lies(train, tmp_path, monkeypatch):
+    train(stop=13)
+    monkeypatch.setenv("SPARSE_IR_HOME", str(tmp_path / "elsewhere"))
+    state = json.loads((tmp_path / "model-training/checkpoint-10/sparse_ir.json").read_text())
+    assert len(state["content"]) == 1
+    assert train(resume=True) == [10, *[1] * 10]
