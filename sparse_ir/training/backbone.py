@@ -69,7 +69,7 @@ def load_backbone(
 
     Raises:
         ModelError: no masked LM can be made of the folder, or it gives every term of every text
-            the same weight.
+            the same weight, or it begins dense and has no output bias.
     """
     name, found = find_model(settings.backbone, trust_remote_code=settings.trust_remote_code)
     folder = _transformer_folder(found)
@@ -183,12 +183,15 @@ def _start(
         )
     terms = float((highest > 0).sum(dim=1).float().mean())
     if new or terms > 0.5 * highest.shape[1]:
+        if model.fixed_bias is not None:  # one lowered here would not be saved with the model
+            raise ModelError(
+                f"{folder}: a document begins with {terms:.0f} of {highest.shape[1]} terms, and "
+                f"{type(model.lm).__name__} has no output bias that could be lowered for a sparse "
+                "start. Use another backbone."
+            )
         wanted = min(START_TERMS, highest.shape[1] // 8)
         level = float(highest.flatten().kthvalue(highest.numel() - wanted * len(highest)).values)
-        if model.fixed_bias is None:
-            model.output.bias.sub_(level / model.scale)
-        else:
-            model.fixed_bias.sub_(level)
+        model.output.bias.sub_(level / model.scale)
         _log.info("the output bias is lowered by %.2f, so that training starts sparse", level)
         terms = float((highest > level).sum(dim=1).float().mean())
     return terms

@@ -74,14 +74,16 @@ class Conductor(transformers.TrainerCallback):
     def record(self, step: int, logs: Mapping[str, float]) -> None:
         """Write a line of the log."""
         self._history.log_step(step, logs)
+        if self._settings.validation is None:
+            self.last = {name: logs[name] for name in ("terms_query", "terms_document")}
 
     def best_checkpoint(self) -> Path | None:
-        """The checkpoint with the best metric, where it is not the last step."""
+        """The checkpoint with the best metric, where there was a validation."""
         path = self._folder / f"checkpoint-{self.best_step}"
         return path if self.best_step and path.is_dir() else None
 
     def final_metrics(self) -> dict[str, float]:
-        """Metrics of the weights that are kept, with the mean terms of the last steps."""
+        """Metrics of the weights that are kept; without a validation the last mean terms alone."""
         return dict(self.best or self.last)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:  # noqa: ARG002
@@ -94,7 +96,7 @@ class Conductor(transformers.TrainerCallback):
         if validation is not None and (state.global_step % validation.every == 0 or last):
             control.should_evaluate = True
         if last:
-            control.should_save = True
+            control.should_save = control.should_log = True
         return control
 
     def on_evaluate(

@@ -49,8 +49,8 @@ class TermTarget:
     """How many terms a text is to have on average.
 
     Attributes:
-        query: Terms per query.
-        document: Terms per document.
+        query: Terms per query; 0 for as many as the backbone begins with.
+        document: Terms per document; likewise.
     """
 
     query: float
@@ -68,7 +68,8 @@ class SparsitySettings:
         regularizer: "flops", "l1" or "masked_flops".
         mask_terms: "masked_flops" leaves out texts with at most so many terms.
         anti_zero: Weight of the term that keeps vectors from becoming empty.
-        warm_up: Share of the steps over which the weights rise from 0.
+        warm_up: Share of the steps over which the lambdas rise from 0; a controller takes a
+            twentieth.
         warm_up_shape: "linear" or "quadratic" (Paria et al., 2020).
     """
 
@@ -116,8 +117,10 @@ class ModelSettings:
         pooling: "max" or "sum".
         activation: "log1p" or "log1p_log1p".
         drop_columns: Terms that never get a weight: tokens, "special" or "unused".
-        query_tokens: Tokens read of a query.
-        document_tokens: Tokens read of a document.
+        query_tokens: Tokens read of a query in training.
+        document_tokens: Tokens read of a document in training.
+        max_length: Tokens that the finished model reads of a text, and the validation too; 0 for
+            as many as in training.
         query_terms: Keep at most so many of a query's heaviest terms; 0 for all.
         freeze: Patterns of parameter names that are not trained, as ``bert.embeddings.*``.
         dropout: Instead of the backbone's own.
@@ -133,13 +136,27 @@ class ModelSettings:
     drop_columns: tuple[str, ...] = ("special", "unused")
     query_tokens: int = 64
     document_tokens: int = 256
+    max_length: int = 0
     query_terms: int = 0
     freeze: tuple[str, ...] = ()
     dropout: float | None = None
     trust_remote_code: bool = False
 
+    @property
+    def reads_of_query(self) -> int:
+        """Tokens that the finished model reads of a query."""
+        return self.max_length or self.query_tokens
+
+    @property
+    def reads_of_document(self) -> int:
+        """Tokens that the finished model reads of a document."""
+        return self.max_length or self.document_tokens
+
     def __post_init__(self) -> None:
         _one_of("query_encoder", self.query_encoder, QUERY_ENCODERS)
+        for name in ("query_tokens", "document_tokens"):
+            if getattr(self, name) < 3:
+                raise ConfigError(f"model.{name} is {getattr(self, name)}. Use at least 3.")
         _one_of("pooling", self.pooling, ("max", "sum"))
         _one_of("activation", self.activation, ("log1p", "log1p_log1p"))
 
@@ -294,7 +311,7 @@ class TrainSettings:
         validation: Measures checkpoints; None for not at all.
         card: What the model card says.
         precision: "fp32", "bf16" or "fp16"; weights stay float32.
-        device: "auto" or a name that torch knows.
+        device: "auto", "cpu", "cuda" or "mps"; one of several GPUs by CUDA_VISIBLE_DEVICES.
         seed: Decides order, negatives and dropout.
         save_every: Steps between two checkpoints.
         keep: Checkpoints kept, the best one not counted.
@@ -328,6 +345,11 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         _one_of("precision", self.precision, PRECISIONS)
+        if self.device.startswith("cuda:"):
+            raise ConfigError(
+                f"device is {self.device!r}. Training takes the first GPU it sees: use cuda, and "
+                f"CUDA_VISIBLE_DEVICES={self.device[5:]} in front of the command."
+            )
         for name in self.losses:
             if name not in LOSS_NAMES:
                 raise ConfigError(
@@ -343,6 +365,11 @@ class TrainSettings:
             )
         if not self.examples:
             raise ConfigError("examples is empty. Name at least one source.")
+        if "in_batch_kl" in self.losses and not self.teachers:
+            raise ConfigError(
+                "The loss in_batch_kl needs a teacher of whole batches. Name one under teachers, "
+                "or use kl with scored examples (sparse-ir distill makes them)."
+            )
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

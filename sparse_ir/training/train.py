@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +12,7 @@ import transformers
 from sparse_ir.data.examples import open_examples
 from sparse_ir.errors import ConfigError, TrainingError
 from sparse_ir.models.masked_lm import find_device, quiet
-from sparse_ir.training import checkpoints
+from sparse_ir.training import checkpoints, claims
 from sparse_ir.training.arguments import training_arguments
 from sparse_ir.training.backbone import Backbone, load_backbone, twin
 from sparse_ir.training.callbacks import Conductor
@@ -23,6 +22,7 @@ from sparse_ir.training.finish import draw_curve, save_trained
 from sparse_ir.training.gather import rank, world_size
 from sparse_ir.training.history import History
 from sparse_ir.training.model import QueryTable, SpladeTrainee
+from sparse_ir.training.regularizers import mean_terms
 from sparse_ir.training.sampling import Batches, Sampler, Source
 from sparse_ir.training.teachers import dense_vectors, open_teacher
 from sparse_ir.training.token_idf import token_idf
@@ -33,10 +33,11 @@ from sparse_ir.training.validation import read_validation, validate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sparse_ir.data.examples_table import ExampleTable
+    from sparse_ir.data.examples_table import ExampleTable, TextTable
     from sparse_ir.training.settings import TrainSettings
 
 _SAMPLE = 64  # documents that the backbone is looked at with
+_COUNTED = 256  # queries and documents whose terms are counted before the first step
 _TABLE_START = 0.3  # a query table begins at this times the IDF
 
 
@@ -76,7 +77,8 @@ def train(
         say: Called with lines about what is being prepared.
 
     Raises:
-        ConfigError: settings contradict one another, or a resumed run was started with others.
+        ConfigError: settings contradict one another or the examples, or a resumed run was started
+            with others.
         InputError: examples are unusable, naming the file and the id.
         ModelError: the backbone cannot be trained, or a checkpoint is of another architecture.
         TrainingError: the loss is no number, the vectors collapsed, or memory is short; the last
@@ -85,19 +87,23 @@ def train(
     started = time.monotonic()
     transformers.set_seed(settings.seed)
     out = Path(settings.out)
-    work = work_folder(out)
-    _require_free(out, work, settings)
+    work = claims.work_folder(out)
+    claims.require_free(out, work, settings)
     if settings.device not in ("auto", "cpu"):
         find_device(settings.device)
     arguments = training_arguments(settings, work)  # from here on the processes know one another
     with arguments.main_process_first():  # what it finds or makes, the others find
         tables = [open_examples(source) for source in settings.examples]
         content = [checkpoints.content_of(table) for table in tables]
-        resume = _claim(work, settings, content)
+        claims.require_fitting(tables, settings)
+        resume = claims.claim(work, settings, content)
     for table in tables:
         say(f"{table.name}: {len(table):,} examples, {len(table.documents):,} documents")
     backbone = load_backbone(
-        settings.model, _sample(tables), seed=settings.seed, device=settings.device
+        settings.model,
+        _sample([table.documents for table in tables], _SAMPLE),
+        seed=settings.seed,
+        device=settings.device,
     )
     say(f"{backbone.name}: a document begins with {backbone.start_terms:.0f} terms")
     trainee, idf = _trainee(backbone, tables, settings)
@@ -136,50 +142,10 @@ def train(
     )
 
 
-def work_folder(out: Path) -> Path:
-    """Where the checkpoints and logs of a run lie: beside the model, as ``NAME-training``."""
-    return out.with_name(f"{out.name}-training")
-
-
-def holds_model(out: Path) -> bool:
-    """Whether a finished model lies in the folder."""
-    return (out / "config.json").is_file() or (out / "modules.json").is_file()
-
-
-def _require_free(out: Path, work: Path, settings: TrainSettings) -> None:
-    """Refuse to write over what nobody said to go on with or to replace."""
-    if settings.replace:
-        return
-    if holds_model(out):
-        raise ConfigError(f"{out} holds a finished model. Choose another folder, or --replace it.")
-    if checkpoints.last_whole(work) is not None and not settings.resume:
-        raise ConfigError(f"{work} holds an unfinished run. Go on with --resume, or --replace.")
-
-
-def _claim(work: Path, settings: TrainSettings, content: list[str]) -> Path | None:
-    """Make the run's folder ours; return the checkpoint to go on from."""
-    last = checkpoints.last_whole(work)
-    if settings.replace:
-        same = settings.resume and last is not None and not checkpoints.is_finished(work)
-        if not (same and last is not None and checkpoints.is_same_run(last, settings, content)):
-            last = None
-            if rank() == 0:
-                shutil.rmtree(work, ignore_errors=True)
-    elif last is not None:
-        checkpoints.require_same_run(last, settings, content)
-    if rank() == 0:
-        work.mkdir(parents=True, exist_ok=True)
-        checkpoints.remove_unfinished(work)
-    return last
-
-
-def _sample(tables: list[ExampleTable]) -> list[str]:
-    share = max(1, _SAMPLE // len(tables))
-    return [
-        text
-        for table in tables
-        for text in table.documents.texts(range(min(share, len(table.documents))))
-    ]
+def _sample(tables: list[TextTable], count: int) -> list[str]:
+    """The first texts of each table."""
+    share = max(1, count // len(tables))
+    return [text for table in tables for text in table.texts(range(min(share, len(table))))]
 
 
 def _trainee(
@@ -273,7 +239,7 @@ def _trainer(
         settings,
         batches,
         arguments=arguments,
-        control_lambdas=_lambdas(settings, trainee.size),
+        control_lambdas=_lambdas(settings, trainee.size, encoder, [s.table for s in sources]),
         anchor_targets=None if idf is None else idf * settings.anchor.scale,
         measure=None if collection is None else measure,
         conductor=conductor,
@@ -281,7 +247,9 @@ def _trainer(
     )
 
 
-def _lambdas(settings: TrainSettings, vocabulary: int) -> FixedLambdas | SparsityController:
+def _lambdas(
+    settings: TrainSettings, vocabulary: int, encoder: TraineeEncoder, tables: list[ExampleTable]
+) -> FixedLambdas | SparsityController:
     chosen, steps = settings.sparsity, settings.optimizer.steps
     warm_up = round(chosen.warm_up * steps)
     if chosen.target_terms is None:
@@ -293,12 +261,20 @@ def _lambdas(settings: TrainSettings, vocabulary: int) -> FixedLambdas | Sparsit
             warm_up_steps=warm_up,
             warm_up_kind=chosen.warm_up_shape,
         )
-    table_only = settings.model.query_encoder == "table"
+    query: float | None = chosen.target_terms.query
+    if settings.model.query_encoder == "table":
+        query = None  # it has as many terms as the query has tokens
+    elif query == 0:
+        query = mean_terms(encoder.queries(_sample([t.queries for t in tables], _COUNTED)))
+    document = chosen.target_terms.document
+    if document == 0:
+        document = mean_terms(encoder.documents(_sample([t.documents for t in tables], _COUNTED)))
     return SparsityController(
-        None if table_only else chosen.target_terms.query,
-        chosen.target_terms.document,
+        query,
+        document,
         vocabulary=vocabulary,
         steps=steps,
+        start=(chosen.lambda_query, chosen.lambda_document),
         warm_up_kind=chosen.warm_up_shape,
     )
 

@@ -188,7 +188,7 @@ class SpladeTrainer(transformers.Trainer):
         """Measure the model; ask for a checkpoint where it is the best so far."""
         measured = self.measure()
         metrics = {f"eval_{name}": value for name, value in measured.items()}
-        self.log(metrics)
+        self.log(dict(metrics))  # to which it adds the epoch
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from sparse_ir.training.settings import ValidationSettings
     from sparse_ir.types import Qrels
 
-_DEPTH = 100
+_DEPTH = 100  # hits of a query, unless the metric looks deeper
+_DEEPEST = 1000  # where a metric has no cutoff
 _METRICS = ("ndcg@10", "mrr@10", "recall@100")
 
 
@@ -104,9 +106,9 @@ def _metrics(
     queries: sparse.csr_array, documents: sparse.csr_array, collection: ValidationSet, metric: str
 ) -> dict[str, float]:
     ids = list(collection.queries)
-    hits = top_k(
-        make_batch(ids, queries), make_batch(list(collection.documents), documents), _DEPTH
-    )
+    cutoff = re.search(r"@(\d+)", metric)
+    depth = max(_DEPTH, int(cutoff[1])) if cutoff else _DEEPEST
+    hits = top_k(make_batch(ids, queries), make_batch(list(collection.documents), documents), depth)
     run = {query_id: dict(found) for query_id, found in zip(ids, hits, strict=True) if found}
     names = tuple(dict.fromkeys((*_METRICS, metric)))
     if not run:
