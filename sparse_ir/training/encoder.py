@@ -42,7 +42,7 @@ class TraineeEncoder:
 
     def documents(self, texts: Sequence[str]) -> sparse.csr_array:
         """Weigh documents: float32, (texts, vocabulary)."""
-        return self._weigh(self._trainee.documents, texts, self._settings.document_tokens)
+        return self._weigh(self._trainee.documents, texts, self._settings.reads_of_document)
 
     def queries(self, texts: Sequence[str], *, table: bool = False) -> sparse.csr_array:
         """Weigh queries: float32, (texts, vocabulary).
@@ -55,7 +55,7 @@ class TraineeEncoder:
             return self._by_table(texts)
         model = self._trainee.queries or self._trainee.documents
         return self._weigh(
-            model, texts, self._settings.query_tokens, keep=self._trainee.query_terms
+            model, texts, self._settings.reads_of_query, keep=self._trainee.query_terms
         )
 
     @torch.no_grad()
@@ -99,7 +99,7 @@ class TraineeEncoder:
         if table is None:
             raise ValueError("this model has no table of query weights")
         weights = table.weights.detach().cpu().numpy()
-        rows = tokenize(self._tokenizer, texts, self._settings.query_tokens).ids
+        rows = tokenize(self._tokenizer, texts, self._settings.reads_of_query).ids
         columns = [np.unique(np.asarray(row, np.int64)) for row in rows]
         starts = np.cumsum([0, *map(len, columns)])
         joined = np.concatenate(columns) if columns else np.empty(0, np.int64)

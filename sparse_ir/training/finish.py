@@ -48,8 +48,8 @@ def save_trained(
     document = SaveLayout(
         pooling=chosen.pooling,
         activation=chosen.activation,
-        max_length=chosen.document_tokens,
-        query_max_length=chosen.query_tokens,
+        max_length=chosen.reads_of_document,
+        query_max_length=chosen.reads_of_query,
         drop_columns=chosen.drop_columns,
     )
     side: Any = None
@@ -60,7 +60,7 @@ def save_trained(
         query = SaveLayout(
             pooling=chosen.pooling,
             activation=chosen.activation,
-            max_length=chosen.query_tokens,
+            max_length=chosen.reads_of_query,
             drop_columns=chosen.drop_columns,
         )
         side = QueryModel(trainee.queries.lm, backbone.tokenizer, query)

@@ -3,12 +3,46 @@
 from __future__ import annotations
 
 import json
+import string
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-WORDS = ("the", "cat", "sat", "on", "mat", "run", "running", "a", "b", "c", "d", "e")
+WORDS = ("the", "cat", "sat", "on", "mat", "run", "dog", "a", "b", "c", "d", "e")
+VOCABULARY = (
+    *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]"),
+    *string.ascii_lowercase,
+    *(f"##{letter}" for letter in string.ascii_lowercase),
+    *(word for word in WORDS if len(word) > 1),
+)
+
+
+def make_backbone(folder: Path, *, seed: int = 0, width: int = 32, head: bool = True) -> Path:
+    """Save a random BERT of two layers, with or without a masked-LM head, and its tokenizer."""
+    import torch
+    import transformers
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
+    tokenizer = transformers.BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=32)
+    tokenizer.save_pretrained(folder)
+    config = transformers.BertConfig(
+        vocab_size=len(VOCABULARY),
+        hidden_size=width,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=32,
+    )
+    torch.manual_seed(seed)
+    model = (transformers.BertForMaskedLM if head else transformers.BertModel)(config)
+    with torch.no_grad():
+        for parameter in model.parameters():  # wide enough for texts to differ
+            if parameter.ndim == 2:
+                parameter.normal_(std=0.5)
+    model.save_pretrained(folder)
+    return folder
 
 
 def write_collection(folder: Path) -> Path:
@@ -21,9 +55,7 @@ def write_collection(folder: Path) -> Path:
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
     (folder / "qrels").mkdir(exist_ok=True)
-    judged = "query-id\tcorpus-id\tscore\n" + "".join(
-        f"q{i}\td{i}\t1\n" for i in range(len(WORDS))
-    )
+    judged = "query-id\tcorpus-id\tscore\n" + "".join(f"q{i}\td{i}\t1\n" for i in range(len(WORDS)))
     for split in ("train", "dev"):
         (folder / "qrels" / f"{split}.tsv").write_text(judged, encoding="utf-8")
     return folder

@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sparse_ir.errors import ConfigError, InputError, ModelError, TrainingError
+from sparse_ir.models.loading import load_encoder
+
+
+def test_a_model_learns_what_its_examples_say(run, collection):
+    report = run(
+        optimizer__steps=120,
+        optimizer__learning_rate=3e-3,
+        sparsity__lambda_query=0.0,
+        sparsity__lambda_document=0.0,
+        validation={"dataset": str(collection), "every": 60},
+    )
+    assert report.start["ndcg@10"] < 0.6
+    assert report.metrics["ndcg@10"] > 0.95
+    assert report.steps == 120
+
+
+def test_the_saved_model_gives_equal_vectors_in_three_libraries(run, tmp_path):
+    run(optimizer__steps=10)
+    import sentence_transformers
+    import transformers
+
+    folder = tmp_path / "model"
+    said = ["the cat sat on the mat", "d e a"]
+    ours = load_encoder(folder).encode_documents(said).weights.toarray()
+    theirs = sentence_transformers.SparseEncoder(str(folder), device="cpu").encode(
+        said, convert_to_sparse_tensor=False
+    )
+    torch.testing.assert_close(torch.tensor(ours), theirs.cpu(), rtol=1e-5, atol=1e-5)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModelForMaskedLM.from_pretrained(folder).eval()
+    tokens = tokenizer(said, return_tensors="pt", padding=True)
+    with torch.no_grad():
+        logits = model(**tokens).logits.masked_fill(tokens.attention_mask.unsqueeze(-1) == 0, -9e9)
+    plain = logits.amax(dim=1).relu().log1p()
+    torch.testing.assert_close(torch.tensor(ours), plain, rtol=1e-5, atol=1e-5)
+
+
+def test_dropped_columns_never_get_a_weight(run, tmp_path):
+    run(optimizer__steps=3, model__drop_columns=["special", "cat"])
+    encoder = load_encoder(tmp_path / "model")
+    found = encoder.encode_documents(["the cat", "cat cat cat"]).weights.toarray()
+    dropped = [encoder.vocabulary.index(t) for t in ("[CLS]", "[SEP]", "[PAD]", "cat")]
+    assert not found[:, dropped].any()
+
+
+def test_queries_may_have_a_model_of_their_own(run, tmp_path, collection):
+    report = run(
+        model__query_encoder="separate",
+        optimizer__steps=60,
+        validation={"dataset": str(collection), "every": 60},
+    )
+    encoder = load_encoder(tmp_path / "model")
+    queries = encoder.encode_queries(["cat", "dog"]).weights.toarray()
+    assert (queries != encoder.encode_documents(["cat", "dog"]).weights.toarray()).any()
+    assert report.metrics["ndcg@10"] > report.start["ndcg@10"]
+
+
+def test_queries_may_be_weighed_by_a_table_alone(run, tmp_path):
+    run(model__query_encoder="table", sparsity={"lambda_query": 0.0, "lambda_document": 0.0})
+    encoder = load_encoder(tmp_path / "model")
+    columns = encoder.encode_queries(["the cat the cat"]).weights.indices
+    assert sorted(encoder.vocabulary[c] for c in columns) == ["cat", "the"]
+
+
+def test_a_table_trained_beside_the_model_can_be_chosen(run, tmp_path, collection):
+    report = run(
+        optimizer__steps=40,
+        model__table_weight=0.5,
+        validation={"dataset": str(collection), "every": 20},
+    )
+    assert 0 < report.metrics["table_ndcg@10"] <= 1
+    free = load_encoder(tmp_path / "model", queries="inference-free")
+    columns = free.encode_queries(["the cat"]).weights.indices
+    assert sorted(free.vocabulary[c] for c in columns) == ["cat", "the"]
+
+
+def test_query_terms_bounds_a_query(run, collection):
+    report = run(model__query_terms=2, validation={"dataset": str(collection), "every": 20})
+    assert report.metrics["terms_query"] <= 2
+
+
+def test_frozen_parameters_stay(run, tmp_path, backbone, weights_of):
+    run(optimizer__steps=5, model__freeze=["bert.*"])
+    before, after = weights_of(backbone), weights_of(tmp_path / "model")
+    names = [name for name in before if name.startswith("bert.")]
+    assert all(torch.equal(before[name], after[name]) for name in names)
+    assert not torch.equal(before["cls.predictions.bias"], after["cls.predictions.bias"])
+
+
+def test_large_batches_in_chunks_give_the_same_model(run, tmp_path, weights_of):
+    run(out=tmp_path / "whole")
+    run(out=tmp_path / "chunks", batch__chunk_texts=2)
+    assert apart(weights_of(tmp_path / "whole"), weights_of(tmp_path / "chunks")) < 1e-4
+
+
+def test_the_best_checkpoint_is_kept_and_a_worse_run_ends_early(run, collection):
+    report = run(
+        optimizer__steps=200,
+        optimizer__learning_rate=0.3,  # falls apart after the first steps
+        sparsity__lambda_document=0.0,
+        validation={"dataset": str(collection), "every": 5, "patience": 3},
+    )
+    assert report.steps < 200
+    assert report.best_step <= report.steps - 15
+
+
+def test_a_backbone_without_a_head_starts_sparse(run, tmp_path, collection):
+    from tiny_run import make_backbone
+
+    bare = make_backbone(tmp_path / "bare", head=False)
+    report = run(model__backbone=str(bare), validation={"dataset": str(collection), "every": 20})
+    assert 1 < report.start["terms_document"] < 20  # of 70
+
+
+def test_a_target_of_terms_is_reached(run, collection):
+    report = run(
+        optimizer__steps=300,
+        sparsity={"target_terms": {"query": 4, "document": 6}},
+        validation={"dataset": str(collection), "every": 300},
+    )
+    assert report.metrics["terms_query"] == pytest.approx(4, rel=0.15)
+    assert report.metrics["terms_document"] == pytest.approx(6, rel=0.15)
+
+
+def test_two_processes_give_the_model_of_one(elsewhere, backbone, collection, tmp_path, weights_of):
+    from tiny_run import settings
+
+    for name, devices in (("one", 1), ("two", 2)):
+        elsewhere.finish(settings(backbone, collection, tmp_path / name), devices=devices)
+    assert apart(weights_of(tmp_path / "one"), weights_of(tmp_path / "two")) < 1e-5
+
+
+def test_two_processes_in_chunks_give_the_model_of_one(
+    elsewhere, backbone, collection, tmp_path, weights_of
+):
+    from tiny_run import settings
+
+    for name, devices in (("one", 1), ("two", 2)):
+        values = settings(backbone, collection, tmp_path / name, batch__chunk_texts=2)
+        elsewhere.finish(values, devices=devices)
+    assert apart(weights_of(tmp_path / "one"), weights_of(tmp_path / "two")) < 1e-5
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(
+    elsewhere, backbone, collection, tmp_path, weights_of
+):
+    from tiny_run import settings
+
+    changes = {
+        "sparsity": {"target_terms": {"query": 4, "document": 6}},
+        "model__dropout": 0.1,
+        "optimizer__steps": 60,
+    }
+    elsewhere.finish(settings(backbone, collection, tmp_path / "straight", **changes))
+    killed = settings(backbone, collection, tmp_path / "killed", **changes)
+    checkpoint = tmp_path / "killed-training" / "checkpoint-10" / "sparse_ir.json"
+    elsewhere.kill_at(killed, checkpoint.is_file)
+    assert not (tmp_path / "killed").exists()
+    elsewhere.finish({**killed, "resume": True})
+    straight, resumed = weights_of(tmp_path / "straight"), weights_of(tmp_path / "killed")
+    assert all(torch.equal(tensor, resumed[name]) for name, tensor in straight.items())
+    rows = (tmp_path / "killed-training" / "training-log.csv").read_text().splitlines()[1:]
+    steps = [int(row.split(",")[0]) for row in rows]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 60
+
+
+def test_an_unfinished_run_is_not_overwritten(run, tmp_path):
+    run(optimizer__steps=5)
+    with pytest.raises(ConfigError, match="holds a finished model"):
+        run(optimizer__steps=5)
+    run(optimizer__steps=6, replace=True)
+
+
+def test_a_resumed_run_must_be_the_same_run(run, tmp_path):
+    import shutil
+
+    run(optimizer__steps=10)
+    shutil.rmtree(tmp_path / "model")
+    with pytest.raises(ConfigError, match=r"batch\.queries \(6; now 4\)"):
+        run(optimizer__steps=10, batch__queries=4, resume=True)
+
+
+def test_a_checkpoint_of_another_architecture_is_named(run, tmp_path):
+    from tiny_run import make_backbone
+
+    from sparse_ir.training.trainer import load_weights
+
+    run(optimizer__steps=5)
+    other = make_backbone(tmp_path / "wide", width=64)
+    import transformers
+
+    model = transformers.AutoModelForMaskedLM.from_pretrained(other)
+    with pytest.raises(ModelError, match="is of another architecture"):
+        load_weights(model, tmp_path / "model-training" / "checkpoint-5")
+
+
+def test_a_loss_that_is_no_number_stops_the_run_with_its_checkpoint_kept(run, tmp_path):
+    with pytest.raises(TrainingError, match=r"The last good checkpoint is kept: .*checkpoint-"):
+        run(optimizer__steps=60, optimizer__learning_rate=1e18, optimizer__warm_up_steps=59,
+            optimizer__max_gradient_norm=0.0, save_every=1)  # fmt: skip
+    from sparse_ir.training.checkpoints import last_whole
+
+    kept = last_whole(tmp_path / "model-training")
+    from safetensors.torch import load_file
+
+    stored = load_file(kept / "model.safetensors")
+    assert all(torch.isfinite(tensor).all() for tensor in stored.values())
+    assert not (tmp_path / "model").exists()
+
+
+def test_memory_that_runs_out_names_the_setting_to_lower(run, monkeypatch):
+    from sparse_ir.training.trainer import SpladeTrainer
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(SpladeTrainer, "compute_loss", full)
+    with pytest.raises(TrainingError, match=r"Set batch\.chunk_texts .* lower batch\.queries"):
+        run()
+
+
+def test_more_queries_than_examples_are_refused(run):
+    with pytest.raises(InputError, match=r"12 examples, a batch wants 13"):
+        run(batch__queries=13)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"losses": {"in_bach": 1.0}}, "Did you mean in_batch"),
+        ({"batch__querys": 3}, r"batch\.querys is not a setting\. Did you mean queries"),
+        ({"examples": []}, "examples is empty"),
+        ({"model__pooling": "mean"}, "pooling is 'mean'"),
+        ({"batch__by": "topics"}, "needs a dense teacher"),
+        ({"batch": {"queries": 4, "chunk_texts": 2, "accumulate": 2}}, "Set one"),
+    ],
+)
+def test_bad_settings_are_named(run, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        run(**changes)
+
+
+def apart(one, other):
+    """The largest distance of two models' tensors, each by the length of the first's.
+
+    Without the biases of attention keys: softmax does not see them, their gradient is rounding
+    alone, and AdamW makes steps of the full learning rate of that.
+    """
+    names = [name for name in one if not name.endswith("key.bias")]
+    return max(float((one[n] - other[n]).norm() / one[n].norm().clamp_min(1e-9)) for n in names)
