@@ -86,7 +86,7 @@ def _evaluate(settings: EvaluateSettings, advance: Callable[[int], None]) -> Mad
 def _evaluate_key(settings: EvaluateSettings) -> Any:
     engine = open_engine(settings.engine)
     try:
-        return engine.describe(settings.index).to_json()
+        return [engine.describe(settings.index).to_json(), model_key(settings.model)]
     finally:
         engine.close()
 
@@ -111,7 +111,10 @@ def _mine_key(settings: MineSettings) -> Any:
             stamps.append([engine.resolve(one.index), engine.stats(one.index).documents])
         finally:
             engine.close()
-    return [_examples_key(settings.examples), stamps]
+    models = [one.model for one in settings.indexes]
+    if settings.teacher is not None:
+        models.append(settings.teacher.model)
+    return [_examples_key(settings.examples), stamps, *map(model_key, models)]
 
 
 def _distill(settings: DistillSettings, advance: Callable[[int], None]) -> Made:
@@ -139,6 +142,21 @@ def _examples_key(examples: ExampleSettings) -> Any:
     return [corpus_key(source) for source in named if source is not None]
 
 
+def _distill_key(settings: DistillSettings) -> Any:
+    models = [teacher.model for teacher in settings.teachers]
+    return [_examples_key(settings.examples), *map(model_key, models)]
+
+
+def _train_key(settings: TrainSettings) -> Any:
+    models = [settings.model.backbone, *(teacher.model for teacher in settings.teachers)]
+    return [*map(model_key, models), *map(_examples_key, settings.examples)]
+
+
+def model_key(model: str | None) -> Any:
+    """JSON values that change when the files of a model do; its name where it is no folder."""
+    return corpus_key(model) if model and Path(model).is_dir() else model
+
+
 def corpus_key(source: str) -> Any:
     """JSON values that change when a corpus does: files' names, sizes and times."""
     if source == "python-docs":
@@ -155,14 +173,14 @@ STAGES: dict[str, Stage] = {
         settings=IndexSettings,
         run=_index,
         there=_index_there,
-        input_key=lambda s: corpus_key(s.corpus),
+        input_key=lambda s: [corpus_key(s.corpus), model_key(s.model)],
         total=lambda s: count_rows(s.corpus, limit=s.limit),
     ),
     "encode": Stage(
         settings=EncodeSettings,
         run=_encode,
         there=_encode_there,
-        input_key=lambda s: corpus_key(s.corpus),
+        input_key=lambda s: [corpus_key(s.corpus), model_key(s.model)],
         total=lambda s: count_rows(s.corpus, limit=s.limit),
     ),
     "evaluate": Stage(
@@ -183,14 +201,14 @@ STAGES: dict[str, Stage] = {
         settings=DistillSettings,
         run=_distill,
         there=lambda s: Path(s.out).is_file(),
-        input_key=lambda s: _examples_key(s.examples),
+        input_key=_distill_key,
         total=lambda s: None,
     ),
     "train": Stage(
         settings=TrainSettings,
         run=_train,
         there=_train_there,
-        input_key=lambda s: [corpus_key(s.model.backbone), *map(_examples_key, s.examples)],
+        input_key=_train_key,
         total=lambda s: s.optimizer.steps,
     ),
     "pseudo_queries": Stage(
