@@ -38,7 +38,7 @@ def demo(again: bool) -> None:
         "BM25 beside it."
     )
     outcomes: dict[str, Outcome] = {}
-    with resumable():
+    with resumable(flag=""):
         for outcome in run_recipe(recipe, again=again, progress=progress):
             outcomes[outcome.stage] = outcome
             note(f"{outcome.stage}: {outcome.summary}{_seconds(outcome)}")

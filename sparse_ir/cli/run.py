@@ -28,6 +28,6 @@ def run(recipe: Path, assignments: tuple[str, ...], again: bool) -> None:
     from sparse_ir.recipe import find_recipe, read_recipe, run_recipe
 
     plan = read_recipe(find_recipe(recipe), assignments)
-    with resumable():
+    with resumable(flag=""):
         for outcome in run_recipe(plan, again=again, progress=progress):
             note(f"{outcome.stage}: {outcome.summary}")

@@ -51,9 +51,7 @@ def trained_weights(
         dtype = torch.get_autocast_dtype(device)
     function = _SumPooled if pooling == "sum" else _MaxPooled
     with torch.autocast(device, enabled=False):
-        weights: Tensor = function.apply(  # type: ignore[no-untyped-call]
-            hidden.to(dtype), mask.bool(), weight, bias, activation
-        )
+        weights: Tensor = function.apply(hidden.to(dtype), mask.bool(), weight, bias, activation)
     return weights
 
 
@@ -84,7 +82,7 @@ class _MaxPooled(torch.autograd.Function):
         return weights
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, weights, texts, rows, terms = ctx.saved_tensors
         slopes = upstream[texts, terms] * _slope(weights, ctx.activation)
         flat = hidden.flatten(0, 1)
@@ -139,7 +137,8 @@ def _sparse_product(
         is_coalesced=True,
         check_invariants=False,
     )
-    return torch.sparse.mm(matrix, dense)
+    product: Tensor = torch.sparse.mm(matrix, dense)
+    return product
 
 
 class _SumPooled(torch.autograd.Function):
@@ -159,7 +158,7 @@ class _SumPooled(torch.autograd.Function):
         return weights
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         hidden, mask, weight, bias = ctx.saved_tensors
         flat, tokens = hidden.flatten(0, 1), hidden.shape[1]
         d_hidden = torch.zeros(flat.shape, dtype=torch.float32, device=flat.device)

@@ -66,7 +66,7 @@ def cached_step(trainer: Any, model: Any, inputs: dict[str, Any]) -> Tensor:
         _joined(sides[1], [w.documents for w in rows[1]]),
     )
     scale = 1 / trainer.current_gradient_accumulation_steps
-    loss = trainer.global_objective(mine, inputs) + trainer.anchor_loss(mine, inputs)
+    loss: Tensor = trainer.global_objective(mine, inputs) + trainer.anchor_loss(mine, inputs)
     trainer.accelerator.backward(loss * scale)
     no_sync = getattr(model, "no_sync", contextlib.nullcontext)
     for side, groups in enumerate(sides):
@@ -75,7 +75,8 @@ def cached_step(trainer: Any, model: Any, inputs: dict[str, Any]) -> Tensor:
                 again = _forward(model, group, queries=side == 0)
                 _backward(again, mine, group, queries=side == 0)
     _sum_gradients(model)
-    return loss.detach() * scale
+    detached: Tensor = loss.detach() * scale
+    return detached
 
 
 def _forward(model: Any, group: TokenGroup, *, queries: bool) -> Weights:

@@ -27,6 +27,8 @@ class TermModel(nn.Module):
         dropped: Columns that stay 0.
     """
 
+    fixed_bias: Tensor | None
+
     def __init__(
         self,
         lm: Any,
@@ -61,7 +63,9 @@ class TermModel(nn.Module):
     @property
     def bias(self) -> Tensor:
         """The output bias, (vocabulary,)."""
-        bias: Tensor = self.output.bias if self.fixed_bias is None else self.fixed_bias
+        if self.fixed_bias is not None:
+            return self.fixed_bias
+        bias: Tensor = self.output.bias
         return bias
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -84,6 +88,8 @@ class QueryTable(nn.Module):
     The weights are softplus of the parameter, so that no token can fall silent for good. Learned
     tables: Nardini et al., 2025, https://arxiv.org/abs/2505.01452.
     """
+
+    counted: Tensor
 
     def __init__(self, weights: Tensor, *, dropped: list[int], frozen: bool) -> None:
         """Begin with these weights, (vocabulary,), of at least 0."""

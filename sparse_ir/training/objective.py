@@ -28,7 +28,7 @@ class Weights(NamedTuple):
 
     queries: Tensor | None
     table: Tensor | None
-    documents: Tensor
+    documents: Any  # a Tensor; None while chunks hold queries alone
 
 
 class Lambdas(NamedTuple):

@@ -52,7 +52,8 @@ class SpladeTrainer(transformers.Trainer):
         content: Sequence[str] = (),
     ) -> None:
         """Prepare; see ``train.py``."""
-        self.settings, self.batches, self.conductor = settings, batches, conductor
+        self.trainee, self.settings, self.batches = trainee, settings, batches
+        self.conductor = conductor
         self.control_lambdas, self._anchor_targets = control_lambdas, anchor_targets
         self._measure, self._content = measure, content
         self.means: dict[str, list[float]] = {}
@@ -155,7 +156,7 @@ class SpladeTrainer(transformers.Trainer):
 
     def last_good(self) -> str:
         """A sentence about the last checkpoint."""
-        last = checkpoints.last_whole(Path(self.args.output_dir))
+        last = checkpoints.last_whole(Path(str(self.args.output_dir)))
         return (
             f"The last good checkpoint is kept: {last}." if last else "No checkpoint was due yet."
         )
@@ -197,7 +198,7 @@ class SpladeTrainer(transformers.Trainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ARG002
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = trainable_tensors(self.model)
+        tensors = trainable_tensors(self.trainee)
         for name, tensor in tensors.items():
             if not torch.isfinite(tensor).all():
                 raise TrainingError(
@@ -208,7 +209,7 @@ class SpladeTrainer(transformers.Trainer):
         save_file(tensors, folder / WEIGHTS_NAME)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
         checkpoints.begin(folder)
         super()._save_checkpoint(model, trial)
         if self.is_world_process_zero():
@@ -235,8 +236,8 @@ class SpladeTrainer(transformers.Trainer):
         for group, (peak, decay), rate in groups:
             group.update(initial_lr=peak, lr=rate, weight_decay=decay)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        load_weights(model or self.model, Path(resume_from_checkpoint))
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ARG002
+        load_weights(self.trainee, Path(resume_from_checkpoint))
 
 
 def _only(items: list[Any]) -> Any:
