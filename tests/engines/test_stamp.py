@@ -58,7 +58,7 @@ def test_another_query_encoder_is_refused_with_both_names():
 
 
 def test_a_query_encoder_that_the_model_got_later_is_refused_and_told_apart():
-    with pytest.raises(ModelMismatchError, match="did not have this query encoder .*index again"):
+    with pytest.raises(ModelMismatchError, match=r"did not have this query encoder .*index again"):
         require_same_model(STAMP, encoder("mini", queries="z"), index="x")
 
 
