@@ -16,10 +16,15 @@ if TYPE_CHECKING:
     from sparse_ir.indexing.index import IndexSettings, index_corpus
     from sparse_ir.inspecting.verify import VerifySettings, verify
     from sparse_ir.models.base import SparseEncoder
-    from sparse_ir.models.loading import load_encoder
+    from sparse_ir.models.loading import load_dense, load_encoder
+    from sparse_ir.models.saving import save_model
     from sparse_ir.models.splade import SpladeEncoder
     from sparse_ir.pruning import Pruning
     from sparse_ir.searching.search import Searcher, SearchSettings, search
+    from sparse_ir.training.distill import DistillSettings, distill
+    from sparse_ir.training.mine import MineSettings, mine
+    from sparse_ir.training.settings import TrainSettings
+    from sparse_ir.training.train import train
     from sparse_ir.types import Document, Entry, Qrels, Query, Run, ScoredDoc, SparseVector
     from sparse_ir.vectors import SparseBatch
 
@@ -29,10 +34,12 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "ClusterOptions": "sparse_ir.engines.options",
     "CompareSettings": "sparse_ir.evaluating.compare_indexes",
+    "DistillSettings": "sparse_ir.training.distill",
     "Document": "sparse_ir.types",
     "Engine": "sparse_ir.engines.base",
     "Entry": "sparse_ir.types",
     "IndexSettings": "sparse_ir.indexing.index",
+    "MineSettings": "sparse_ir.training.mine",
     "Pruning": "sparse_ir.pruning",
     "Qrels": "sparse_ir.types",
     "Query": "sparse_ir.types",
@@ -46,13 +53,19 @@ _PUBLIC = {
     "SparseIRError": "sparse_ir.errors",
     "SparseVector": "sparse_ir.types",
     "SpladeEncoder": "sparse_ir.models.splade",
+    "TrainSettings": "sparse_ir.training.settings",
     "VerifySettings": "sparse_ir.inspecting.verify",
     "compare_indexes": "sparse_ir.evaluating.compare_indexes",
+    "distill": "sparse_ir.training.distill",
     "evaluate": "sparse_ir.evaluating.evaluate",
     "index_corpus": "sparse_ir.indexing.index",
+    "load_dense": "sparse_ir.models.loading",
     "load_encoder": "sparse_ir.models.loading",
+    "mine": "sparse_ir.training.mine",
     "open_engine": "sparse_ir.engines.opening",
+    "save_model": "sparse_ir.models.saving",
     "search": "sparse_ir.searching.search",
+    "train": "sparse_ir.training.train",
     "update_index": "sparse_ir.indexing.changes",
     "verify": "sparse_ir.inspecting.verify",
 }
@@ -60,10 +73,12 @@ _PUBLIC = {
 __all__ = [
     "ClusterOptions",
     "CompareSettings",
+    "DistillSettings",
     "Document",
     "Engine",
     "Entry",
     "IndexSettings",
+    "MineSettings",
     "Pruning",
     "Qrels",
     "Query",
@@ -77,14 +92,20 @@ __all__ = [
     "SparseIRError",
     "SparseVector",
     "SpladeEncoder",
+    "TrainSettings",
     "VerifySettings",
     "__version__",
     "compare_indexes",
+    "distill",
     "evaluate",
     "index_corpus",
+    "load_dense",
     "load_encoder",
+    "mine",
     "open_engine",
+    "save_model",
     "search",
+    "train",
     "update_index",
     "verify",
 ]
