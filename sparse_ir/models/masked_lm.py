@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+_TELLING = 1e3  # larger logits are rounded too coarsely to find a scale by
+
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -119,7 +121,9 @@ def _fitted_layer(output: Any, hidden: Tensor, logits: Tensor) -> tuple[float, O
     """
     weight = output.weight.detach()
     bare = hidden @ weight.T
-    x, y = bare - bare.mean(dim=0), logits - logits.mean(dim=0)
+    # A term that is switched off by a bias of -1e4 has lost the digits that would tell.
+    telling = logits.abs().amax(dim=0) < _TELLING
+    x, y = ((v - v.mean(dim=0))[:, telling] for v in (bare, logits))
     scale = float((x * y).sum() / (x * x).sum().clamp_min(1e-30))
     scale = 1.0 if abs(scale - 1.0) < 1e-4 else scale
     bias = (logits - scale * bare).mean(dim=0)
