@@ -174,6 +174,8 @@ def clean_tokenizer(folder: Path, *, max_length: int | None = None) -> None:
         put_json(path, without_traces(path.name, read_json(path)))
     path = folder / "tokenizer_config.json"
     settings = without_traces(path.name, read_json(path))
+    if settings.get("tokenizer_class") == "TokenizersBackend":  # transformers 4 knows the old name
+        settings["tokenizer_class"] = "PreTrainedTokenizerFast"
     put_json(path, settings if max_length is None else {**settings, "model_max_length": max_length})
 
 
