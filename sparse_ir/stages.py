@@ -15,6 +15,7 @@ from sparse_ir.evaluating.evaluate_index import EvaluateSettings, evaluate_index
 from sparse_ir.indexing.index import IndexSettings, index_corpus
 from sparse_ir.training.distill import DistillSettings, distill
 from sparse_ir.training.mine import MineSettings, mine
+from sparse_ir.training.pretrain import PretrainSettings, pretrain
 from sparse_ir.training.pseudo_queries import PseudoQuerySettings, pseudo_queries
 from sparse_ir.training.pseudo_queries import made as pseudo_queries_made
 from sparse_ir.training.settings import TrainSettings
@@ -123,6 +124,12 @@ def _distill(settings: DistillSettings, advance: Callable[[int], None]) -> Made:
     return Made(summary, report._asdict())
 
 
+def _pretrain(settings: PretrainSettings, advance: Callable[[int], None]) -> Made:
+    report = pretrain(replace(settings, resume=True, replace=True), advance=advance)
+    summary = f"{report.out} holds a masked LM after {report.steps:,} steps, loss {report.loss:.3f}"
+    return Made(summary, report._asdict())
+
+
 def _train(settings: TrainSettings, advance: Callable[[int], None]) -> Made:
     from sparse_ir.training.train import train
 
@@ -203,6 +210,13 @@ STAGES: dict[str, Stage] = {
         there=lambda s: Path(s.out).is_file(),
         input_key=_distill_key,
         total=lambda s: None,
+    ),
+    "pretrain": Stage(
+        settings=PretrainSettings,
+        run=_pretrain,
+        there=lambda s: (Path(s.out) / "config.json").is_file(),
+        input_key=lambda s: corpus_key(s.corpus),
+        total=lambda s: s.steps,
     ),
     "train": Stage(
         settings=TrainSettings,

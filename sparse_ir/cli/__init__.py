@@ -40,6 +40,7 @@ _COMMANDS = (
     "export",
     "push",
     "inspect",
+    "pretrain",
     "train",
     "pseudo-queries",
     "mine",
