@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,6 +12,10 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+# Tests work on tiny models: more threads would only wait for one another, on a busy machine for
+# long. Set before torch is imported, for subprocesses as well.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 sys.path.append(str(Path(__file__).parent))  # for clusters; last, so that it hides nothing
 pytest_plugins = ["clusters.fixtures"]
