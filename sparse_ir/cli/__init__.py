@@ -42,6 +42,7 @@ _COMMANDS = (
     "inspect",
     "pretrain",
     "train",
+    "adapt",
     "pseudo-queries",
     "mine",
     "distill",

@@ -92,7 +92,7 @@ def _values(options: dict[str, Any]) -> tuple[dict[str, Any], str]:
     if options["steps"]:
         assign(values, ["optimizer", "steps"], options["steps"])
     if options["target_terms"]:
-        assign(values, ["sparsity", "target_terms"], _target(options["target_terms"]))
+        assign(values, ["sparsity", "target_terms"], read_target(options["target_terms"]))
     if options["validation"]:
         assign(values, ["validation", "dataset"], options["validation"])
     for path, value in parse_set(options["assignments"]):
@@ -107,7 +107,12 @@ def _values(options: dict[str, Any]) -> tuple[dict[str, Any], str]:
     return values, str(config) if config else "train"
 
 
-def _target(text: str) -> dict[str, float]:
+def read_target(text: str) -> dict[str, float]:
+    """Read ``QUERY,DOCUMENT`` terms.
+
+    Raises:
+        ConfigError: it is something else.
+    """
     from sparse_ir.errors import ConfigError
 
     try:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 import transformers
 
-from sparse_ir.errors import ModelError
-from sparse_ir.models.batches import named_tokens
+from sparse_ir.errors import ConfigError, ModelError
+from sparse_ir.models.batches import maximal_length, named_tokens
 from sparse_ir.models.head import tiles
 from sparse_ir.models.loading import find_model
 from sparse_ir.models.masked_lm import MaskedLM, captured_hidden, load_tokenizer, quiet
@@ -68,6 +68,7 @@ def load_backbone(
         device: Where it will be trained.
 
     Raises:
+        ConfigError: more tokens of a text are asked for than it has positions.
         ModelError: no masked LM can be made of the folder, or it gives every term of every text
             the same weight, or it begins dense and has no output bias.
     """
@@ -76,6 +77,7 @@ def load_backbone(
     tokenizer = load_tokenizer(folder, trust_remote_code=settings.trust_remote_code)
     torch.manual_seed(seed)
     lm, new = _load(folder, settings, device)
+    _require_positions(tokenizer, lm.config, settings)
     lm.eval()
     fitted = MaskedLM(lm, folder)
     output = lm.get_output_embeddings()
@@ -99,6 +101,15 @@ def load_backbone(
 def twin(model: TermModel) -> TermModel:
     """Copy a model, for queries to have one of their own."""
     return copy.deepcopy(model)
+
+
+def _require_positions(tokenizer: Any, config: Any, settings: ModelSettings) -> None:
+    for name in ("query_tokens", "document_tokens", "max_length"):
+        length = getattr(settings, name)
+        try:
+            maximal_length(tokenizer, config, chosen=length or None, saved=None)
+        except ConfigError as error:
+            raise ConfigError(f"model.{name}: {error}") from None
 
 
 def _transformer_folder(folder: Path) -> Path:
