@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sparse_ir.recipe import Recipe
+    from sparse_ir.training.settings import TrainSettings
 
 _SCALES = {"dense": 20.0, "sparse": 1.0}
 
@@ -91,7 +92,7 @@ def _plan(options: Mapping[str, Any]) -> tuple[Recipe, Recipe | None]:
     folder = _folder(options)
     key = f"adapt-{folder.name}"
     path = find_recipe(Path("adapt"))
-    settings = _settings(options, folder, read_recipe(path).steps[-1].settings.teachers)
+    settings = _settings(options, folder, read_recipe(path).steps[-1].settings)
     plan = read_recipe(path, [*_lines(settings), *options["assignments"]])._replace(name=key)
     if options["dataset"] is None:
         return plan, None
@@ -126,17 +127,18 @@ def _folder(options: Mapping[str, Any]) -> Path:
     return folder
 
 
-def _settings(
-    options: Mapping[str, Any], folder: Path, teachers: tuple[Any, ...]
-) -> dict[str, Any]:
-    """Settings of pipelines/adapt.yaml by stage."""
+def _settings(options: Mapping[str, Any], folder: Path, training: TrainSettings) -> dict[str, Any]:
+    """Settings of pipelines/adapt.yaml by stage; ``training`` are those of its last one."""
     from sparse_ir.training.starting import start_settings
 
     model, engine = options["model"], _engine(folder)
     corpus = options["corpus"]
     if Path(corpus).exists():
         corpus = str(Path(corpus).resolve())
-    own = [{**vars(t), "model": model if t.kind == "sparse" else t.model} for t in teachers]
+    own = [
+        {**vars(teacher), "model": model if teacher.kind == "sparse" else teacher.model}
+        for teacher in training.teachers
+    ]
     settings: dict[str, Any] = {
         "pseudo_queries.corpus": corpus,
         "pseudo_queries.out": str(folder / "queries.jsonl.gz"),
@@ -159,6 +161,7 @@ def _settings(
     if options["steps"] is not None:
         settings["train.optimizer.steps"] = options["steps"]
         settings["train.optimizer.warm_up_steps"] = options["steps"] // 10
+        settings["pseudo_queries.max_queries"] = options["steps"] * training.batch.queries
     if options["target_terms"] is not None:
         from sparse_ir.cli.train import read_target
 

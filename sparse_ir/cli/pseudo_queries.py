@@ -46,6 +46,9 @@ from sparse_ir.cli.output import note, print_json, progress
     help="Share of queries whose document keeps the words they are cut from.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="What chance decides.")
+@click.option(
+    "--max-queries", type=click.IntRange(min=1), help="Keep at most so many, drawn at random."
+)
 @limit_option
 @skip_bad_option
 @json_option

@@ -11,11 +11,14 @@ from __future__ import annotations
 import re
 import tempfile
 import time
+from array import array
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from sparse_ir.config import nearest
 from sparse_ir.data.corpora import read_documents
@@ -63,6 +66,7 @@ class PseudoQuerySettings:
         document_words_min: What is left of a document must have so many words.
         keep_span: Share of queries whose document keeps what they are cut from, 0 to 1.
         seed: Decides, with a document's id, what is taken of it.
+        max_queries: Keep at most so many queries, drawn from all over the corpus; None for all.
         limit: Read at most so many documents.
         skip_bad: Pass over unusable rows and report them.
     """
@@ -80,6 +84,7 @@ class PseudoQuerySettings:
     document_words_min: int = 6
     keep_span: float = 0.0
     seed: int = 0
+    max_queries: int | None = None
     limit: int | None = None
     skip_bad: bool = False
 
@@ -143,13 +148,13 @@ def pseudo_queries(
         for document in documents:
             drafts.add(examples_of(document, settings))
             advance(1)
-        kinds = drafts.write(out, settings.corpus)
+        kinds = drafts.write(out, settings)
     return PseudoQueryReport(
         settings.out,
         drafts.documents,
         sum(kinds.values()),
         {kind: kinds[kind] for kind in settings.kinds},
-        drafts.count - sum(kinds.values()),
+        drafts.count - drafts.alone,
         drafts.barren,
         tuple(skipped),
         time.monotonic() - started,
@@ -174,6 +179,8 @@ def _check(settings: PseudoQuerySettings) -> None:
                 f"{what}_words_min is {shortest} and {what}_words_max {longest}. They must be at "
                 "least 1, and the first not above the second."
             )
+    if settings.max_queries is not None and settings.max_queries < 1:
+        raise ConfigError(f"max_queries is {settings.max_queries}. It must be at least 1.")
     for name in ("headings", "sentences", "crops", "document_words_min"):
         if getattr(settings, name) < 0:
             raise ConfigError(f"{name} is {getattr(settings, name)}. It must not be below 0.")
@@ -186,7 +193,7 @@ class _Drafts:
         self._spool = spool
         self._seen = SeenIds()
         self._doubles: set[str] = set()
-        self.documents = self.count = self.barren = 0
+        self.documents = self.count = self.barren = self.alone = 0
 
     def add(self, examples: dict[str, ScoredExample]) -> None:
         """Hold the examples of one document on disk; memory keeps a few bytes of each query."""
@@ -199,22 +206,39 @@ class _Drafts:
             self._spool.write(f"{kind.partition('-')[0]}\t{key}\t{example_line(example)}")
             self.count += 1
 
-    def write(self, out: Path, corpus: str) -> Counter[str]:
-        """Write what stands alone; returns how many of each kind."""
-        self._spool.seek(0)
-        kinds: Counter[str] = Counter()
+    def write(self, out: Path, settings: PseudoQuerySettings) -> Counter[str]:
+        """Write what stands alone, or a draw of it; returns how many of each kind."""
         if not self.count:
             raise InputError(
                 "its documents are too short to make queries of. Lower document_words_min.",
-                path=corpus,
+                path=settings.corpus,
             )
+        kinds: Counter[str] = Counter()
+        ranks = array("Q", (_rank(key, settings.seed) for _, key, _ in self._standing_alone()))
+        self.alone = len(ranks)
+        most = settings.max_queries or self.alone
+        last = None
+        if most < self.alone:
+            last = int(np.partition(np.frombuffer(ranks, np.uint64), most - 1)[most - 1])
         with writing(out) as stream:
-            for draft in self._spool:
-                kind, key, line = draft.split("\t", 2)
-                if key not in self._doubles:
+            for kind, key, line in self._standing_alone():
+                if last is None or _rank(key, settings.seed) <= last:
                     stream.write(line)
                     kinds[kind] += 1
         return kinds
+
+    def _standing_alone(self) -> Iterator[tuple[str, str, str]]:
+        """Kind, key and line of each draft whose query no other gives."""
+        self._spool.seek(0)
+        for draft in self._spool:
+            kind, key, line = draft.split("\t", 2)
+            if key not in self._doubles:
+                yield kind, key, line
+
+
+def _rank(key: str, seed: int) -> int:
+    """A number by chance, the same for the same query and seed: 64 bits."""
+    return int(sha256_text("draw", str(seed), key)[:16], 16)
 
 
 def _same(query: str) -> str:

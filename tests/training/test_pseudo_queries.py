@@ -246,3 +246,31 @@ def test_a_recipe_runs_it_once(corpus, tmp_path):
     assert run() == [True]
     out.unlink()
     assert run() == [False]
+
+
+def test_a_draw_comes_from_all_over_the_corpus_and_is_the_same_again(write_jsonl, tmp_path):
+    rows = [{"_id": f"d{i}", "text": " ".join(f"{c}{i}" for c in "abcdef")} for i in range(200)]
+    corpus = write_jsonl("c.jsonl", rows)
+
+    def draw(name: str, **values: Any) -> list[str]:
+        out = tmp_path / name
+        chosen = PseudoQuerySettings(
+            str(corpus), str(out), kinds=("crop",), crop_words_max=4, document_words_min=1, **values
+        )
+        report = pseudo_queries(chosen)
+        found = [str(example.query_id) for example in read_scored(out)]
+        assert report.examples == len(found)
+        assert report.ambiguous == 0
+        return found
+
+    every, some = draw("all"), draw("some", max_queries=40)
+    assert len(some) == 40
+    assert set(some) < set(every)
+    assert some == draw("again", max_queries=40)
+    places = [every.index(query_id) for query_id in some]
+    assert min(places) < 50
+    assert max(places) > 150
+    assert set(some) < set(draw("more", max_queries=41))
+    assert draw("enough", max_queries=1000) == every
+    with pytest.raises(ConfigError, match="max_queries is 0"):
+        draw("none", max_queries=0)
