@@ -112,9 +112,16 @@ def _card(
     )
 
 
-def draw_curve(work: Path, say: Callable[[str], None]) -> None:
-    """Draw loss and sparsity over the steps; a picture that fails costs no model."""
+def draw_curve(work: Path, settings: TrainSettings, say: Callable[[str], None]) -> None:
+    """Draw loss, sparsity and validation over the steps; a picture that fails costs no model."""
+    target, validation = settings.sparsity.target_terms, settings.validation
+    wanted = {} if target is None else {"query": target.query, "document": target.document}
     try:
-        training_curve(work, work / "training-curve")
+        training_curve(
+            work,
+            work / "training-curve",
+            target_terms={side: terms for side, terms in wanted.items() if terms},
+            metric=None if validation is None else validation.metric,
+        )
     except (SparseIRError, OSError, ValueError) as error:
         say(f"The curve could not be drawn: {error}")

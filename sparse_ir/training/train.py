@@ -130,7 +130,7 @@ def train(
     metrics = conductor.final_metrics()
     if rank() == 0:
         save_trained(out, trainee, backbone, settings, tables, metrics)
-        draw_curve(work, say)
+        draw_curve(work, settings, say)
         checkpoints.mark_finished(work)
     return TrainReport(
         str(out),
