@@ -47,7 +47,8 @@ def training_arguments(settings: TrainSettings, folder: Path) -> Any:
         use_cpu=settings.device == "cpu",
         save_strategy="steps",
         save_steps=settings.save_every,
-        save_total_limit=max(2, settings.keep),
+        # At least two: an old one goes before the newest is marked as whole.
+        save_total_limit=max(2, settings.keep) + (settings.validation is not None),
         eval_strategy="no",
         logging_strategy="steps",
         logging_steps=settings.log_every,

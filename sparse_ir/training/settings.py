@@ -314,7 +314,7 @@ class TrainSettings:
         device: "auto", "cpu", "cuda" or "mps"; one of several GPUs by CUDA_VISIBLE_DEVICES.
         seed: Decides order, negatives and dropout.
         save_every: Steps between two checkpoints.
-        keep: Checkpoints kept, the best one not counted.
+        keep: Checkpoints kept, at least 2, the best one not counted.
         log_every: Steps between two lines of the log.
         tensorboard: Also write TensorBoard logs ([tensorboard] extra).
         resume: Go on from the last whole checkpoint, if there is one.

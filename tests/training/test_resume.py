@@ -144,3 +144,10 @@ def test_a_checkpoint_names_its_content_wherever_the_cache_lies(train, tmp_path,
     state = json.loads((tmp_path / "model-training/checkpoint-10/sparse_ir.json").read_text())
     assert len(state["content"]) == 1
     assert train(resume=True) == [10, *[1] * 10]
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(1, [18, 20]), (3, [16, 18, 20])])
+def test_as_many_checkpoints_are_kept_as_asked_for(train, tmp_path, keep, kept):
+    train(save_every=2, keep=keep)
+    names = [path.name for path in (tmp_path / "model-training").glob("checkpoint-*")]
+    assert sorted(int(name.rpartition("-")[2]) for name in names) == kept
