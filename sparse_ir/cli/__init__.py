@@ -1,8 +1,8 @@
 """The command line: one file per command, exit codes that mean something.
 
 Exit codes: 0 done, 1 other failure, 2 wrong setting or flag, 3 unusable input file, 4 unusable
-model, 5 engine or index, 6 disk, 7 some documents were refused, 8 a quality gate failed,
-130 interrupted, 143 terminated.
+model, 5 engine or index, 6 disk, 7 some documents were refused, 8 a quality gate failed, 9 training
+went wrong, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
