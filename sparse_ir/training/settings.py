@@ -124,6 +124,9 @@ class ModelSettings:
         query_terms: Keep at most so many of a query's heaviest terms; 0 for all.
         freeze: Patterns of parameter names that are not trained, as ``bert.embeddings.*``.
         dropout: Instead of the backbone's own.
+        gradient_checkpointing: Keep no hidden states within a layer, compute them again on the way
+            back: much less memory for some time (Chen et al., 2016,
+            https://arxiv.org/abs/1604.06174).
         trust_remote_code: Run Python code that the backbone brings.
     """
 
@@ -140,6 +143,7 @@ class ModelSettings:
     query_terms: int = 0
     freeze: tuple[str, ...] = ()
     dropout: float | None = None
+    gradient_checkpointing: bool = False
     trust_remote_code: bool = False
 
     @property
@@ -154,9 +158,8 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         _one_of("query_encoder", self.query_encoder, QUERY_ENCODERS)
-        for name in ("query_tokens", "document_tokens"):
-            if getattr(self, name) < 3:
-                raise ConfigError(f"model.{name} is {getattr(self, name)}. Use at least 3.")
+        _at_least(3, self, "model.", ("query_tokens", "document_tokens"))
+        _at_least(0, self, "model.", ("max_length", "query_terms"))
         _one_of("pooling", self.pooling, ("max", "sum"))
         _one_of("activation", self.activation, ("log1p", "log1p_log1p"))
 
@@ -186,9 +189,8 @@ class BatchSettings:
 
     def __post_init__(self) -> None:
         _one_of("by", self.by, BATCHINGS)
-        for name in ("queries", "accumulate"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"batch.{name} is {getattr(self, name)}. Use at least 1.")
+        _at_least(1, self, "batch.", ("queries", "accumulate"))
+        _at_least(0, self, "batch.", ("negatives", "topics", "chunk_texts"))
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,8 @@ class BatchTeacher:
 
     def __post_init__(self) -> None:
         _one_of("kind", self.kind, ("dense", "bm25", "sparse"))
+        if self.kind != "bm25" and not self.model:
+            raise ConfigError(f"A {self.kind} teacher names no model. Give its folder or hub id.")
 
 
 @dataclass(frozen=True)
@@ -241,8 +245,8 @@ class OptimizerSettings:
 
     def __post_init__(self) -> None:
         _one_of("schedule", self.schedule, ("linear", "cosine", "constant"))
-        if self.steps < 1:
-            raise ConfigError(f"optimizer.steps is {self.steps}. Use at least 1.")
+        _at_least(1, self, "optimizer.", ("steps",))
+        _at_least(0, self, "optimizer.", ("warm_up_steps",))
 
 
 @dataclass(frozen=True)
@@ -266,6 +270,10 @@ class ValidationSettings:
     patience: int = 0
     documents: int = 0
     queries: int = 0
+
+    def __post_init__(self) -> None:
+        _at_least(1, self, "validation.", ("every",))
+        _at_least(0, self, "validation.", ("patience", "documents", "queries"))
 
 
 @dataclass(frozen=True)
@@ -350,7 +358,10 @@ class TrainSettings:
                 f"device is {self.device!r}. Training takes the first GPU it sees: use cuda, and "
                 f"CUDA_VISIBLE_DEVICES={self.device[5:]} in front of the command."
             )
-        for name in self.losses:
+        _at_least(1, self, "", ("save_every", "log_every"))
+        for name, weight in self.losses.items():
+            if not (math.isfinite(weight) and weight > 0):
+                raise ConfigError(f"losses.{name} is {weight}. Give a weight above 0.")
             if name not in LOSS_NAMES:
                 raise ConfigError(
                     f"losses names {name}, which is no loss.{nearest(name, LOSS_NAMES)} "
@@ -370,6 +381,17 @@ class TrainSettings:
                 "The loss in_batch_kl needs a teacher of whole batches. Name one under teachers, "
                 "or use kl with scored examples (sparse-ir distill makes them)."
             )
+        if self.teachers and "in_batch_kl" not in self.losses and self.batch.by != "topics":
+            raise ConfigError(
+                "teachers are named, and no loss listens to them. Add in_batch_kl to losses, or "
+                "leave teachers out."
+            )
+
+
+def _at_least(least: int, settings: object, group: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        if getattr(settings, name) < least:
+            raise ConfigError(f"{group}{name} is {getattr(settings, name)}. Use at least {least}.")
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -11,7 +11,8 @@ import transformers
 from accelerate.utils import broadcast_object_list
 from safetensors.torch import load_file, save_file
 
-from sparse_ir.errors import ModelError, TrainingError
+from sparse_ir.config import nearest
+from sparse_ir.errors import ConfigError, ModelError, TrainingError
 from sparse_ir.training import checkpoints
 from sparse_ir.training.gather import gather, world_size
 from sparse_ir.training.grad_cache import cached_step
@@ -281,6 +282,9 @@ def parameter_groups(model: Any, settings: TrainSettings) -> list[dict[str, Any]
 
     The masked-LM head is what lies outside of the base model; its tied embeddings belong to the
     body.
+
+    Raises:
+        ConfigError: a pattern of what is to be frozen fits no parameter, or nothing is left.
     """
     chosen = settings.optimizer
     rates = {
@@ -289,10 +293,8 @@ def parameter_groups(model: Any, settings: TrainSettings) -> list[dict[str, Any]
         "table": chosen.table_learning_rate,
     }
     groups: dict[tuple[str, bool], list[Any]] = {}
+    _freeze(model, settings.model.freeze)
     for name, parameter in model.named_parameters():
-        short = name.partition(".lm.")[2] or name
-        if any(fnmatch(short, pattern) for pattern in settings.model.freeze):
-            parameter.requires_grad_(requires_grad=False)
         if parameter.requires_grad:
             kind = _kind(model, name)
             groups.setdefault((kind, parameter.ndim > 1), []).append(parameter)
@@ -304,6 +306,22 @@ def parameter_groups(model: Any, settings: TrainSettings) -> list[dict[str, Any]
         }
         for (kind, decays), parameters in groups.items()
     ]
+
+
+def _freeze(model: Any, patterns: Sequence[str]) -> None:
+    parameters = {name.partition(".lm.")[2] or name: p for name, p in model.named_parameters()}
+    for pattern in patterns:
+        if not any(fnmatch(name, pattern) for name in parameters):
+            raise ConfigError(
+                f"model.freeze: {pattern} fits no parameter. Names are such as "
+                f"{next(iter(parameters))}.{nearest(pattern, parameters)}"
+            )
+    for name, parameter in model.named_parameters():
+        short = name.partition(".lm.")[2] or name
+        if any(fnmatch(short, pattern) for pattern in patterns):
+            parameter.requires_grad_(requires_grad=False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ConfigError("model.freeze leaves nothing to train. Freeze less.")
 
 
 def _kind(model: Any, name: str) -> str:

@@ -29,6 +29,15 @@ def test_a_loss_without_the_scores_it_needs_is_refused_before_training(run, coll
     ("changes", "message"),
     [
         ({"losses": {"in_batch_kl": 1.0}}, "Name one under teachers"),
+        ({"losses": {"in_batch": 0.0}}, "Give a weight above 0"),
+        ({"teachers": [{"kind": "bm25"}]}, "no loss listens to them"),
+        ({"losses": {"in_batch_kl": 1.0}, "teachers": [{"kind": "sparse"}]}, "names no model"),
+        ({"validation": {"dataset": "d", "every": 0}}, r"validation\.every is 0"),
+        ({"batch__negatives": -1}, r"batch\.negatives is -1"),
+        ({"save_every": 0}, "save_every is 0"),
+        ({"model__freeze": ["bert.embedings.*"]}, "fits no parameter"),
+        ({"model__freeze": ["*"]}, "leaves nothing to train"),
+        ({"model__document_tokens": 64}, r"model\.document_tokens: .* 1 to 32 tokens"),
         ({"device": "cuda:1"}, "CUDA_VISIBLE_DEVICES=1"),
         (
             {
@@ -107,7 +116,7 @@ def test_a_dense_backbone_without_an_output_bias_is_refused(run, backbone, tmp_p
     transformers.set_seed(0)
     transformers.ModernBertForMaskedLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    model = {"backbone": str(folder), "drop_columns": [], "document_tokens": 16}
+    model = {"backbone": str(folder), "drop_columns": [], "query_tokens": 16, "document_tokens": 16}
     with pytest.raises(ModelError, match="no output bias"):
         run(model=model)
 
@@ -130,3 +139,12 @@ def test_validation_looks_as_deep_as_its_metric():
     assert validate(Ranked(), collection, "recall@120")["recall@120"] == 1.0
     assert validate(Ranked(), collection, "recall@119")["recall@119"] == 0.0
     assert validate(Ranked(), collection, "mrr")["mrr"] == pytest.approx(1 / 120)
+
+
+def test_what_is_frozen_stays_as_it_was(run, backbone, tmp_path, weights_of):
+    run(model__freeze=["bert.embeddings.*"], optimizer__steps=3)
+    before, after = weights_of(backbone), weights_of(tmp_path / "model")
+    same = {name for name, tensor in before.items() if (after[name] == tensor).all()}
+    frozen = {name for name in before if name.startswith("bert.embeddings.")}
+    assert frozen <= same
+    assert not any("encoder" in name for name in same)
