@@ -160,7 +160,7 @@ def _train_key(settings: TrainSettings) -> Any:
 
 
 def model_key(model: str | None) -> Any:
-    """JSON values that change when the files of a model do; its name where it is no folder."""
+    """JSON values that change when the files of a folder do; its name where there is none."""
     return corpus_key(model) if model and Path(model).is_dir() else model
 
 
@@ -180,7 +180,7 @@ STAGES: dict[str, Stage] = {
         settings=IndexSettings,
         run=_index,
         there=_index_there,
-        input_key=lambda s: [corpus_key(s.corpus), model_key(s.model)],
+        input_key=lambda s: [corpus_key(s.corpus), model_key(s.model), model_key(s.vectors)],
         total=lambda s: count_rows(s.corpus, limit=s.limit),
     ),
     "encode": Stage(

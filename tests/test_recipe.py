@@ -73,6 +73,19 @@ def test_a_changed_corpus_is_noticed(recipe, fruit):
     assert [o.skipped for o in outcomes] == [False, False, False]
 
 
+def test_vectors_that_were_made_anew_are_indexed_anew(fruit, tmp_path):
+    path = tmp_path / "v.yaml"
+    out = tmp_path / "vectors"
+    path.write_text(
+        "stages:\n"
+        f"  - encode: {{corpus: {fruit}, out: {out}, model: bm25}}\n"
+        f"  - index: {{corpus: {fruit}, vectors: {out}, index: fruit, model: bm25}}\n"
+    )
+    assert [o.skipped for o in run(path)] == [False, False]
+    assert [o.skipped for o in run(path)] == [True, True]
+    assert [o.skipped for o in run(path, "encode.document_pruning=top_k=1")] == [False, False]
+
+
 def test_what_was_made_and_is_gone_is_made_again(recipe, tmp_path):
     run(recipe)
     (tmp_path / "vectors" / "manifest.json").unlink()
