@@ -93,6 +93,7 @@ def ours(arguments: argparse.Namespace) -> dict[str, float]:
                     "backbone": "default",
                     "query_tokens": QUERY_TOKENS,
                     "document_tokens": DOCUMENT_TOKENS,
+                    "gradient_checkpointing": arguments.checkpointing,
                 },
                 "out": f"{folder}/model",
                 "examples": [{"source": arguments.triplets, "group": True, "limit": 4000}],
@@ -168,6 +169,7 @@ def theirs(arguments: argparse.Namespace) -> dict[str, float]:
                 use_cpu=arguments.device == "cpu",
                 save_strategy="no",
                 report_to=[],
+                gradient_checkpointing=arguments.checkpointing_theirs,
                 logging_steps=10**6,
                 disable_tqdm=True,
             ),
@@ -184,6 +186,8 @@ def main() -> None:
     parser.add_argument("triplets")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--checkpointing", action="store_true", help="Ours with it.")
+    parser.add_argument("--checkpointing-theirs", action="store_true", help="Theirs with it.")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=5)

@@ -52,7 +52,7 @@ class Backbone(NamedTuple):
 
 
 def load_backbone(
-    settings: ModelSettings, sample: Sequence[str], *, seed: int, device: str = "auto"
+    settings: ModelSettings, sample: Sequence[str], *, seed: int, plain_attention: bool = False
 ) -> Backbone:
     """Load the backbone, give it a head where it has none, and check that it can be trained.
 
@@ -65,7 +65,8 @@ def load_backbone(
         settings: What is trained.
         sample: Documents to look at, some dozens.
         seed: For weights that must be drawn.
-        device: Where it will be trained.
+        plain_attention: Compute attention step by step instead of by torch's fused kernel, which
+            saves memory everywhere, but in bfloat16 on CPUs is slow on the way back.
 
     Raises:
         ConfigError: more tokens of a text are asked for than it has positions.
@@ -76,7 +77,7 @@ def load_backbone(
     folder = _transformer_folder(found)
     tokenizer = load_tokenizer(folder, trust_remote_code=settings.trust_remote_code)
     torch.manual_seed(seed)
-    lm, new = _load(folder, settings, device)
+    lm, new = _load(folder, settings, plain_attention=plain_attention)
     _require_positions(tokenizer, lm.config, settings)
     lm.eval()
     fitted = MaskedLM(lm, folder)
@@ -95,6 +96,11 @@ def load_backbone(
     )
     terms = _start(model, tokenizer, settings, sample, new=new, folder=folder)
     _set_dropout(lm, settings.dropout)
+    if settings.gradient_checkpointing:
+        if not lm.supports_gradient_checkpointing:
+            raise ModelError(f"{folder}: this architecture has no gradient_checkpointing.")
+        with quiet():
+            lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return Backbone(model, tokenizer, name, new, terms)
 
 
@@ -121,10 +127,9 @@ def _transformer_folder(folder: Path) -> Path:
     return folder
 
 
-def _load(folder: Path, settings: ModelSettings, device: str) -> tuple[Any, bool]:
+def _load(folder: Path, settings: ModelSettings, *, plain_attention: bool) -> tuple[Any, bool]:
     major, minor = (int(n) for n in transformers.__version__.split(".")[:2])
     dtype = "dtype" if (major, minor) >= (4, 56) else "torch_dtype"
-    on_gpu = device != "cpu" and (torch.cuda.is_available() or torch.backends.mps.is_available())
     try:
         with quiet():
             lm, info = transformers.AutoModelForMaskedLM.from_pretrained(
@@ -132,8 +137,7 @@ def _load(folder: Path, settings: ModelSettings, device: str) -> tuple[Any, bool
                 output_loading_info=True,
                 trust_remote_code=settings.trust_remote_code,
                 local_files_only=True,
-                # On CPUs torch's fused attention is slow on the way back, in bfloat16 above all.
-                **({} if on_gpu else {"attn_implementation": "eager"}),
+                **({"attn_implementation": "eager"} if plain_attention else {}),
                 **{dtype: torch.float32},
             )
     except Exception as error:  # whatever a file of unknown origin may make it raise

@@ -103,7 +103,7 @@ def train(
         settings.model,
         _sample([table.documents for table in tables], _SAMPLE),
         seed=settings.seed,
-        device=settings.device,
+        plain_attention=arguments.device.type == "cpu" and settings.precision != "fp32",
     )
     say(f"{backbone.name}: a document begins with {backbone.start_terms:.0f} terms")
     trainee, idf = _trainee(backbone, tables, settings)

@@ -99,6 +99,12 @@ def test_large_batches_in_chunks_give_the_same_model(run, tmp_path, weights_of):
     assert apart(weights_of(tmp_path / "whole"), weights_of(tmp_path / "chunks")) < 1e-4
 
 
+def test_gradient_checkpointing_changes_memory_alone(run, tmp_path, weights_of):
+    run(out=tmp_path / "kept")
+    run(out=tmp_path / "again", model__gradient_checkpointing=True)
+    assert apart(weights_of(tmp_path / "kept"), weights_of(tmp_path / "again")) < 1e-4
+
+
 def test_the_best_checkpoint_is_kept_and_a_worse_run_ends_early(run, collection):
     report = run(
         optimizer__steps=200,
