@@ -15,6 +15,7 @@ from sparse_ir.models.batches import maximal_length, named_tokens
 from sparse_ir.models.head import tiles
 from sparse_ir.models.loading import find_model
 from sparse_ir.models.masked_lm import MaskedLM, captured_hidden, load_tokenizer, quiet
+from sparse_ir.models.sides import read_sides
 from sparse_ir.training.model import TermModel
 from sparse_ir.training.tokens import token_groups
 
@@ -123,6 +124,11 @@ def _transformer_folder(folder: Path) -> Path:
     modules = folder / "modules.json"
     if modules.is_file() and not (folder / "config.json").is_file():
         first = json.loads(modules.read_text(encoding="utf-8"))[0]
+        if str(first.get("type", "")).endswith((".Router", ".Asym")):
+            raise ModelError(
+                f"{folder} has two sides, and training starts from one model. Give its folder: "
+                f"{read_sides(folder).documents.model}"
+            )
         return folder / str(first.get("path", ""))
     return folder
 
