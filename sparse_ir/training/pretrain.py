@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 LANGUAGES = ("ja", "other")
+LOGITS = ("lift", "probability")
 
 _VOCABULARY_TEXTS = 200_000  # documents a vocabulary is learnt from; more hardly change it
 
@@ -43,6 +44,9 @@ class PretrainSettings:
         learning_rate: At its peak; it rises over a twentieth of the steps and falls linearly to 0.
         masking_share: Share of tokens to be predicted.
         dropout: 0 suits runs that see a text a few times only.
+        logits: What the saved model's logits say of a term: "lift", how much likelier than usual
+            its context makes it, which is what weighs terms; "probability", how likely it is, as
+            masked LMs usually do.
         seed: Decides weights, order and masks.
         save_every: Steps between two checkpoints.
         log_every: Steps between two lines of ``training-log.csv``.
@@ -64,9 +68,10 @@ class PretrainSettings:
     max_tokens: int = 256
     steps: int = 2_000
     batch_tokens: int = 4_096
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     masking_share: float = 0.2
     dropout: float = 0.0
+    logits: str = "lift"
     seed: int = 1
     save_every: int = 200
     log_every: int = 20
@@ -79,6 +84,7 @@ class PretrainSettings:
     def __post_init__(self) -> None:
         for name, known in (
             ("language", LANGUAGES),
+            ("logits", LOGITS),
             ("device", ("auto", "cpu")),
             ("precision", ("fp32", "bf16", "fp16")),
         ):
@@ -90,8 +96,10 @@ class PretrainSettings:
         ):  # fmt: skip
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}. Use at least {least}.")
-        if self.width % self.heads:
-            raise ConfigError(f"width ({self.width}) must be a multiple of heads ({self.heads}).")
+        if self.width % (2 * self.heads):
+            raise ConfigError(
+                f"width ({self.width}) must be a multiple of twice the heads ({self.heads})."
+            )
         if not 0 < self.masking_share < 1:
             raise ConfigError(f"masking_share is {self.masking_share}. Use a share such as 0.2.")
         if self.corpus == STANDARD_INPUT:
@@ -141,7 +149,7 @@ def pretrain(
         StorageError: a file cannot be written.
     """
     from sparse_ir.training.pretrainer import pretraining_arguments, run
-    from sparse_ir.training.small_bert import save
+    from sparse_ir.training.small_lm import save
     from sparse_ir.training.vocabulary import japanese_words
 
     started = time.monotonic()

@@ -16,7 +16,7 @@ from sparse_ir.training import checkpoints
 from sparse_ir.training.gather import rank, world_size
 from sparse_ir.training.history import History
 from sparse_ir.training.masking import MaskedBatches, read_blocks
-from sparse_ir.training.small_bert import MaskedBert, new_bert, plain
+from sparse_ir.training.small_lm import SmallLM, new_lm, plain_lm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,7 +58,7 @@ def pretraining_arguments(settings: PretrainSettings, folder: Path) -> Any:
 
 
 class MaskedTrainer(transformers.Trainer):
-    """Trains a ``MaskedBert``; its checkpoints count once they are whole.
+    """Trains a ``SmallLM``; its checkpoints count once they are whole.
 
     Attributes:
         last_loss: Mean loss of the steps of the last line of the log, in nats.
@@ -66,7 +66,7 @@ class MaskedTrainer(transformers.Trainer):
 
     def __init__(
         self,
-        model: MaskedBert,
+        model: SmallLM,
         batches: MaskedBatches,
         *,
         arguments: Any,
@@ -157,8 +157,8 @@ def run(
         TrainingError: the loss is no number, or memory is short.
     """
     transformers.set_seed(settings.seed)
-    model = new_bert(settings, len(tokenizer), on_cpu=arguments.device.type == "cpu")
     blocks = read_blocks(place.blocks, len(tokenizer), settings.max_tokens)
+    model = new_lm(settings, blocks, len(tokenizer), on_cpu=arguments.device.type == "cpu")
     batches = MaskedBatches(
         blocks,
         tokenizer,
@@ -187,7 +187,7 @@ def run(
             raise
         raise _out_of_memory(settings, trainer) from error
     return Trained(
-        plain(model),
+        plain_lm(model, with_prior=settings.logits == "probability"),
         trainer.state.global_step,
         blocks.size,
         trainer.last_loss,

@@ -23,6 +23,7 @@ from sparse_ir.models.loading import load_encoder
 from sparse_ir.models.saving import SaveLayout, save_model
 from sparse_ir.training.pretrain import PretrainSettings, pretrain
 from sparse_ir.training.vocabulary import learn_tokenizer, unigrams
+from sparse_ir.training.word_vectors import log_frequencies, word_vectors
 
 JAPANESE = [
     "東京都は日本の首都である。",
@@ -149,6 +150,23 @@ def test_what_was_never_seen_is_unknown_and_half_a_character_is_no_error():
     assert pieces(tokenizer, "") == []
 
 
+def test_word_vectors_are_alike_where_tokens_stand_among_the_same_others():
+    # 3 and 4 both stand beside 5, 6 beside 7; 8 never occurs. 2 and the last are [CLS] and [SEP].
+    blocks = np.array([[2, 3, 5, 1], [2, 4, 5, 1], [2, 6, 7, 1]] * 4, np.uint16)
+    vectors = word_vectors(blocks, 9, 4, seed=1)
+    near = vectors @ vectors.T
+    assert near[3, 4] > 0.9 * near[3, 3]
+    assert abs(near[3, 6]) < 1e-5
+    assert not vectors[[0, 1, 2, 8]].any()
+    assert np.linalg.norm(vectors[3:8], axis=1).mean() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_log_frequencies_differ_as_counts_do():
+    logs = log_frequencies(np.array([[3, 3, 3, 4, 5, 5, 5]]), 6)
+    assert logs[3] - logs[4] == pytest.approx(math.log(3.5 / 1.5))
+    assert logs.mean() == pytest.approx(0.0, abs=1e-6)
+
+
 @pytest.mark.parametrize("missing", ["fugashi", "unidic_lite"])
 def test_without_the_extra_japanese_is_refused_before_anything_is_made(
     settings, tmp_path, monkeypatch, missing
@@ -176,7 +194,7 @@ def test_the_loss_falls_and_the_folder_is_plain_transformers(settings, tmp_path,
     )
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
-    assert type(model).__name__ == "BertForMaskedLM"
+    assert type(model).__name__ == "ModernBertForMaskedLM"
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     assert tokenizer.is_fast
     assert tokenizer.model_max_length == 16
@@ -188,6 +206,17 @@ def test_the_loss_falls_and_the_folder_is_plain_transformers(settings, tmp_path,
     assert (ids[0], ids[-1]) == (tokenizer.cls_token_id, tokenizer.sep_token_id)
     assert tokenizer.decode(ids, skip_special_tokens=True).replace(" .", ".") == text
     assert sorted(p.name for p in (tmp_path / "lm-training").iterdir()) == ["training-log.csv"]
+
+
+def test_probabilities_are_lifts_with_the_frequencies_put_back(settings, tmp_path, weights_of):
+    pretrain(settings(steps=5, out=str(tmp_path / "lift")))
+    pretrain(settings(steps=5, out=str(tmp_path / "probability"), logits="probability"))
+    lift, other = weights_of(tmp_path / "lift"), weights_of(tmp_path / "probability")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "lift")
+    frequent, rare = tokenizer.convert_tokens_to_ids(["。", "ガソリン"])
+    added = other["decoder.bias"] - lift["decoder.bias"]
+    assert added[frequent] > added[rare]
+    assert all(torch.equal(lift[n], other[n]) for n in lift if n != "decoder.bias")
 
 
 @pytest.mark.parametrize("dropped", [(), ("special",)])
@@ -308,7 +337,7 @@ def test_a_corpus_is_not_read_twice_by_a_resumed_run(stopped, settings, tmp_path
     ("options", "part"),
     [
         (["--set", "widht=16"], "Did you mean width?"),
-        (["--set", "heads=5"], "multiple of heads"),
+        (["--set", "heads=5"], "multiple of twice the heads"),
         (["--set", "masking_share=1.5"], "masking_share is 1.5"),
         (["--corpus", "-"], "read twice"),
         (["--set", "a.b=1"], "no settings within"),
