@@ -53,13 +53,15 @@ def assert_alike(folder, layout, *, subfolder="", texts=TEXTS):
     theirs = sentence_transformers.SparseEncoder(str(folder), device="cpu")
     ours = load_encoder(folder, device="cpu")
     documents = ours.encode_documents(texts, on_cut=lambda n: None).weights.toarray()
-    np.testing.assert_allclose(documents, dense(theirs.encode_document(texts)), atol=1e-5)
+    np.testing.assert_allclose(
+        documents, dense(theirs.encode_document(texts)), rtol=1e-5, atol=1e-5
+    )
     prompted = [layout.document_prompt + text for text in texts]
     plain = pooled_logits(folder, subfolder, prompted, layout.pooling, layout.activation)
-    np.testing.assert_allclose(documents, plain, atol=1e-5)
+    np.testing.assert_allclose(documents, plain, rtol=1e-5, atol=1e-5)
     queries = ours.encode_queries(texts).weights.toarray()
     one_by_one = [theirs.encode_query(text) for text in texts]  # padding may touch [PAD]'s weight
-    np.testing.assert_allclose(queries, dense(one_by_one), atol=1e-5)
+    np.testing.assert_allclose(queries, dense(one_by_one), rtol=1e-5, atol=1e-5)
     return ours, documents, queries
 
 
