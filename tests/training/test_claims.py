@@ -152,5 +152,5 @@ def test_what_is_frozen_stays_as_it_was(run, backbone, tmp_path, weights_of):
 
 def test_a_backbone_of_two_sides_names_the_one_to_start_from(run, tmp_path):
     run(model__query_encoder="table", optimizer__steps=2)
-    with pytest.raises(ModelError, match="has two sides.*document_0_MLMTransformer"):
+    with pytest.raises(ModelError, match=r"has two sides.*document_0_MLMTransformer"):
         run(model={"backbone": str(tmp_path / "model")}, out=tmp_path / "next")
