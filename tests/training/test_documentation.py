@@ -12,6 +12,7 @@ import yaml
 from sparse_ir.data.examples import ExampleSettings
 from sparse_ir.training import settings
 from sparse_ir.training.losses import LOSSES
+from sparse_ir.training.pretrain import PretrainSettings
 from sparse_ir.training.regularizers import REGULARIZERS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -27,6 +28,7 @@ SECTIONS = {
     "optimizer": settings.OptimizerSettings,
     "validation": settings.ValidationSettings,
     "card": settings.CardSettings,
+    "pretrain": PretrainSettings,
 }
 
 

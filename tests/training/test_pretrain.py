@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from sparse_ir.errors import ConfigError, InputError, MissingExtraError
 from sparse_ir.models.batches import tokenize
 from sparse_ir.models.loading import load_encoder
 from sparse_ir.models.saving import SaveLayout, save_model
+from sparse_ir.recipe import find_recipe, read_recipe, run_recipe
 from sparse_ir.training.pretrain import PretrainSettings, pretrain
 from sparse_ir.training.vocabulary import learn_tokenizer, unigrams
 from sparse_ir.training.word_vectors import log_frequencies, word_vectors
@@ -361,3 +364,38 @@ def test_the_command(sparse_ir, corpus, tmp_path):
     assert report["steps"] == 2
     assert 32 < report["vocabulary"] <= 64
     assert (tmp_path / "lm" / "config.json").is_file()
+
+
+def test_the_recipe_goes_from_texts_to_a_model(tmp_path, write_jsonl, monkeypatch):
+    words = ["東京", "京都", "医学", "一番", "ガソリン", "百度"]
+    (tmp_path / "validation" / "qrels").mkdir(parents=True)
+    for folder in ("", "validation/"):
+        texts = [{"_id": str(i), "text": text} for i, text in enumerate(JAPANESE)]
+        write_jsonl(f"{folder}corpus.jsonl", texts)
+        asked = [{"_id": f"q{i}", "text": word} for i, word in enumerate(words)]
+        write_jsonl(f"{folder}queries.jsonl", asked)
+    triplets = [{"qid": f"q{i}", "pos": str(i), "neg": str((i + 3) % 6)} for i in range(6)]
+    write_jsonl("triplets.jsonl", triplets)
+    (tmp_path / "validation" / "qrels" / "dev.tsv").write_text(
+        "query-id\tcorpus-id\tscore\n" + "".join(f"q{i}\t{i}\t1\n" for i in range(6))
+    )
+    monkeypatch.chdir(tmp_path)
+    tiny = (
+        "pretrain.width=32", "pretrain.layers=1", "pretrain.heads=2", "pretrain.max_tokens=16",
+        "pretrain.batch_tokens=64", "pretrain.steps=20", "pretrain.device=cpu",
+        "pretrain.vocabulary=120", "train.model.query_tokens=16", "train.model.document_tokens=16",
+        "train.optimizer.steps=20", "train.optimizer.warm_up_steps=2", "train.batch.queries=6",
+        "train.sparsity.target_terms={query: 5, document: 15}", "train.device=cpu",
+    )  # fmt: skip
+
+    @contextmanager
+    def silent(what, *, total=None):
+        yield lambda n: None
+
+    recipe = read_recipe(find_recipe(Path("japanese")), tiny)
+    lm, splade = run_recipe(recipe, progress=silent)
+    assert lm.result["steps"] == 20
+    assert splade.result["metrics"]["ndcg@10"] > 0
+    encoder = load_encoder(tmp_path / "japanese-splade")
+    assert encoder.encode_queries(["ガソリン"]).weights.nnz > 0
+    assert all(outcome.skipped for outcome in run_recipe(recipe, progress=silent))
