@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparse_ir.models import saved_files
 from sparse_ir.models.sides import QUERY_TABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 _TAGS = ("sparse-encoder", "sparse", "splade", "sparse-ir", "sentence-transformers")
 _SIDES = {
@@ -52,7 +54,8 @@ class ModelCard:
         base_model_note: What the backbone was itself trained on.
         tags: More than the usual ones.
         training_data: Where the examples came from.
-        settings: Setting -> value, as it was trained.
+        settings: Setting -> value, as it was trained; nested ones are told as ``a.b.c``, and of
+            the paths of local files the names alone.
         metrics: Collection -> metric -> value.
         metrics_note: How they were measured: the command, what was not seen before.
         query_terms: Mean terms of a query.
@@ -92,9 +95,7 @@ def render_card(card: ModelCard, *, sides: str = "one", table: bool = False) -> 
         "What it is": _what(card, sides, table=table),
         "How to use it": _use(card.name, sides, table=table),
         "Training data": _data(card),
-        "Settings": _table(
-            ("setting", "value"), [(k, _plain(v)) for k, v in card.settings.items()]
-        ),
+        "Settings": _table(("setting", "value"), list(_flat(card.settings))),
         "Results": _results(card),
         "Sparsity": _sparsity(card),
         "Limits": "\n".join(f"- {limit}" for limit in card.limits),
@@ -202,8 +203,30 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(_cell(c) for c in line) + " |" for line in lines)
 
 
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Name and value of every setting that has one."""
+    for name, value in settings.items():
+        if isinstance(value, list | tuple) and any(isinstance(one, Mapping) for one in value):
+            yield from _flat({str(i): one for i, one in enumerate(value)}, f"{prefix}{name}.")
+        elif isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif value is not None and value not in ("", (), []):
+            yield f"{prefix}{name}", _plain(value)
+
+
 def _plain(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return public_name(value) if isinstance(value, str) else str(value)
+
+
+def public_name(text: str) -> str:
+    """The name alone where the text is the path of a local file; else the text."""
+    path = Path(text)
+    if len(path.parts) < 2:
+        return text
+    local = text.startswith((".", "~")) or path.is_absolute() or path.exists()
+    return path.name if local else text
 
 
 def _cell(text: str) -> str:

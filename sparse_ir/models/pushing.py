@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from fnmatch import fnmatch
+from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -175,6 +176,8 @@ def _require_safe(endpoint: str) -> None:
 
 def _failed(endpoint: str, target: str, error: Exception) -> PushError:
     status = getattr(getattr(error, "response", None), "status_code", None)
+    if status is None and isinstance(error, ValueError) and not isinstance(error, JSONDecodeError):
+        return PushError(f"{target} was refused: {' '.join(str(error).split())}")
     if status is None:
         return PushError(
             f"{endpoint} could not be reached ({type(error).__name__}); {target} may be "

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparse_ir.errors import SparseIRError
 from sparse_ir.evaluating.charts import training_curve
-from sparse_ir.models.card import ModelCard, TrainingData
+from sparse_ir.models.card import ModelCard, TrainingData, public_name
+from sparse_ir.models.loading import DEFAULT
 from sparse_ir.models.saving import QueryModel, SaveLayout, save_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from sparse_ir.data.examples_table import ExampleTable
     from sparse_ir.training.backbone import Backbone
@@ -86,9 +87,8 @@ def _card(
     metrics: dict[str, float],
 ) -> ModelCard:
     chosen = settings.card
-    flat = {
-        name: value for name, value in asdict(settings).items() if name not in _SETTINGS_LEFT_OUT
-    }
+    told = {k: v for k, v in asdict(settings).items() if k not in _SETTINGS_LEFT_OUT}
+    base_model, origin = _origin(backbone.name)
     measured = {k: v for k, v in metrics.items() if k not in _METRICS_LEFT_OUT}
     dataset = settings.validation.dataset if settings.validation else ""
     return ModelCard(
@@ -96,20 +96,33 @@ def _card(
         license=chosen.license,
         summary=chosen.summary,
         language=chosen.language,
-        base_model=backbone.name if "/" in settings.model.backbone else "",
-        base_model_note=chosen.backbone_note,
+        base_model=base_model,
+        base_model_note=" ".join(part for part in (origin, chosen.backbone_note) if part),
         training_data=tuple(
-            TrainingData(table.name, chosen.data_licenses.get(table.name, "not stated"), len(table))
+            TrainingData(
+                public_name(table.name),
+                chosen.data_licenses.get(table.name, "not stated"),
+                len(table),
+            )
             for table in tables
         ),
-        settings=flat,
-        metrics={f"{dataset} (validation)": measured} if measured else {},
+        settings=told,
+        metrics={f"{public_name(dataset)} (validation)": measured} if measured else {},
         query_terms=metrics.get("terms_query"),
         document_terms=metrics.get("terms_document"),
         expected_flops=metrics.get("flops"),
         limits=chosen.limits,
         notes=chosen.notes,
     )
+
+
+def _origin(name: str) -> tuple[str, str]:
+    """The hub id of a backbone, and a sentence about one that is no hub model."""
+    if name == DEFAULT:
+        return "", "Trained from the model that sparse-ir brings."
+    if Path(name).is_absolute():  # as find_model names folders
+        return "", f"Trained from a local folder, {Path(name).name}."
+    return name, ""
 
 
 def draw_curve(work: Path, settings: TrainSettings, say: Callable[[str], None]) -> None:

@@ -22,6 +22,7 @@ class Hub(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.refuse = None
+        self.wrong_card = None
         self.tokens = set()
         self.created = []
         self.files = {}
@@ -52,6 +53,8 @@ class Handler(BaseHTTPRequestHandler):
         self.server.tokens.add(self.headers.get("Authorization"))
         if self.server.refuse:
             self.answer(self.server.refuse, {"error": "no"})
+        elif self.path == "/api/validate-yaml" and self.server.wrong_card:
+            self.answer(400, {"error": "no", "errors": [{"message": self.server.wrong_card}]})
         elif self.path == "/api/repos/create":
             self.server.created.append(json.loads(body))
             self.answer(200, {"url": f"{self.server.url}/someone/tiny"})
@@ -176,6 +179,16 @@ def test_what_the_hub_refuses_is_one_clear_line_without_the_token(
         push_model(folder, "someone/tiny", endpoint=hub.url)
     assert "\n" not in str(caught.value)
     assert TOKEN not in str(caught.value)
+
+
+def test_a_card_that_the_hub_rejects_is_told_in_its_own_words(folder, hub, token, tmp_path):
+    (folder / "README.md").write_text("---\nbase_model: /home/me/bert\n---\n")
+    hub.wrong_card = '"base_model" is not a valid model id'
+    with pytest.raises(PushError, match='"base_model" is not a valid model id') as caught:
+        push_model(folder, "someone/tiny", endpoint=hub.url)
+    (folder / "README.md").unlink()
+    assert "could not be reached" not in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_no_network_is_one_clear_line(folder, hub, token):
