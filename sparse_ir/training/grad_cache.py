@@ -17,27 +17,48 @@ from sparse_ir.training.gather import world_size
 from sparse_ir.training.objective import Weights
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import TypeAlias
+
     from torch import Tensor
 
     from sparse_ir.training.tokens import TokenGroup
+
+    _Generator: TypeAlias = tuple[Callable[[], Tensor], Callable[[Tensor], None]]
 
 
 class _RandomState:
     """The state of the generators before a chunk, to be put back when it is computed again."""
 
     def __init__(self, device: torch.device) -> None:
-        self._cpu = torch.get_rng_state()
         self._device = device
-        self._cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        self._states = [read() for read, _ in _generators(device)]
 
     @contextlib.contextmanager
-    def restored(self) -> Any:
-        devices = [self._device] if self._cuda is not None else []
-        with torch.random.fork_rng(devices):
-            torch.set_rng_state(self._cpu)
-            if self._cuda is not None:
-                torch.cuda.set_rng_state(self._cuda, self._device)
+    def restored(self) -> Iterator[None]:
+        generators = _generators(self._device)
+        now = [read() for read, _ in generators]
+        self._write(generators, self._states)
+        try:
             yield
+        finally:
+            self._write(generators, now)
+
+    @staticmethod
+    def _write(generators: list[_Generator], states: list[Tensor]) -> None:
+        for (_, write), state in zip(generators, states, strict=True):
+            write(state)
+
+
+def _generators(device: torch.device) -> list[_Generator]:
+    """How to read and write the state of whatever a forward pass may draw from."""
+    found: list[_Generator] = [(torch.get_rng_state, torch.set_rng_state)]
+    if device.type == "cuda":
+        cuda = torch.cuda
+        found.append((lambda: cuda.get_rng_state(device), lambda s: cuda.set_rng_state(s, device)))
+    elif device.type == "mps":
+        found.append((torch.mps.get_rng_state, torch.mps.set_rng_state))
+    return found
 
 
 def cached_step(trainer: Any, model: Any, inputs: dict[str, Any]) -> Tensor:
@@ -54,17 +75,13 @@ def cached_step(trainer: Any, model: Any, inputs: dict[str, Any]) -> Tensor:
     sides = (inputs["queries"], inputs["documents"])
     device = sides[1][0]["ids"].device
     states: list[list[_RandomState]] = [[], []]
-    rows: list[list[Weights]] = [[], []]
+    leaves = _Leaves([sum(len(group["ids"]) for group in groups) for groups in sides])
     with torch.no_grad(), trainer.compute_loss_context_manager():
         for side, groups in enumerate(sides):
             for group in groups:
                 states[side].append(_RandomState(device))
-                rows[side].append(_forward(model, group, queries=side == 0))
-    mine = Weights(
-        _joined(sides[0], [w.queries for w in rows[0]]),
-        _joined(sides[0], [w.table for w in rows[0]]),
-        _joined(sides[1], [w.documents for w in rows[1]]),
-    )
+                leaves.put(_forward(model, group, queries=side == 0), group["order"])
+    mine = leaves.weights()
     scale = 1 / trainer.current_gradient_accumulation_steps
     loss: Tensor = trainer.global_objective(mine, inputs) + trainer.anchor_loss(mine, inputs)
     trainer.accelerator.backward(loss * scale)
@@ -85,13 +102,26 @@ def _forward(model: Any, group: TokenGroup, *, queries: bool) -> Weights:
     return Weights(*(model(alone, []) if queries else model([], alone)))
 
 
-def _joined(groups: list[TokenGroup], rows: list[Tensor | None]) -> Tensor | None:
-    """Rows of all chunks in the order of the batch, as a leaf that collects gradients."""
-    if rows[0] is None:
-        return None
-    order = torch.cat([group["order"] for group in groups]).argsort()
-    stacked = torch.cat([row for row in rows if row is not None])
-    return stacked[order].detach().requires_grad_()
+class _Leaves:
+    """The rows of all chunks in the order of the batch: what gradients are collected in."""
+
+    def __init__(self, texts: list[int]) -> None:
+        """Take the numbers of queries and documents."""
+        self._texts = dict(zip(Weights._fields, (texts[0], texts[0], texts[1]), strict=True))
+        self._rows: dict[str, Tensor] = {}
+
+    def put(self, chunk: Weights, order: Tensor) -> None:
+        """Copy the rows of a chunk to their places."""
+        for name, rows in chunk._asdict().items():
+            if rows is not None:
+                if name not in self._rows:
+                    self._rows[name] = rows.new_empty((self._texts[name], rows.shape[1]))
+                self._rows[name][order] = rows
+
+    def weights(self) -> Weights:
+        """The whole batch."""
+        found = {name: rows.requires_grad_() for name, rows in self._rows.items()}
+        return Weights(*(found.get(name) for name in Weights._fields))
 
 
 def _backward(again: Weights, mine: Weights, group: TokenGroup, *, queries: bool) -> None:
