@@ -8,12 +8,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import sparse
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ROUNDS = 12
 _SAMPLE = 40_000  # vectors that centroids are taken from
+_OF_CLUSTER = 16  # vectors of the sample for each cluster, at least
+_BATCHES = 16  # of a topic
+_AT_ONCE = 8192
+
+
+def topic_count(queries: int, size: int) -> int:
+    """How many topics make about 16 batches each.
+
+    Args:
+        queries: Distinct queries.
+        size: Queries of a batch.
+
+    >>> topic_count(40_000, 32)
+    78
+    """
+    return max(1, queries // (_BATCHES * size))
 
 
 def cluster(vectors: NDArray[Any], clusters: int, *, seed: int) -> NDArray[Any]:
@@ -21,7 +38,7 @@ def cluster(vectors: NDArray[Any], clusters: int, *, seed: int) -> NDArray[Any]:
 
     Args:
         vectors: (n, width), of about equal length.
-        clusters: How many; at most n.
+        clusters: How many; at most 2,500, and one a vector.
         seed: Decides which vectors the centroids begin with.
 
     Returns:
@@ -29,14 +46,17 @@ def cluster(vectors: NDArray[Any], clusters: int, *, seed: int) -> NDArray[Any]:
     """
     rng = np.random.default_rng(seed)
     n = len(vectors)
-    clusters = max(1, min(clusters, n))
-    sample = np.sort(rng.choice(n, size=min(n, _SAMPLE), replace=False))
+    size = min(n, _SAMPLE)
+    clusters = max(1, min(clusters, n, _SAMPLE // _OF_CLUSTER))
+    sample = np.sort(rng.choice(n, size=size, replace=False))
     points = np.asarray(vectors[sample], np.float32)
-    centroids = points[rng.choice(len(points), size=clusters, replace=False)]
+    centroids = points[rng.choice(size, size=clusters, replace=False)]
     for _ in range(_ROUNDS):
         nearest = _nearest(points, centroids)
-        sums = np.zeros_like(centroids)
-        np.add.at(sums, nearest, points)
+        members = sparse.csr_array(
+            (np.ones(size, np.float32), (nearest, np.arange(size))), shape=(clusters, size)
+        )
+        sums = members @ points
         lengths = np.linalg.norm(sums, axis=1, keepdims=True)
         centroids = np.where(lengths > 0, sums / np.maximum(lengths, 1e-12), centroids)
     return _nearest(vectors, centroids)
@@ -44,15 +64,13 @@ def cluster(vectors: NDArray[Any], clusters: int, *, seed: int) -> NDArray[Any]:
 
 def _nearest(vectors: NDArray[Any], centroids: NDArray[Any]) -> NDArray[Any]:
     found = [
-        np.argmax(np.asarray(vectors[start : start + 8192], np.float32) @ centroids.T, axis=1)
-        for start in range(0, len(vectors), 8192)
+        np.argmax(np.asarray(vectors[start : start + _AT_ONCE], np.float32) @ centroids.T, axis=1)
+        for start in range(0, len(vectors), _AT_ONCE)
     ]
     return np.concatenate(found)
 
 
-def batches_of_like(
-    topics: NDArray[Any], size: int, *, rng: np.random.Generator
-) -> list[NDArray[Any]]:
+def batches_of_like(topics: NDArray[Any], size: int, *, rng: np.random.Generator) -> NDArray[Any]:
     """Cut shuffled topics into batches; what is left of topics makes batches together.
 
     Args:
@@ -61,16 +79,15 @@ def batches_of_like(
         rng: Decides the order.
 
     Returns:
-        Full batches of positions in ``topics``, shuffled; fewer than ``size`` positions stay out.
+        Positions in ``topics``, shuffled, (batches, size); fewer than ``size`` stay out.
     """
     order = rng.permutation(len(topics))
     order = order[np.argsort(topics[order], kind="stable")]
-    starts = np.flatnonzero(np.diff(topics[order], prepend=-1))
-    whole, rest = [], []
-    for start, stop in zip(starts, [*starts[1:], len(order)], strict=True):
-        count = (stop - start) // size * size
-        whole += [order[at : at + size] for at in range(start, start + count, size)]
-        rest.append(order[start + count : stop])
-    left = np.concatenate(rest) if rest else order[:0]
-    whole += [left[at : at + size] for at in range(0, len(left) - size + 1, size)]
-    return [whole[i] for i in rng.permutation(len(whole))]
+    of_order = topics[order]
+    starts = np.flatnonzero(np.diff(of_order, prepend=-1))
+    counts = np.diff(starts, append=len(order))
+    place = np.arange(len(order)) - np.repeat(starts, counts)  # within its own topic
+    whole = place < np.repeat(counts // size * size, counts)
+    joined = np.concatenate([order[whole], order[~whole]])
+    batches = joined[: len(joined) // size * size].reshape(-1, size)
+    return batches[rng.permutation(len(batches))]
