@@ -8,24 +8,25 @@ distillation: Lin et al., 2021, https://aclanthology.org/2021.repl4nlp-1.17/).
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from scipy import sparse
 
-from sparse_ir.data.files import writing
-from sparse_ir.models.bm25 import Bm25Encoder
+from sparse_ir.training.bm25_teacher import fitted_bm25
+from sparse_ir.training.memory import advising
+from sparse_ir.training.progress import now_and_then
+from sparse_ir.training.teacher_vectors import SparseVectors, dense_vectors_of, sparse_vectors_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from sparse_ir.data.examples_table import ExampleTable, TextTable
+    from sparse_ir.data.examples_table import ExampleTable
+    from sparse_ir.models.base import SparseEncoder
     from sparse_ir.training.settings import BatchTeacher
-
-_PART = 4096  # texts encoded between two files: what a killed run loses at most
 
 
 class BatchScorer(Protocol):
@@ -38,22 +39,34 @@ class BatchScorer(Protocol):
 
 class _Dense:
     def __init__(self, queries: NDArray[Any], documents: NDArray[Any], scale: float) -> None:
-        self.queries, self.documents, self._scale = queries, documents, scale
+        self._queries, self._documents, self._scale = queries, documents, scale
 
     def scores(self, queries: Sequence[int], documents: Sequence[int]) -> NDArray[Any]:
-        left = np.asarray(self.queries[np.asarray(queries)], np.float32)
-        right = np.asarray(self.documents[np.asarray(documents)], np.float32)
+        left = np.asarray(self._queries[np.asarray(queries)], np.float32)
+        right = np.asarray(self._documents[np.asarray(documents)], np.float32)
         return np.asarray(self._scale * (left @ right.T), np.float32)
 
 
 class _Sparse:
-    def __init__(self, queries: Any, documents: Any, scale: float) -> None:
+    def __init__(self, queries: SparseVectors, documents: SparseVectors, scale: float) -> None:
         self._queries, self._documents, self._scale = queries, documents, scale
 
     def scores(self, queries: Sequence[int], documents: Sequence[int]) -> NDArray[Any]:
-        left = self._queries[np.asarray(queries)]
-        right = self._documents[np.asarray(documents)]
+        left, right = self._queries.take(queries), self._documents.take(documents)
         return np.asarray((left @ right.T).toarray() * self._scale, np.float32)
+
+
+class _ByHighest:
+    """Divides each score by the one that a document with the query's terms at their best has."""
+
+    def __init__(self, queries: SparseVectors, documents: SparseVectors, scale: float) -> None:
+        self._queries, self._scorer = queries, _Sparse(queries, documents, scale)
+        self._best = documents.highest()
+
+    def scores(self, queries: Sequence[int], documents: Sequence[int]) -> NDArray[Any]:
+        highest = (self._queries.take(queries) @ self._best)[:, None]
+        found = self._scorer.scores(queries, documents)
+        return np.asarray(np.divide(found, highest, out=np.zeros_like(found), where=highest > 0))
 
 
 def open_teacher(
@@ -61,7 +74,7 @@ def open_teacher(
     table: ExampleTable,
     *,
     device: str = "auto",
-    advance: Callable[[int], None] = lambda n: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> BatchScorer:
     """Encode a table's queries and documents, or find their vectors from an earlier run.
 
@@ -69,35 +82,19 @@ def open_teacher(
         teacher: Which.
         table: The examples.
         device: Where a neural teacher runs.
-        advance: Called with the number of texts encoded.
+        say: Called with a line about how many texts are encoded, every 20 seconds at most.
 
     Raises:
         ModelError: the teacher cannot be loaded.
+        TrainingError: memory ran out.
     """
     if teacher.kind == "dense":
-        queries, documents = dense_vectors(teacher, table, device=device, advance=advance)
-        return _Dense(queries, documents, teacher.scale)
-    if teacher.kind == "bm25":
-        encoder: Any = Bm25Encoder.fit(_all_texts(table.documents))
-        name = "bm25"
-    else:
-        from sparse_ir.models.loading import load_encoder
-
-        encoder = load_encoder(
-            teacher.model,
-            device=device,
-            precision=teacher.precision,
-            max_length=teacher.max_length,
-        )
-        name = encoder.fingerprint[:16]
-    folder = table.folder / "teachers" / name
-    queries = _sparse_rows(folder / "queries", table.queries, encoder.encode_queries, advance)
-    documents = _sparse_rows(
-        folder / "documents", table.documents, encoder.encode_documents, advance
-    )
-    if teacher.kind == "bm25":
-        queries = _by_highest_score(queries, documents)
-    return _Sparse(queries, documents, teacher.scale)
+        return _Dense(*dense_vectors(teacher, table, device=device, say=say), teacher.scale)
+    with advising(_advice(teacher)):
+        encoder = fitted_bm25(table) if teacher.kind == "bm25" else _encoder(teacher, device)
+        queries, documents = _sparse_vectors(encoder, teacher, table, say)
+    kind = _ByHighest if teacher.kind == "bm25" else _Sparse
+    return kind(queries, documents, teacher.scale)
 
 
 def dense_vectors(
@@ -105,75 +102,80 @@ def dense_vectors(
     table: ExampleTable,
     *,
     device: str = "auto",
-    advance: Callable[[int], None] = lambda n: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Vectors of queries and of documents by a dense teacher: float16, memory-mapped, (n, width).
 
     Raises:
         ModelError: the teacher cannot be loaded.
+        TrainingError: memory ran out.
     """
     from sparse_ir.models.loading import load_dense
 
-    encoder = load_dense(
+    with advising(_advice(teacher)):
+        encoder = load_dense(
+            teacher.model, device=device, precision=teacher.precision, max_length=teacher.max_length
+        )
+        folder = _folder(table, encoder.fingerprint, str(encoder.max_length), teacher.precision)
+        advance = _advance(teacher, table, say)
+        encode = partial(encoder.encode, advance=advance)
+        of_query = partial(encode, query=True)
+        return (
+            dense_vectors_of(folder / "queries", table.queries, of_query, advance),
+            dense_vectors_of(folder / "documents", table.documents, encode, advance),
+        )
+
+
+def _encoder(teacher: BatchTeacher, device: str) -> SparseEncoder:
+    from sparse_ir.models.loading import load_encoder
+
+    return load_encoder(
         teacher.model, device=device, precision=teacher.precision, max_length=teacher.max_length
     )
-    key = f"{encoder.fingerprint}:{encoder.max_length}:{teacher.precision}"
-    folder = table.folder / "teachers" / hashlib.sha256(key.encode()).hexdigest()[:16]
-    found = []
-    for side, texts in (("queries", table.queries), ("documents", table.documents)):
-        path = folder / f"{side}.npy"
-        if not path.is_file():
-            parts = []
-            for start, rows in _parts(len(texts)):
-                part = folder / f"{side}-{start:09d}.npy"
-                if not part.is_file():
-                    vectors = encoder.encode(
-                        texts.texts(rows), query=side == "queries", advance=advance
-                    )
-                    with writing(part, "wb") as stream:
-                        np.save(stream, vectors.astype(np.float16))
-                parts.append(part)
-            _join(parts, path)
-        found.append(np.load(path, mmap_mode="r"))
-    return found[0], found[1]
 
 
-def _join(parts: list[Path], path: Path) -> None:
-    whole = np.concatenate([np.load(part) for part in parts])
-    with writing(path, "wb") as stream:
-        np.save(stream, whole)
-    for part in parts:
-        part.unlink()
+def _sparse_vectors(
+    encoder: SparseEncoder,
+    teacher: BatchTeacher,
+    table: ExampleTable,
+    say: Callable[[str], None],
+) -> tuple[SparseVectors, SparseVectors]:
+    folder = _folder(table, encoder.fingerprint, encoder.query_fingerprint, teacher.precision)
+    advance = _advance(teacher, table, say)
+    width = len(encoder.vocabulary)
+
+    def of_queries(texts: Sequence[str]) -> Any:
+        found = encoder.encode_queries(texts).weights
+        advance(len(texts))
+        return found
+
+    def of_documents(texts: Sequence[str]) -> Any:
+        return encoder.encode_documents(texts, on_cut=lambda n: None, advance=advance).weights
+
+    make = partial(sparse_vectors_of, advance=advance, width=width)
+    return (
+        make(folder / "queries", table.queries, of_queries),
+        make(folder / "documents", table.documents, of_documents),
+    )
 
 
-def _sparse_rows(
-    stem: Path, texts: TextTable, encode: Any, advance: Callable[[int], None]
-) -> sparse.csr_array:
-    rows = []
-    for start, chosen in _parts(len(texts)):
-        part = stem.with_name(f"{stem.name}-{start:09d}.npz")
-        if not part.is_file():
-            weights = encode(texts.texts(chosen)).weights
-            with writing(part, "wb") as stream:
-                sparse.save_npz(stream, sparse.csr_matrix(weights), compressed=False)
-            advance(len(chosen))
-        rows.append(sparse.load_npz(part))
-    return sparse.csr_array(sparse.vstack(rows, format="csr", dtype=np.float32))
+def _folder(table: ExampleTable, *what: str) -> Path:
+    """Where vectors lie, by all that decides them."""
+    return table.folder / "teachers" / hashlib.sha256(":".join(what).encode()).hexdigest()[:16]
 
 
-def _by_highest_score(queries: sparse.csr_array, documents: sparse.csr_array) -> sparse.csr_array:
-    """Divide each query by the score it would have if each of its terms were at its best."""
-    best = np.asarray(documents.max(axis=0).todense()).ravel()
-    highest = queries @ best
-    scale = np.divide(1.0, highest, out=np.zeros_like(highest), where=highest > 0)
-    return sparse.csr_array(queries.multiply(scale[:, None]).tocsr(), dtype=np.float32)
+def _advance(
+    teacher: BatchTeacher, table: ExampleTable, say: Callable[[str], None]
+) -> Callable[[int], None]:
+    what = f"{table.name}: vectors of the teacher {teacher.model or teacher.kind}"
+    return now_and_then(say, what, len(table.queries) + len(table.documents))
 
 
-def _parts(n: int) -> Iterator[tuple[int, range]]:
-    for start in range(0, n, _PART):
-        yield start, range(start, min(n, start + _PART))
-
-
-def _all_texts(table: TextTable) -> Iterator[str]:
-    for _, rows in _parts(len(table)):
-        yield from table.texts(rows)
+def _advice(teacher: BatchTeacher) -> str:
+    what = "lower its max_length, or use precision: bf16"
+    if teacher.kind == "bm25":
+        what = "take fewer examples (limit)"
+    return (
+        f"The teacher {teacher.model or teacher.kind} was encoding: {what}, and run the same "
+        "command again."
+    )
