@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.data.examples_layouts import Wanted, recognise
 from sparse_ir.data.trec import read_qrels
+from sparse_ir.training.mining import Wanting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sparse_ir.data.examples import Example, ExampleSettings, ExampleTable
+    from sparse_ir.data.examples_layouts import Taken
 
 
 class Candidates(NamedTuple):
@@ -40,6 +42,30 @@ def _shared(example: Example) -> tuple[int, tuple[int, ...]]:
     return example.query, example.documents[1:]
 
 
+def queries_of(table: ExampleTable, relevant: dict[str, set[str]]) -> list[Callable[[], Wanting]]:
+    """One entry a query, in the order of the examples; texts are read when they are needed."""
+    positives: dict[int, list[int]] = {}
+    for i in range(len(table)):
+        example = table[i]
+        positives.setdefault(example.query, []).append(example.documents[0])
+
+    def read(query: int, rows: list[int]) -> Wanting:
+        query_id = table.queries.ids[query]
+        ids = {table.documents.ids[row]: row for row in rows}
+        texts = table.documents.texts(list(ids.values()))
+        return Wanting(
+            query_id,
+            table.queries.texts([query])[0],
+            dict(zip(ids, texts, strict=True)),
+            frozenset(relevant.get(query_id, set()) | set(ids)),
+        )
+
+    return [
+        lambda query=query, rows=rows: read(query, rows)  # type: ignore[misc]
+        for query, rows in positives.items()
+    ]
+
+
 def known_relevant(settings: ExampleSettings) -> dict[str, set[str]]:
     """Every document known to be relevant: query id -> ids, whether their texts are known or not.
 
@@ -49,11 +75,8 @@ def known_relevant(settings: ExampleSettings) -> dict[str, set[str]]:
     Raises:
         InputError: the source cannot be read.
     """
-    taken = recognise(
-        Wanted(settings.source, settings.layout, settings.corpus, settings.queries, settings.split)
-    )
     found: dict[str, set[str]] = {}
-    for example in taken.examples():
+    for example in _taken(settings).examples():
         known = found.setdefault(example.query.id, set())
         known.update(document.id for document in example.documents[: example.positives])
         known.update(example.relevant)
@@ -62,3 +85,14 @@ def known_relevant(settings: ExampleSettings) -> dict[str, set[str]]:
             known = found.setdefault(query_id, set())
             known.update(doc_id for doc_id, grade in graded.items() if grade > 0)
     return found
+
+
+def corpus_of(settings: ExampleSettings) -> str | None:
+    """Where documents that examples name by id are looked up, if there is such a place."""
+    return _taken(settings).corpus
+
+
+def _taken(settings: ExampleSettings) -> Taken:
+    return recognise(
+        Wanted(settings.source, settings.layout, settings.corpus, settings.queries, settings.split)
+    )

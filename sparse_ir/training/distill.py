@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from sparse_ir.data.examples import ExampleSettings, ScoredExample, open_examples, write_examples
 from sparse_ir.data.files import writing
 from sparse_ir.errors import ConfigError
+from sparse_ir.training.bm25_teacher import fitted_bm25
 from sparse_ir.training.candidates import known_relevant, read_candidates
+from sparse_ir.training.memory import advising, lower_batch_tokens
 from sparse_ir.training.normalizing import NORMALIZATIONS, Spread, combine, normalize
-from sparse_ir.training.parts import Parts, finished
+from sparse_ir.training.parts import Parts, require_free
 from sparse_ir.training.scorers import TeacherSettings, check_teacher, load_teacher
 from sparse_ir.training.scoring import Group, PairScorer
 
@@ -27,8 +29,7 @@ if TYPE_CHECKING:
 
     from sparse_ir.data.examples import ExampleTable
     from sparse_ir.training.candidates import Candidates
-
-_TEXTS_AT_ONCE = 4096
+    from sparse_ir.training.scorers import PairTeacher, VectorTeacher
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class DistillSettings:
         texts: Write texts too; without, the file holds ids alone and needs its corpus.
         part_examples: Queries scored between two points where a stopped run can go on.
         resume: Go on with a stopped run.
-        replace: Throw away what is there; with resume, only if it was made otherwise.
+        replace: Throw away what is there; with resume, a stopped run that is the same goes on.
     """
 
     examples: ExampleSettings
@@ -95,34 +96,26 @@ def distill(
         InputError: the examples cannot be read.
         ModelError: a teacher cannot be loaded.
         StorageError: the disk is full.
+        TrainingError: memory ran out.
     """
     started = time.monotonic()
     _check(settings)
     out = Path(settings.out)
-    if finished(out, resume=settings.resume, replace=settings.replace):
-        return DistillReport(str(out), 0, 0, 0, 0, 0.0)
+    require_free(out, resume=settings.resume, replace=settings.replace)
     table = open_examples(settings.examples)
     with ExitStack() as stack:
-        teachers = [load_teacher(one, texts=lambda: _all_texts(table)) for one in settings.teachers]
-        identity = {
-            "examples": table.folder.name,
-            "teachers": [teacher.fingerprint for teacher in teachers],
-            "part_examples": settings.part_examples,
-            "settings": [asdict(one) for one in settings.teachers],
-        }
+        stack.enter_context(advising(lower_batch_tokens(settings.teachers[0].batch_tokens)))
+        teachers = [load_teacher(one, bm25=lambda: fitted_bm25(table)) for one in settings.teachers]
+        identity = _identity(settings, table, teachers)
         parts = Parts(out, identity, resume=settings.resume, replace=settings.replace)
+        if parts.whole:
+            return DistillReport(str(out), 0, 0, 0, 0, 0.0)
         scorers = [stack.enter_context(PairScorer(one, parts.folder)) for one in teachers]
-        number = 0
-        for number, shard in enumerate(_shards(table, settings.part_examples), start=1):
-            path = parts.path(number - 1, ".npy")
-            if not path.is_file():
-                _save(path, _score(shard, table, scorers))
-            advance(len(shard))
-        work = [parts.path(i, ".npy") for i in range(number)]
+        work = _parts(settings, table, parts, scorers, advance)
         pairs = sum(len(_load(path)) for path in work)
         count = write_examples(out, _lines(settings, table, work))
         asked, encoded = (sum(getattr(s, name) for s in scorers) for name in ("asked", "encoded"))
-    parts.remove()
+    parts.finish()
     return DistillReport(str(out), count, pairs, asked, encoded, time.monotonic() - started)
 
 
@@ -137,6 +130,39 @@ def _check(settings: DistillSettings) -> None:
         )
     if settings.part_examples < 1:
         raise ConfigError(f"part_examples is {settings.part_examples}. It must be at least 1.")
+
+
+def _identity(
+    settings: DistillSettings,
+    table: ExampleTable,
+    teachers: Sequence[PairTeacher | VectorTeacher],
+) -> dict[str, Any]:
+    """What decides the file: not where teachers run, nor how much they read at a time."""
+    return {
+        "examples": table.folder.name,
+        "teachers": [teacher.fingerprint for teacher in teachers],
+        "weights": [teacher.weight for teacher in settings.teachers],
+        "normalize": settings.normalize,
+        "texts": settings.texts,
+        "part_examples": settings.part_examples,
+    }
+
+
+def _parts(
+    settings: DistillSettings,
+    table: ExampleTable,
+    parts: Parts,
+    scorers: Sequence[PairScorer],
+    advance: Callable[[int], None],
+) -> list[Path]:
+    work = []
+    for number, shard in enumerate(_shards(table, settings.part_examples)):
+        path = parts.path(number, ".npy")
+        if not path.is_file():
+            _save(path, _score(shard, table, scorers))
+        work.append(path)
+        advance(len(shard))
+    return work
 
 
 def _shards(table: ExampleTable, size: int) -> Iterator[list[Candidates]]:
@@ -205,9 +231,3 @@ def _line(
         one.positives,
         tuple(sorted(relevant.get(query_id, set()).difference(documents))),
     )
-
-
-def _all_texts(table: ExampleTable) -> Iterator[str]:
-    for start in range(0, len(table.documents), _TEXTS_AT_ONCE):
-        rows = range(start, min(start + _TEXTS_AT_ONCE, len(table.documents)))
-        yield from table.documents.texts(rows)

@@ -16,9 +16,11 @@ from sparse_ir.data.files import writing
 from sparse_ir.data.manifest import redact
 from sparse_ir.errors import ConfigError
 from sparse_ir.searching.search import Searcher, SearchSettings
-from sparse_ir.training.candidates import known_relevant
+from sparse_ir.training.candidates import corpus_of, known_relevant, queries_of
+from sparse_ir.training.hit_texts import CorpusTexts
+from sparse_ir.training.memory import advising, lower_batch_tokens
 from sparse_ir.training.mining import Miner, Rules, Wanting
-from sparse_ir.training.parts import Parts, finished
+from sparse_ir.training.parts import Parts, require_free
 from sparse_ir.training.scorers import TeacherSettings, check_teacher, load_teacher
 from sparse_ir.training.scoring import PairScorer
 
@@ -67,7 +69,7 @@ class MineSettings:
         texts: Write texts too; without, the file holds ids alone and needs its corpus.
         part_queries: Queries between two points where a stopped run can go on.
         resume: Go on with a stopped run.
-        replace: Throw away what is there; with resume, only if it was made otherwise.
+        replace: Throw away what is there; with resume, a stopped run that is the same goes on.
     """
 
     examples: ExampleSettings
@@ -121,31 +123,36 @@ def mine(settings: MineSettings, advance: Callable[[int], None] = lambda n: None
         advance: Called with the number of queries finished.
 
     Raises:
-        ConfigError: a setting is wrong, or there is a file or a stopped run already.
-        InputError: the examples cannot be read.
+        ConfigError: a setting is wrong, or there is a file or a stopped run already; or an index
+            stores no texts, and there is no corpus to look them up.
+        InputError: the examples cannot be read, or the corpus lacks a document of an index.
         IndexNotFoundError: there is no such index.
         StorageError: the disk is full.
+        TrainingError: memory ran out.
     """
     started = time.monotonic()
     _check(settings)
     out = Path(settings.out)
-    if finished(out, resume=settings.resume, replace=settings.replace):
-        return MineReport(str(out), 0, 0, 0, 0, 0, 0, 0.0)
+    require_free(out, resume=settings.resume, replace=settings.replace)
     table = open_examples(settings.examples)
     with ExitStack() as stack:
+        stack.enter_context(advising(_advice(settings)))
         searchers = [stack.enter_context(_open(one, settings)) for one in settings.indexes]
         teacher = None if settings.teacher is None else load_teacher(settings.teacher)
         identity = _identity(settings, table, searchers)
         identity["teacher"] = None if teacher is None else teacher.fingerprint
         parts = Parts(out, identity, resume=settings.resume, replace=settings.replace)
+        if parts.whole:
+            return MineReport(str(out), 0, 0, 0, 0, 0, 0, 0.0)
         scorer = None
         if teacher is not None:
             scorer = stack.enter_context(PairScorer(teacher, parts.folder))
-        miner = Miner(searchers, scorer, _rules(settings))
-        wanting = _wanting(table, known_relevant(settings.examples))
+        texts = stack.enter_context(CorpusTexts(corpus_of(settings.examples), parts.folder))
+        miner = Miner(searchers, texts, scorer, _rules(settings))
+        wanting = queries_of(table, known_relevant(settings.examples))
         work = _parts(settings, wanting, parts, miner, advance)
         counts = _join(out, work)
-    parts.remove()
+    parts.finish()
     found = {name: counts[name] for name in MineReport._fields[1:-1]}
     return MineReport(out=str(out), seconds=time.monotonic() - started, **found)
 
@@ -176,6 +183,15 @@ def _check_filter(settings: MineSettings) -> None:
         raise ConfigError(
             "the scores of several indexes do not compare: max_share and max_margin need a teacher."
         )
+
+
+def _advice(settings: MineSettings) -> str:
+    if settings.teacher is not None:
+        return lower_batch_tokens(settings.teacher.batch_tokens)
+    return (
+        f"Lower part_queries (--part-queries; now {settings.part_queries}) or depth "
+        f"({settings.depth}), and start again with --replace."
+    )
 
 
 def _open(one: MineIndex, settings: MineSettings) -> Searcher:
@@ -212,30 +228,6 @@ def _rules(settings: MineSettings) -> Rules:
         settings.max_margin,
         settings.texts,
     )
-
-
-def _wanting(table: ExampleTable, relevant: dict[str, set[str]]) -> list[Callable[[], Wanting]]:
-    """One entry a query, in the order of the examples; texts are read when they are needed."""
-    positives: dict[int, list[int]] = {}
-    for i in range(len(table)):
-        example = table[i]
-        positives.setdefault(example.query, []).append(example.documents[0])
-
-    def read(query: int, rows: list[int]) -> Wanting:
-        query_id = table.queries.ids[query]
-        ids = {table.documents.ids[row]: row for row in rows}
-        texts = table.documents.texts(list(ids.values()))
-        return Wanting(
-            query_id,
-            table.queries.texts([query])[0],
-            dict(zip(ids, texts, strict=True)),
-            frozenset(relevant.get(query_id, set()) | set(ids)),
-        )
-
-    return [
-        lambda query=query, rows=rows: read(query, rows)  # type: ignore[misc]
-        for query, rows in positives.items()
-    ]
 
 
 def _parts(

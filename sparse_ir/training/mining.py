@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.data.examples import ScoredExample
 from sparse_ir.data.files import sha256_text
+from sparse_ir.training.hit_texts import text_of
 from sparse_ir.training.scoring import Group
 from sparse_ir.types import Query
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparse_ir.searching.search import Searcher, SearchResult
+    from sparse_ir.training.hit_texts import CorpusTexts
     from sparse_ir.training.scoring import PairScorer
 
 
@@ -85,22 +87,32 @@ class Miner:
     """Searches indexes for queries and chooses among the hits."""
 
     def __init__(
-        self, searchers: Sequence[Searcher], scorer: PairScorer | None, rules: Rules
+        self,
+        searchers: Sequence[Searcher],
+        texts: CorpusTexts,
+        scorer: PairScorer | None,
+        rules: Rules,
     ) -> None:
         """Take open indexes and, where there is one, the teacher.
 
         Args:
             searchers: Opened with the depth as their number of hits.
+            texts: Where texts are looked up that an index does not store.
             scorer: Scores candidates; None for the index's own scores.
             rules: Which candidates become negatives.
         """
-        self._searchers, self._scorer, self._rules = searchers, scorer, rules
+        self._searchers, self._texts = searchers, texts
+        self._scorer, self._rules = scorer, rules
 
     def mine(self, queries: Sequence[Wanting]) -> Mined:
-        """Find the negatives of some queries."""
+        """Find the negatives of some queries.
+
+        Raises:
+            ConfigError: an index stores no texts, and there is no corpus to look them up.
+            InputError: the corpus does not hold them.
+        """
         counts: Counter[str] = Counter()
-        asked = [Query(one.query_id, one.text) for one in queries]
-        found = [searcher.search(asked) for searcher in self._searchers]
+        found = [self._search(searcher, queries) for searcher in self._searchers]
         choices = [
             _Choice(one, self._candidates(one, [hits[i] for hits in found], counts), self._rules)
             for i, one in enumerate(queries)
@@ -115,6 +127,11 @@ class Miner:
             counts["few"] += len(choice.taken) < self._rules.negatives
             counts["none"] += not choice.taken
         return Mined(examples, counts)
+
+    def _search(self, searcher: Searcher, queries: Sequence[Wanting]) -> list[SearchResult]:
+        found = searcher.search([Query(one.query_id, one.text) for one in queries])
+        relevant = [one.relevant for one in queries]
+        return self._texts.complete(found, relevant, index=searcher.settings.index)
 
     def _lacks(self, choice: _Choice) -> int:
         return self._rules.negatives - len(choice.taken)
@@ -134,7 +151,7 @@ class Miner:
         relevant: set[str] = set()
         kept = []
         for rank, index, hit in listed:
-            text = "" if hit.document is None else hit.document.content
+            text = text_of(hit)
             if hit.doc_id in one.relevant or _plain(text) in seen:
                 relevant.add(hit.doc_id)
                 continue

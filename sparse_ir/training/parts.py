@@ -16,15 +16,14 @@ if TYPE_CHECKING:
 _ABOUT = "about.json"
 
 
-def finished(out: Path, *, resume: bool, replace: bool) -> bool:
-    """Whether the file is there and nothing is left to do.
+def require_free(out: Path, *, resume: bool, replace: bool) -> None:
+    """Refuse a file or a stopped run of which nobody said what is to become of it.
 
     Raises:
-        ConfigError: the file or a stopped run's parts are there, and neither ``resume`` nor
-            ``replace`` is set.
+        ConfigError: neither ``resume`` nor ``replace`` is set, and one is there.
     """
     if resume or replace:
-        return out.is_file() and not replace and not _folder(out).exists()
+        return
     if _folder(out).exists():
         raise ConfigError(
             f"{out}: a run that was to make it was stopped. Go on with --resume, or start again "
@@ -32,11 +31,14 @@ def finished(out: Path, *, resume: bool, replace: bool) -> bool:
         )
     if out.exists():
         raise ConfigError(f"{out} exists. Use --replace, or write to another file.")
-    return False
 
 
 def _folder(out: Path) -> Path:
     return out.with_name(f".{out.name}.parts")
+
+
+def _record(out: Path) -> Path:
+    return out.with_name(f".{out.name}.{_ABOUT}")
 
 
 class Parts:
@@ -44,6 +46,7 @@ class Parts:
 
     Attributes:
         folder: Where they lie.
+        whole: The file is there, made with these settings: nothing is left to do.
     """
 
     def __init__(
@@ -53,33 +56,54 @@ class Parts:
 
         Args:
             out: The file that is to be made.
-            settings: All that decides what the parts hold, as JSON values.
+            settings: All that decides what it holds, as JSON values.
             resume: Go on with a stopped run.
-            replace: Throw away what is there; with ``resume``, only if it was made otherwise.
+            replace: Throw away what is there; with ``resume``, a stopped run that is the same
+                goes on.
 
         Raises:
-            ConfigError: the stopped run had other settings (the first is named).
+            ConfigError: the file, or the stopped run, had other settings (the first is named).
         """
         self._out = out
         self.folder = _folder(out)
-        wanted = json.loads(json.dumps(dict(settings), default=str))
+        self._settings = json.loads(json.dumps(dict(settings), default=str))
+        self.whole = resume and not replace and out.exists() and not self.folder.exists()
+        if self.whole:
+            self._require_same(_read(_record(out)), out)
+            return
         stored = _read(self.folder / _ABOUT) if resume else None
-        if stored is not None and stored != wanted:
-            if not replace:
-                raise _differs(stored, wanted)
-            stored = None
-        if stored is None:
+        if stored != self._settings:
+            if stored is not None and not replace:
+                self._require_same(stored, self.folder)
             shutil.rmtree(self.folder, ignore_errors=True)
-            with writing(self.folder / _ABOUT) as stream:
-                json.dump(wanted, stream, indent=1, sort_keys=True)
+            self._write(self.folder / _ABOUT)
 
     def path(self, number: int, suffix: str) -> Path:
         """Where a part lies or will lie; counted from 0."""
         return self.folder / f"{number:06d}{suffix}"
 
-    def remove(self) -> None:
-        """The file is whole: forget the parts."""
+    def finish(self) -> None:
+        """The file is whole: note what it was made with, and forget the parts."""
+        self._write(_record(self._out))
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _write(self, path: Path) -> None:
+        with writing(path) as stream:
+            json.dump(self._settings, stream, indent=1, sort_keys=True)
+
+    def _require_same(self, stored: Any, place: Path) -> None:
+        if stored is None:
+            raise ConfigError(
+                f"{place} exists, and nothing tells what it was made with. Use --replace, or write "
+                "to another file."
+            )
+        for name in (*self._settings, *stored):
+            if stored.get(name) != self._settings.get(name):
+                raise ConfigError(
+                    f"cannot resume: {name} was {stored.get(name)!r} when {place} was begun and is "
+                    f"{self._settings.get(name)!r} now. Use the same, or start again with "
+                    "--replace."
+                )
 
 
 def _read(path: Path) -> Any:
@@ -89,12 +113,3 @@ def _read(path: Path) -> Any:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         raise InputError("is damaged. Start the run again with --replace.", path=path) from None
-
-
-def _differs(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> ConfigError:
-    names = [name for name in wanted if stored.get(name) != wanted[name]] or list(stored)
-    name = names[0]
-    return ConfigError(
-        f"cannot resume: {name} was {stored.get(name)!r} when the run was started and is "
-        f"{wanted.get(name)!r} now. Use the same, or start again with --replace."
-    )

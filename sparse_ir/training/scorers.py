@@ -17,7 +17,7 @@ from sparse_ir.config import nearest
 from sparse_ir.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -89,19 +89,28 @@ class VectorTeacher(Protocol):
         ...
 
 
+def read_teacher(text: str) -> tuple[str, str, float | None]:
+    """Read ``KIND:MODEL`` or ``KIND:MODEL=NUMBER``, unchecked: an equals sign may be the path's.
+
+    >>> read_teacher("dense:models/a=b=0.5")
+    ('dense', 'models/a=b', 0.5)
+    """
+    kind, _, rest = text.partition(":")
+    model, equals, number = rest.rpartition("=")
+    try:
+        return (kind.strip(), model, float(number)) if equals else (kind.strip(), rest, None)
+    except ValueError:
+        return kind.strip(), rest, None
+
+
 def parse_teacher(text: str) -> TeacherSettings:
     """Read ``KIND:MODEL`` or ``KIND:MODEL=WEIGHT``.
 
     Raises:
         ConfigError: an unknown kind, or no model.
     """
-    kind, _, rest = text.partition(":")
-    model, equals, number = rest.rpartition("=")
-    try:
-        weight = float(number) if equals else 1.0
-    except ValueError:  # an equals sign of the path
-        model, weight = rest, 1.0
-    teacher = TeacherSettings(kind.strip(), model if equals and model else rest, weight)
+    kind, model, weight = read_teacher(text)
+    teacher = TeacherSettings(kind, model, 1.0 if weight is None else weight)
     check_teacher(teacher)
     return teacher
 
@@ -124,13 +133,13 @@ def check_teacher(teacher: TeacherSettings) -> None:
 
 
 def load_teacher(
-    settings: TeacherSettings, *, texts: Callable[[], Iterable[str]] | None = None
+    settings: TeacherSettings, *, bm25: Callable[[], SparseEncoder] | None = None
 ) -> PairTeacher | VectorTeacher:
     """Load a teacher.
 
     Args:
         settings: Which.
-        texts: All documents of the examples, for BM25 with their statistics.
+        bm25: Gives BM25 with the statistics of the examples' documents.
 
     Raises:
         ModelError: there is no such model, or it is of another kind.
@@ -138,7 +147,7 @@ def load_teacher(
     """
     check_teacher(settings)
     if settings.kind == "sparse":
-        return SparseTeacher(_sparse_encoder(settings, texts), _key(settings))
+        return SparseTeacher(_sparse_encoder(settings, bm25), _key(settings))
     from sparse_ir.models.backbone import BATCH_TOKENS, Options
     from sparse_ir.models.loading import find_model, load_dense
 
@@ -170,17 +179,15 @@ def load_teacher(
 
 
 def _sparse_encoder(
-    settings: TeacherSettings, texts: Callable[[], Iterable[str]] | None
+    settings: TeacherSettings, bm25: Callable[[], SparseEncoder] | None
 ) -> SparseEncoder:
     if settings.model == BM25:
-        from sparse_ir.models.bm25 import Bm25Encoder
-
-        if texts is None:
+        if bm25 is None:
             raise ConfigError(
                 "teacher sparse:bm25 takes its statistics from examples, and there are none here. "
                 "Name the folder of a BM25 model."
             )
-        return Bm25Encoder.fit(texts())
+        return bm25()
     from sparse_ir.models.loading import load_encoder
 
     return load_encoder(

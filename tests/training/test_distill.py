@@ -18,7 +18,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from sparse_ir.data.examples import ExampleSettings, read_scored
-from sparse_ir.errors import ConfigError, InputError, ModelError
+from sparse_ir.errors import ConfigError, InputError, ModelError, TrainingError
 from sparse_ir.models.loading import load_dense, load_encoder
 from sparse_ir.training.distill import DistillSettings, distill
 from sparse_ir.training.normalizing import Spread, combine, normalize
@@ -308,6 +308,7 @@ def test_the_spread_of_blocks_is_that_of_the_whole():
         ("dense:a/b", ("dense", "a/b", 1.0)),
         ("cross-encoder:a=0.5", ("cross-encoder", "a", 0.5)),
         ("sparse:/x=y/z", ("sparse", "/x=y/z", 1.0)),
+        ("sparse:/x=y/z=2", ("sparse", "/x=y/z", 2.0)),
     ],
 )
 def test_teachers_on_the_command_line(text, expected):
@@ -317,7 +318,12 @@ def test_teachers_on_the_command_line(text, expected):
 
 @pytest.mark.parametrize(
     ("text", "part"),
-    [("densee:a", "Did you mean dense"), ("dense", "no model"), ("dense:a=0", "0.0")],
+    [
+        ("densee:a", "Did you mean dense"),
+        ("dense", "no model"),
+        ("dense:=2", "no model"),
+        ("dense:a=0", "0.0"),
+    ],
 )
 def test_teachers_that_are_none(text, part):
     with pytest.raises(ConfigError, match=part):
@@ -347,6 +353,45 @@ def test_resume_with_another_teacher_is_refused(examples, dense, cross, tmp_path
     other = settings(examples, tmp_path / "out.jsonl", f"cross-encoder:{cross}", resume=True)
     with pytest.raises(ConfigError, match="teachers was"):
         distill(other)
+
+
+def test_resume_of_a_finished_file_with_other_settings_is_refused(examples, dense, tmp_path):
+    out = tmp_path / "out.jsonl"
+    one = settings(examples, out, f"dense:{dense}", texts=False)
+    distill(one)
+    assert distill(replace(one, resume=True)).examples == 0  # nothing left to do
+    for changes in ({"texts": True}, {"normalize": "minmax"}):
+        with pytest.raises(ConfigError, match=f"{next(iter(changes))} was"):
+            distill(replace(one, **changes, resume=True))
+    assert distill(replace(one, texts=True, resume=True, replace=True)).examples == 2
+    assert next(read_scored(out)).texts is not None
+
+
+def test_a_run_out_of_memory_names_what_to_lower_and_goes_on_with_less(
+    examples, dense, tmp_path, monkeypatch
+):
+    from sparse_ir.models.dense import DenseEncoder
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    one = settings(examples, tmp_path / "out.jsonl", f"dense:{dense}")
+    with monkeypatch.context() as patch:
+        patch.setattr(DenseEncoder, "encode", full)
+        with pytest.raises(TrainingError, match=r"Lower batch_tokens .*go on with --resume"):
+            distill(one)
+    less = tuple(replace(teacher, batch_tokens=64, device="cpu") for teacher in one.teachers)
+    assert distill(replace(one, teachers=less, resume=True)).examples == 2
+
+
+def test_bm25_is_fitted_once(examples, tmp_path, monkeypatch):
+    from sparse_ir.models.bm25 import Bm25Encoder
+
+    first, second = (settings(examples, tmp_path / name, "sparse:bm25") for name in ("1", "2"))
+    distill(first)
+    monkeypatch.setattr(Bm25Encoder, "fit", None)
+    distill(second)
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
 
 
 def test_a_file_that_is_there_is_not_overwritten(examples, dense, tmp_path):

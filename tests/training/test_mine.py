@@ -13,12 +13,15 @@ from dataclasses import replace
 import pytest
 
 from sparse_ir.data.examples import ExampleSettings, read_scored
-from sparse_ir.errors import ConfigError, IndexNotFoundError
+from sparse_ir.engines.opening import open_engine
+from sparse_ir.errors import ConfigError, IndexNotFoundError, TrainingError
 from sparse_ir.indexing.index import IndexSettings, index_corpus
+from sparse_ir.models.loading import load_encoder
 from sparse_ir.recipe import read_recipe, run_recipe
 from sparse_ir.training.mine import MineIndex, MineSettings, mine
 from sparse_ir.training.mining import Rules, threshold
 from sparse_ir.training.scorers import TeacherSettings
+from sparse_ir.types import Document
 
 # "apple" has the more weight in a text, the more often it occurs: a1 before a2, and so on.
 CORPUS = [
@@ -72,8 +75,6 @@ def test_the_best_hits_that_are_not_relevant(corpus, examples, tmp_path, engine)
 @pytest.mark.server
 @pytest.mark.parametrize("kind", ["elasticsearch", "opensearch"])
 def test_a_cluster_is_mined_alike(corpus, examples, tmp_path, server_url, kind):
-    from sparse_ir.engines.opening import open_engine
-
     engine = server_url(kind)
     name = f"mine-{os.getpid()}"
     one = index(corpus, name, engine)
@@ -287,6 +288,89 @@ def test_resume_of_another_run_is_refused(corpus, write_jsonl, tmp_path):
     assert mine(replace(one, resume=True)).queries == 4
     with pytest.raises(ConfigError, match="exists"):
         mine(one)
+
+
+def test_resume_of_a_finished_file_with_other_settings_is_refused(corpus, examples, tmp_path):
+    index(corpus)
+    out = tmp_path / "out.jsonl"
+    one = settings(examples, corpus, out)
+    mine(one)
+    assert mine(replace(one, resume=True)).queries == 0  # nothing left to do
+    with pytest.raises(ConfigError, match="negatives was 3"):
+        mine(replace(one, negatives=2, resume=True))
+    mine(replace(one, negatives=2, resume=True, replace=True))
+    assert len(negatives(out)["q1"]) == 2
+    assert mine(replace(one, negatives=2, resume=True)).queries == 0
+
+
+def test_resume_of_a_file_of_unknown_making_is_refused(corpus, examples, tmp_path):
+    index(corpus)
+    (tmp_path / "out.jsonl").write_text("{}")
+    with pytest.raises(ConfigError, match="nothing tells what it was made with"):
+        mine(settings(examples, corpus, tmp_path / "out.jsonl", resume=True))
+
+
+def index_without_texts(corpus):
+    """As an index is that was built of vectors alone."""
+    index(corpus, "whole")
+    engine = open_engine("embedded")
+    stamp = engine.describe("whole")
+    physical = engine.create("default", stamp, load_encoder(stamp.model).vocabulary)
+    entries = [
+        entry._replace(document=Document(entry.document.doc_id, ""))
+        for entry in engine.scan("whole")
+    ]
+    assert not list(engine.add(physical, entries))
+    engine.settle(physical)
+    engine.publish("default", physical)
+    engine.close()
+
+
+def test_texts_that_the_index_lacks_come_from_the_corpus(
+    corpus, examples, write_jsonl, tmp_path, monkeypatch
+):
+    teacher = LengthTeacher()
+    monkeypatch.setattr("sparse_ir.training.mine.load_teacher", lambda settings: teacher)
+    index_without_texts(corpus)
+    double = write_jsonl("double.jsonl", [{**QUERY, "texts": [CORPUS[3]["text"].upper()]}])
+    by_id = settings(examples, corpus, tmp_path / "id.jsonl", teacher=TeacherSettings("dense", "x"))
+    mine(by_id)
+    (row,) = read_scored(tmp_path / "id.jsonl")
+    texts = {one["_id"]: one["text"] for one in CORPUS}
+    assert row.documents == ("a3", "a2", "a4", "a5")
+    assert row.texts == tuple(texts[doc_id] for doc_id in row.documents)
+    assert row.scores == tuple(len(text.split()) for text in row.texts)
+    mine(settings(double, corpus, tmp_path / "text.jsonl", negatives=20))
+    assert "a4" not in negatives(tmp_path / "text.jsonl")[QUERY["query_id"]]
+
+
+def test_texts_that_are_nowhere_are_one_line(corpus, write_jsonl, sparse_ir, tmp_path):
+    index_without_texts(corpus)
+    (tmp_path / "apart").mkdir()
+    examples = write_jsonl("apart/e.jsonl", [{**QUERY, "texts": ["an apple"]}])
+    some = write_jsonl("some.jsonl", CORPUS[:2])
+    arguments = ("mine", "--examples", examples, "--out", tmp_path / "out.jsonl")
+    for more, exit_code, part in (
+        ((), 2, "index 'default' stores no text of 'a1'. Give the documents"),
+        (("--corpus", some, "--replace"), 3, "holds no document 'a3'"),
+    ):
+        done = sparse_ir(*arguments, *more)
+        assert done.exit_code == exit_code, done.err
+        assert part in done.err
+        assert "\n" not in done.err.strip()
+        assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_memory_that_runs_out_names_what_to_lower(corpus, examples, tmp_path, monkeypatch):
+    def full(self, queries, documents, advance):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
+
+    monkeypatch.setattr(LengthTeacher, "score_pairs", full)
+    monkeypatch.setattr("sparse_ir.training.mine.load_teacher", lambda settings: LengthTeacher())
+    index(corpus)
+    teacher = TeacherSettings("dense", "x", batch_tokens=512)
+    with pytest.raises(TrainingError, match=r"Memory ran out\. Lower batch_tokens .*now 512"):
+        mine(settings(examples, corpus, tmp_path / "out.jsonl", teacher=teacher))
 
 
 def test_kill_9_and_resume_make_the_same_file(corpus, write_jsonl, tmp_path, own_home):
