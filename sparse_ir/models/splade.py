@@ -22,7 +22,6 @@ from sparse_ir.models.batches import (
     vocabulary_terms,
 )
 from sparse_ir.models.fingerprint import fingerprint, tokenizer_digest, weights_digest
-from sparse_ir.models.head import TermWeights, term_weights
 from sparse_ir.models.inference_free import InferenceFreeQueries
 from sparse_ir.models.layouts import SpladeLayout, read_layout
 from sparse_ir.models.masked_lm import (
@@ -32,6 +31,7 @@ from sparse_ir.models.masked_lm import (
     load_tokenizer,
 )
 from sparse_ir.models.origins import token_words
+from sparse_ir.models.screening import weigher
 from sparse_ir.vectors import SparseBatch, concatenate, select
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from sparse_ir.models.head import TermWeights
+    from sparse_ir.models.screening import Weigher
     from sparse_ir.models.sides import TableLayout
 
 BATCH_TOKENS = 4096
@@ -112,6 +114,10 @@ class SpladeEncoder:
         )
         self._dropped_positions = self._dropped(self.layout.drop_positions)
         self._dropped_columns = self._dropped(self.layout.drop_columns)
+
+    @cached_property
+    def _weigher(self) -> Weigher:
+        return weigher(self._model.layer)
 
     @cached_property
     def vocabulary(self) -> tuple[str, ...]:
@@ -262,10 +268,9 @@ class SpladeEncoder:
         counted = mask.bool()
         if self._dropped_positions is not None:
             counted &= ~torch.isin(ids, self._dropped_positions)
-        found = term_weights(
+        found = self._weigher(
             hidden,
             counted,
-            self._model.layer,
             pooling=self.layout.pooling,
             activation=self.layout.activation,
             positions=positions,

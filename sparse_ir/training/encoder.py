@@ -9,8 +9,9 @@ import torch
 from scipy import sparse
 
 from sparse_ir.models.batches import pad, token_batches, tokenize
-from sparse_ir.models.head import OutputLayer, term_weights
+from sparse_ir.models.head import OutputLayer
 from sparse_ir.models.masked_lm import captured_hidden
+from sparse_ir.models.screening import weigher
 from sparse_ir.training.model import OFF
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from sparse_ir.models.screening import Weigher
     from sparse_ir.training.model import SpladeTrainee, TermModel
     from sparse_ir.training.settings import ModelSettings
 
@@ -65,12 +67,12 @@ class TraineeEncoder:
         was = model.training
         model.eval()
         layer = self._layer(model)
-        device = layer.weight.device
+        weigh = weigher(layer)
         rows = tokenize(self._tokenizer, texts, max_length).ids
         done, order = [], []
         for batch in token_batches([len(r) for r in rows], batch_tokens=_BATCH_TOKENS):
             ids, mask = pad([rows[i] or [0] for i in batch], self._tokenizer.pad_token_id or 0)
-            weights = self._weights(model, layer, ids, mask, device)
+            weights = self._weights(model, weigh, ids, mask)
             if keep:
                 weights = self._trainee.keep_heaviest(weights)
             done.append(sparse.csr_array(weights.cpu().numpy()))
@@ -78,16 +80,13 @@ class TraineeEncoder:
         model.train(was)
         return sparse.csr_array(sparse.vstack(done, format="csr")[np.argsort(order)])
 
-    def _weights(
-        self, model: TermModel, layer: OutputLayer, ids: Any, mask: Any, device: torch.device
-    ) -> Tensor:
+    def _weights(self, model: TermModel, weigh: Weigher, ids: Any, mask: Any) -> Tensor:
+        device = model.output.weight.device
         inputs = torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
         kind = _AUTOCAST.get(self._precision)
         with torch.autocast(device.type, dtype=kind, enabled=kind is not None):
             hidden = captured_hidden(model.lm, *inputs) * model.scale
-        return term_weights(
-            hidden, inputs[1], layer, pooling=model.pooling, activation=model.activation
-        ).weights
+        return weigh(hidden, inputs[1], pooling=model.pooling, activation=model.activation).weights
 
     def _layer(self, model: TermModel) -> OutputLayer:
         bias = model.bias.detach().clone()
