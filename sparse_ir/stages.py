@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sparse_ir.data.corpora import files_stamp
 from sparse_ir.data.counting import count_rows
 from sparse_ir.data.shards import MANIFEST_NAME, read_shard_manifest
 from sparse_ir.encoding.encode import EncodeSettings, encode
@@ -146,7 +146,7 @@ def _train_there(settings: TrainSettings) -> bool:
 
 def _examples_key(examples: ExampleSettings) -> Any:
     named = (examples.source, examples.corpus, examples.queries, examples.qrels)
-    return [corpus_key(source) for source in named if source is not None]
+    return [files_stamp(source) for source in named if source is not None]
 
 
 def _distill_key(settings: DistillSettings) -> Any:
@@ -161,18 +161,7 @@ def _train_key(settings: TrainSettings) -> Any:
 
 def model_key(model: str | None) -> Any:
     """JSON values that change when the files of a folder do; its name where there is none."""
-    return corpus_key(model) if model and Path(model).is_dir() else model
-
-
-def corpus_key(source: str) -> Any:
-    """JSON values that change when a corpus does: files' names, sizes and times."""
-    if source == "python-docs":
-        return platform.python_version()
-    path = Path(source)
-    if not path.exists():
-        return source
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    return [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in files]
+    return files_stamp(model) if model and Path(model).is_dir() else model
 
 
 STAGES: dict[str, Stage] = {
@@ -180,14 +169,14 @@ STAGES: dict[str, Stage] = {
         settings=IndexSettings,
         run=_index,
         there=_index_there,
-        input_key=lambda s: [corpus_key(s.corpus), model_key(s.model), model_key(s.vectors)],
+        input_key=lambda s: [files_stamp(s.corpus), model_key(s.model), model_key(s.vectors)],
         total=lambda s: count_rows(s.corpus, limit=s.limit),
     ),
     "encode": Stage(
         settings=EncodeSettings,
         run=_encode,
         there=_encode_there,
-        input_key=lambda s: [corpus_key(s.corpus), model_key(s.model)],
+        input_key=lambda s: [files_stamp(s.corpus), model_key(s.model)],
         total=lambda s: count_rows(s.corpus, limit=s.limit),
     ),
     "evaluate": Stage(
@@ -215,7 +204,7 @@ STAGES: dict[str, Stage] = {
         settings=PretrainSettings,
         run=_pretrain,
         there=lambda s: (Path(s.out) / "config.json").is_file(),
-        input_key=lambda s: corpus_key(s.corpus),
+        input_key=lambda s: files_stamp(s.corpus),
         total=lambda s: s.steps,
     ),
     "train": Stage(
@@ -229,7 +218,7 @@ STAGES: dict[str, Stage] = {
         settings=PseudoQuerySettings,
         run=_pseudo_queries,
         there=lambda s: Path(s.out).is_file(),
-        input_key=lambda s: corpus_key(s.corpus),
+        input_key=lambda s: files_stamp(s.corpus),
         total=lambda s: count_rows(s.corpus, limit=s.limit),
     ),
 }

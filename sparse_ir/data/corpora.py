@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 from bisect import bisect_left
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from sparse_ir.data.records import RowError, to_document, to_query
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from sparse_ir.data.sources import Kind, Part
 
-__all__ = ["PYTHON_DOCS", "BadRow", "read_documents", "read_queries"]
+__all__ = ["PYTHON_DOCS", "BadRow", "files_stamp", "read_documents", "read_queries"]
 
 PYTHON_DOCS = "python-docs"
 """The source that every machine has: the documentation of Python's standard library."""
@@ -118,3 +120,17 @@ def _duplicate(record_id: str, before: int, bases: Sequence[int], parts: Sequenc
 def _refusal(row: BadRow, kind: Kind) -> InputError:
     remedy = ". Correct it, or pass over such rows with --skip-bad." if kind == "corpus" else "."
     return InputError(row.reason + remedy, path=row.path, line=row.line)
+
+
+def files_stamp(source: str) -> Any:
+    """What changes when a source does, as JSON values: its files' names, sizes and times.
+
+    Of what is no file or folder it is the name.
+    """
+    if source == PYTHON_DOCS:
+        return platform.python_version()
+    path = Path(source)
+    if not path.exists():
+        return source
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    return [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in files]

@@ -184,6 +184,22 @@ def _encoded(raw: BinaryIO, suffix: str, mode: str) -> Iterator[IO[Any]]:
             text.detach()
 
 
+def sync(folder: Path) -> None:
+    """Wait until the files of a folder are on the disk.
+
+    Raises:
+        StorageError: they are not: the disk is full, or broken.
+    """
+    for path in folder.iterdir():
+        if path.is_file():
+            try:
+                with path.open("rb") as stream:
+                    os.fsync(stream.fileno())
+            except OSError as error:
+                raise unwritable(path, error) from None
+    _sync_folder(folder)
+
+
 def _sync_folder(folder: Path) -> None:
     """Make a rename last through a power cut, where the system can."""
     with suppress(OSError):

@@ -146,6 +146,16 @@ def start_warm_up(metrics: Sequence[str] = DEFAULT_METRICS) -> subprocess.Popen[
     )
 
 
+def check_metrics(metrics: Sequence[str]) -> None:
+    """Check names before anything is measured.
+
+    Raises:
+        ConfigError: an unknown metric, or a bad cutoff or grade.
+    """
+    for metric in metrics:
+        _parse_metric(metric, 1)
+
+
 def _parse_metric(text: str, min_grade: int) -> _Metric:
     match = _METRIC.match(text.strip().lower())
     name = "" if match is None else _ALIASES.get(match[1], match[1])

@@ -129,7 +129,7 @@ def made_aside(folder: Path, *, replace: bool = False) -> Iterator[Path]:
         StorageError: it cannot be written.
     """
     folder = folder.expanduser().absolute()
-    _require_free(folder, replace=replace)
+    require_free(folder, replace=replace)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
@@ -146,17 +146,24 @@ def made_aside(folder: Path, *, replace: bool = False) -> Iterator[Path]:
         ) from error
 
 
-def _require_free(folder: Path, *, replace: bool) -> None:
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise ConfigError(f"{folder} is a file. Name a folder for the model.")
-    if not any(folder.iterdir()):
-        return
-    if not replace:
-        raise ConfigError(f"{folder} is not empty. Name another folder for the model.")
-    if not any((folder / name).is_file() for name in ("config.json", "modules.json")):
+def holds_model(folder: Path) -> bool:
+    """Whether a finished model lies in a folder."""
+    return any((folder / name).is_file() for name in ("config.json", "modules.json"))
+
+
+def require_free(folder: Path, *, replace: bool) -> None:
+    """Refuse a folder that holds something else, or a model that is not to be replaced.
+
+    Raises:
+        ConfigError: naming the folder.
+    """
+    taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    if taken and not holds_model(folder):
         raise ConfigError(f"{folder} holds something that is no model. Name another folder.")
+    if taken and not replace:
+        raise ConfigError(
+            f"{folder} holds a finished model. Choose another folder, or --replace it."
+        )
 
 
 def copy_tree(source: Path, names: list[str], target: Path) -> None:

@@ -245,6 +245,15 @@ def _dropped(model: Any, columns: list[int]) -> Iterator[None]:
             target[rows] = before
 
 
+def require_droppable(model: Any) -> None:
+    """Refuse a masked LM whose terms cannot be switched off when it is saved.
+
+    Raises:
+        ConfigError: naming its class.
+    """
+    _switch(model, model.get_output_embeddings())
+
+
 def _switch(model: Any, output: Any) -> tuple[Any, float]:
     """The tensor whose rows switch terms off, and the value that does."""
     size = (len(output.weight),)

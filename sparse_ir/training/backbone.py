@@ -15,6 +15,7 @@ from sparse_ir.models.batches import maximal_length, named_tokens
 from sparse_ir.models.head import tiles
 from sparse_ir.models.loading import find_model
 from sparse_ir.models.masked_lm import MaskedLM, captured_hidden, load_tokenizer, quiet
+from sparse_ir.models.saving import require_droppable
 from sparse_ir.models.sides import read_sides
 from sparse_ir.training.model import TermModel
 from sparse_ir.training.tokens import token_groups
@@ -70,7 +71,8 @@ def load_backbone(
             saves memory everywhere, but in bfloat16 on CPUs is slow on the way back.
 
     Raises:
-        ConfigError: more tokens of a text are asked for than it has positions.
+        ConfigError: more tokens of a text are asked for than it has positions, or terms are to be
+            dropped and it has nothing to switch them off by.
         ModelError: no masked LM can be made of the folder, or it gives every term of every text
             the same weight, or it begins dense and has no output bias.
     """
@@ -95,6 +97,8 @@ def load_backbone(
         activation=settings.activation,
         dropped=named_tokens(tokenizer, settings.drop_columns),
     )
+    if model.dropped:
+        require_droppable(lm)
     terms = _start(model, tokenizer, settings, sample, new=new, folder=folder)
     _set_dropout(lm, settings.dropout)
     if settings.gradient_checkpointing:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import transformers
 
+from sparse_ir.errors import InputError
 from sparse_ir.training import checkpoints
 
 if TYPE_CHECKING:
@@ -55,6 +57,14 @@ class Conductor(transformers.TrainerCallback):
         kept = state["conductor"]
         self.start, self.best, self.last = kept["start"], kept["best"], kept["last"]
         self.best_step, self._worse = kept["best_step"], kept["worse"]
+        if kept["validation"] != self._measured_by():
+            self.best, self.best_step, self._worse = {}, 0, 0  # of another collection
+        elif self.best_step and self.best_checkpoint() is None:
+            raise InputError(
+                f"the best checkpoint, {self._path(self.best_step).name}, is gone. Put it back, or "
+                "--replace to start again.",
+                path=self._folder,
+            )
         trainer.control_lambdas.load_state_dict(state["lambdas"])
         step = int(checkpoint.name.rpartition("-")[2])
         self._advance(step)
@@ -69,7 +79,18 @@ class Conductor(transformers.TrainerCallback):
             "last": self.last,
             "best_step": self.best_step,
             "worse": self._worse,
+            "validation": self._measured_by(),
         }
+
+    def _measured_by(self) -> dict[str, Any] | None:
+        """What makes the metrics of two validations comparable."""
+        validation = self._settings.validation
+        if validation is None:
+            return None
+        return {n: v for n, v in asdict(validation).items() if n not in ("every", "patience")}
+
+    def _path(self, step: int) -> Path:
+        return self._folder / f"checkpoint-{step}"
 
     def record(self, step: int, logs: Mapping[str, float]) -> None:
         """Write a line of the log."""
@@ -79,12 +100,17 @@ class Conductor(transformers.TrainerCallback):
 
     def best_checkpoint(self) -> Path | None:
         """The checkpoint with the best metric, where there was a validation."""
-        path = self._folder / f"checkpoint-{self.best_step}"
+        path = self._path(self.best_step)
         return path if self.best_step and path.is_dir() else None
 
     def final_metrics(self) -> dict[str, float]:
         """Metrics of the weights that are kept; without a validation the last mean terms alone."""
         return dict(self.best or self.last)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> Any:  # noqa: ARG002
+        """Say which checkpoint must stay: what a resumed run stored may name another folder."""
+        state.best_model_checkpoint = str(self._path(self.best_step)) if self.best_step else None
+        return control
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:  # noqa: ARG002
         """Move the lambdas; see whether a validation is due."""
@@ -116,7 +142,7 @@ class Conductor(transformers.TrainerCallback):
             self._history.log_validation(state.global_step, self.last)
         if self.last[validation.metric] > self.best.get(validation.metric, -1.0):
             self.best, self.best_step, self._worse = self.last, state.global_step, 0
-            state.best_model_checkpoint = str(self._folder / f"checkpoint-{state.global_step}")
+            state.best_model_checkpoint = str(self._path(self.best_step))
             control.should_save = True
         else:
             self._worse += 1

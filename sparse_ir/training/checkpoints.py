@@ -10,54 +10,83 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparse_ir.data.files import writing
-from sparse_ir.errors import ConfigError
+from safetensors import SafetensorError
+
+from sparse_ir.data.files import sha256_text, sync, writing
+from sparse_ir.errors import ConfigError, StorageError
+from sparse_ir.models.fingerprint import content_digest
+from sparse_ir.models.loading import find_model
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sparse_ir.data.examples_table import ExampleTable
     from sparse_ir.training.settings import TrainSettings
 
 STATE_NAME = "sparse_ir.json"
-_FINISHED_NAME = "finished.json"
+FINISHED_NAME = "finished.json"
+_CANNOT_WRITE = (
+    "No space left",
+    "Disk quota",
+    "PytorchStreamWriter",
+    "I/O error",
+    "File too large",
+)
+_MODEL_FILES = (".safetensors", ".bin", ".json", ".txt", ".model")
 
 _MAY_CHANGE = {
     "out", "resume", "replace", "device", "precision", "save_every", "keep", "log_every",
     "tensorboard", "validation", "optimizer", "card",
 }  # fmt: skip
+_MAY_CHANGE_WITHIN = ("batch.chunk_texts", "model.gradient_checkpointing")  # memory, not results
 
 
-def begin(folder: Path) -> None:
-    """Take the mark off a checkpoint that is about to be written (again)."""
-    (folder / STATE_NAME).unlink(missing_ok=True)
+@contextmanager
+def written(trainer: Any, state: Callable[[], Mapping[str, Any]]) -> Iterator[None]:
+    """Mark the checkpoint of this step as whole once every process has written its part.
+
+    Args:
+        trainer: Writes the checkpoint within the block, in every process.
+        state: Gives what the mark holds, as JSON values.
+
+    Raises:
+        StorageError: the disk is full.
+    """
+    training = Path(str(trainer.args.output_dir))
+    folder = training / f"checkpoint-{trainer.state.global_step}"
+    first = trainer.is_world_process_zero()
+    if first:  # it may have been written once before
+        (folder / STATE_NAME).unlink(missing_ok=True)
+    trainer.accelerator.wait_for_everyone()
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if not any(sign in str(error) for sign in _CANNOT_WRITE):
+            raise
+        raise StorageError(
+            f"{folder} cannot be written: the disk is full, or broken. Make room and go on with "
+            f"--resume. {last_good(training)}"
+        ) from error
+    trainer.accelerator.wait_for_everyone()
+    if first:
+        sync(folder)
+        with writing(folder / STATE_NAME) as stream:
+            json.dump(state(), stream, indent=1)
 
 
-def finish(
-    folder: Path,
-    settings: TrainSettings,
-    *,
-    content: Sequence[str],
-    lambdas: Mapping[str, Any],
-    conductor: Mapping[str, Any],
-) -> None:
-    """Mark a checkpoint as whole; ``content`` is that of each source of examples."""
-    state = {
-        "settings": fixed_settings(settings),
-        "content": list(content),
-        "lambdas": lambdas,
-        "conductor": conductor,
-    }
-    with writing(folder / STATE_NAME) as stream:
-        json.dump(state, stream, indent=1)
+def last_good(training: Path) -> str:
+    """A sentence about the last whole checkpoint of a run."""
+    last = last_whole(training)
+    return f"The last good checkpoint is kept: {last}." if last else "No checkpoint was due yet."
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """Read what ``finish`` wrote."""
+    """Read what lies in the mark of a checkpoint."""
     state: dict[str, Any] = json.loads((folder / STATE_NAME).read_text(encoding="utf-8"))
     return state
 
@@ -81,17 +110,34 @@ def remove_unfinished(training: Path) -> None:
 
 def mark_finished(training: Path) -> None:
     """Note that the model of a run is saved: there is nothing left to go on with."""
-    with writing(training / _FINISHED_NAME) as stream:
+    with writing(training / FINISHED_NAME) as stream:
         json.dump({"finished": True}, stream)
 
 
 def is_finished(training: Path) -> bool:
     """Whether the model of the run in this folder was saved."""
-    return (training / _FINISHED_NAME).is_file()
+    return (training / FINISHED_NAME).is_file()
 
 
-def content_of(table: ExampleTable) -> str:
-    """SHA-256, hex, of compiled examples; the same wherever they lie and whenever they were made.
+def contents(tables: Sequence[ExampleTable], settings: TrainSettings) -> dict[str, str]:
+    """What a run learns from and starts from: its name -> SHA-256, hex."""
+    chosen = [settings.model.backbone, *(t.model for t in settings.teachers if t.model)]
+    models = {
+        f"model ({name})": _of_model(
+            find_model(name, trust_remote_code=settings.model.trust_remote_code)[1]
+        )
+        for name in chosen
+    }
+    return {f"examples {i} ({t.name})": _of_table(t) for i, t in enumerate(tables, 1)} | models
+
+
+def _of_model(folder: Path) -> str:
+    files = sorted(p for p in folder.rglob("*") if p.suffix in _MODEL_FILES and p.is_file())
+    return sha256_text(*(content_digest(path) for path in files))
+
+
+def _of_table(table: ExampleTable) -> str:
+    """The same wherever it lies and whenever it was made.
 
     Of the texts it sees the sizes alone, as they may be many gigabytes.
     """
@@ -104,7 +150,7 @@ def content_of(table: ExampleTable) -> str:
     return digest.hexdigest()
 
 
-def is_same_run(folder: Path, settings: TrainSettings, content: Sequence[str]) -> bool:
+def is_same_run(folder: Path, settings: TrainSettings, content: Mapping[str, str]) -> bool:
     """Whether ``require_same_run`` would let a run go on."""
     try:
         require_same_run(folder, settings, content)
@@ -113,7 +159,7 @@ def is_same_run(folder: Path, settings: TrainSettings, content: Sequence[str]) -
     return True
 
 
-def require_same_run(folder: Path, settings: TrainSettings, content: Sequence[str]) -> None:
+def require_same_run(folder: Path, settings: TrainSettings, content: Mapping[str, str]) -> None:
     """Refuse to go on with settings or examples that would make it another run.
 
     Raises:
@@ -128,11 +174,12 @@ def require_same_run(folder: Path, settings: TrainSettings, content: Sequence[st
                 f"{_short(now.get(name))}). Resume with the settings it was started with, or "
                 "--replace to start again."
             )
-    if state.get("content", list(content)) != list(content):
-        raise ConfigError(
-            f"{folder} was made with other examples: what the sources hold has changed since. Put "
-            "the examples back, or --replace to start again."
-        )
+    for name, digest in content.items():
+        if state["content"].get(name, digest) != digest:
+            raise ConfigError(
+                f"{folder} was made with other {name}: what that holds has changed since. Put it "
+                "back, or --replace to start again."
+            )
 
 
 def fixed_settings(settings: TrainSettings) -> dict[str, Any]:
@@ -141,7 +188,7 @@ def fixed_settings(settings: TrainSettings) -> dict[str, Any]:
     values = {k: v for k, v in asdict(settings).items() if k not in _MAY_CHANGE}
     _flatten("", json.loads(json.dumps(values, default=str)), flat)
     flat["optimizer.steps"] = settings.optimizer.steps
-    return flat
+    return {name: value for name, value in flat.items() if name not in _MAY_CHANGE_WITHIN}
 
 
 def _flatten(prefix: str, values: Mapping[str, Any], flat: dict[str, Any]) -> None:

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
-from sparse_ir.errors import ConfigError
-from sparse_ir.training import checkpoints
+from sparse_ir.errors import ConfigError, InputError
+from sparse_ir.models import saved_files
+from sparse_ir.training import checkpoints, work_folder
 from sparse_ir.training.gather import rank, world_size
+from sparse_ir.training.history import CURVE, LOG, VALIDATION
 from sparse_ir.training.losses import NEED_OWN_TEACHER
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from sparse_ir.data.examples_table import ExampleTable
     from sparse_ir.training.settings import TrainSettings
 
 _SCORED_LOOK = 1000  # examples looked at for a teacher's scores
-
-
-def work_folder(out: Path) -> Path:
-    """Where the checkpoints and logs of a run lie: beside the model, as ``NAME-training``."""
-    out = out if out.name not in ("", "..") else out.resolve()
-    return out.with_name(f"{out.name}-training")
-
-
-def holds_model(out: Path) -> bool:
-    """Whether a finished model lies in the folder."""
-    return (out / "config.json").is_file() or (out / "modules.json").is_file()
+_WRITTEN = (
+    LOG, VALIDATION, f"{CURVE}.svg", f"{CURVE}.png", checkpoints.FINISHED_NAME, "runs",
+)  # fmt: skip
 
 
 def require_free(out: Path, work: Path, settings: TrainSettings) -> None:
@@ -36,14 +30,10 @@ def require_free(out: Path, work: Path, settings: TrainSettings) -> None:
     Raises:
         ConfigError: a model, an unfinished run or something else is there.
     """
-    taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    if taken and not holds_model(out):
-        raise ConfigError(f"{out} holds something that is no model. Name another folder.")
-    if settings.replace:
-        return
-    if taken:
-        raise ConfigError(f"{out} holds a finished model. Choose another folder, or --replace it.")
-    if checkpoints.last_whole(work) is not None and not settings.resume:
+    saved_files.require_free(out, replace=settings.replace)
+    work_folder.require_ours(work, "train")
+    waiting = checkpoints.last_whole(work) is not None
+    if waiting and not settings.resume and not settings.replace:
         raise ConfigError(f"{work} holds an unfinished run. Go on with --resume, or --replace.")
 
 
@@ -53,7 +43,14 @@ def require_fitting(tables: list[ExampleTable], settings: TrainSettings) -> None
     Raises:
         ConfigError: a loss needs scores that a source does not have, or a process would have no
             query of a batch.
+        InputError: a source has fewer examples than a batch.
     """
+    for table in tables:
+        if len(table) < settings.batch.queries:
+            raise InputError(
+                f"{table.name} has {len(table)} examples, a batch wants {settings.batch.queries}. "
+                "Lower batch.queries."
+            )
     if settings.batch.queries < world_size():
         raise ConfigError(
             f"batch.queries is {settings.batch.queries}, of all {world_size()} processes together. "
@@ -69,7 +66,7 @@ def require_fitting(tables: list[ExampleTable], settings: TrainSettings) -> None
             )
 
 
-def claim(work: Path, settings: TrainSettings, content: list[str]) -> Path | None:
+def claim(work: Path, settings: TrainSettings, content: Mapping[str, str]) -> Path | None:
     """Make the run's folder ours.
 
     With ``resume`` and ``replace`` a stopped run goes on if it is the same run; a finished one, or
@@ -78,7 +75,7 @@ def claim(work: Path, settings: TrainSettings, content: list[str]) -> Path | Non
     Args:
         work: The folder of checkpoints and logs.
         settings: Of the run.
-        content: Of each source of examples, by ``checkpoints.content_of``.
+        content: By ``checkpoints.contents``.
 
     Returns:
         The checkpoint to go on from, or None.
@@ -92,10 +89,10 @@ def claim(work: Path, settings: TrainSettings, content: list[str]) -> Path | Non
         if not (same and last is not None and checkpoints.is_same_run(last, settings, content)):
             last = None
             if rank() == 0:
-                shutil.rmtree(work, ignore_errors=True)
+                work_folder.clear(work, _WRITTEN)
     elif last is not None:
         checkpoints.require_same_run(last, settings, content)
     if rank() == 0:
-        work.mkdir(parents=True, exist_ok=True)
+        work_folder.take(work, "train")
         checkpoints.remove_unfinished(work)
     return last

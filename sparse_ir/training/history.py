@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LOG = "training-log.csv"
 VALIDATION = "validation.csv"
+CURVE = "training-curve"
+"""The picture that is drawn of both, without its ending."""
 _FIRST_COLUMNS = (
     "step",
     "epoch",

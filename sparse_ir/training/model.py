@@ -66,7 +66,7 @@ class TermModel(nn.Module):
         if self.fixed_bias is not None:
             return self.fixed_bias
         bias: Tensor = self.output.bias
-        return bias
+        return bias if self.scale == 1.0 else bias * self.scale
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Weigh a padded batch of token ids: float32, (texts, vocabulary)."""
@@ -107,10 +107,15 @@ class QueryTable(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Weigh a padded batch of token ids: float32, (texts, vocabulary)."""
-        present = torch.zeros((len(ids), len(self.raw)), device=ids.device)
-        present.scatter_(1, ids * mask, 1.0)
-        present[:, 0] = ((ids == 0) & mask.bool()).any(dim=1).float()  # where padding went
-        return present * self.weights
+        return present_tokens(ids, mask, len(self.raw)) * self.weights
+
+
+def present_tokens(ids: Tensor, mask: Tensor, vocabulary: int) -> Tensor:
+    """Which tokens a padded batch of texts has: bool, (texts, vocabulary)."""
+    present = torch.zeros((len(ids), vocabulary), dtype=torch.bool, device=ids.device)
+    present.scatter_(1, ids * mask, True)
+    present[:, 0] = ((ids == 0) & mask.bool()).any(dim=1)  # where padding went
+    return present
 
 
 class SpladeTrainee(nn.Module):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from sparse_ir.training.losses import Scores, combine
+from sparse_ir.training.model import present_tokens
 from sparse_ir.training.regularizers import anti_zero, regularizer
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ def objective(
 def _ranking(
     queries: Tensor, documents: Tensor, batch: Mapping[str, Any], settings: TrainSettings
 ) -> tuple[Tensor, dict[str, float]]:
-    scores = _scores(queries, documents, batch)
+    with torch.autocast(documents.device.type, enabled=False):  # no rounding of the sums
+        scores = _scores(queries, documents, batch)
     return combine(scores, settings.losses, settings.loss)
 
 
@@ -121,22 +123,23 @@ def _terms(weights: Tensor) -> float:
     return float((weights.detach() > 0).sum(dim=1).float().mean())
 
 
-def anchor(weights: Tensor, groups: list[Any], targets: Tensor) -> Tensor:
-    """Mean squared distance of each text's own tokens' weights from their targets.
+def anchor(weights: Tensor, groups: list[Any], targets: Tensor) -> tuple[Tensor, int]:
+    """Squared distances of each text's own tokens' weights from their targets.
 
     Args:
         weights: Of this device's texts, (texts, vocabulary).
         groups: Their token ids.
         targets: One a token, (vocabulary,); tokens with target 0 are left out.
+
+    Returns:
+        Their sum, and how many they are.
     """
     total = weights.new_zeros(())
     count = 0
     for group in groups:
-        present = torch.zeros_like(weights[: len(group["ids"])], dtype=torch.bool)
-        present.scatter_(1, group["ids"] * group["mask"], True)
-        present &= targets > 0
-        rows, columns = present.nonzero(as_tuple=True)
-        own = weights[group["order"][rows], columns]
-        total = total + (own - targets[columns]).square().sum()
-        count += len(own)
-    return total / max(1, count)
+        own = present_tokens(group["ids"], group["mask"], weights.shape[1]) & (targets > 0)
+        rows, columns = own.nonzero(as_tuple=True)
+        found = weights[group["order"][rows], columns]
+        total = total + (found - targets[columns]).square().sum()
+        count += len(found)
+    return total, count

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import transformers
 
-from sparse_ir.data.files import writing
 from sparse_ir.errors import TrainingError
 from sparse_ir.models.masked_lm import quiet
 from sparse_ir.training import checkpoints
+from sparse_ir.training.arguments import arguments_on_device
 from sparse_ir.training.gather import rank, world_size
 from sparse_ir.training.history import History
 from sparse_ir.training.masking import MaskedBatches, read_blocks
+from sparse_ir.training.memory import is_out_of_memory
 from sparse_ir.training.small_lm import SmallLM, new_lm, plain_lm
 
 if TYPE_CHECKING:
@@ -28,32 +28,26 @@ if TYPE_CHECKING:
 
 
 def pretraining_arguments(settings: PretrainSettings, folder: Path) -> Any:
-    """Our settings as the Trainer's."""
-    return transformers.TrainingArguments(
+    """Our settings as the Trainer's.
+
+    Raises:
+        ConfigError: the device cannot be used, or not at this precision.
+    """
+    return arguments_on_device(
+        settings.device,
+        settings.precision,
         output_dir=str(folder),
         max_steps=settings.steps,
-        per_device_train_batch_size=1,
         learning_rate=settings.learning_rate,
         weight_decay=0.01,
         warmup_steps=max(1, settings.steps // 20),
         lr_scheduler_type="linear",
         max_grad_norm=1.0,
-        bf16=settings.precision == "bf16",
-        fp16=settings.precision == "fp16",
-        use_cpu=settings.device == "cpu",
-        save_strategy="steps",
         save_steps=settings.save_every,
         save_total_limit=2,
-        eval_strategy="no",
-        logging_strategy="steps",
         logging_steps=settings.log_every,
-        logging_nan_inf_filter=False,
         report_to=[],
-        disable_tqdm=True,
         seed=settings.seed,
-        data_seed=settings.seed,
-        remove_unused_columns=False,
-        label_names=[],
     )
 
 
@@ -101,8 +95,7 @@ class MaskedTrainer(transformers.Trainer):
         """
         loss: Tensor = model(**inputs)["loss"]
         if not torch.isfinite(loss):
-            last = checkpoints.last_whole(Path(str(self.args.output_dir)))
-            kept = f"The last good checkpoint is kept: {last}." if last else "No checkpoint yet."
+            kept = checkpoints.last_good(Path(str(self.args.output_dir)))
             raise TrainingError(
                 f"The loss is {float(loss)} at step {self.state.global_step}. {kept} Start again "
                 "(--replace) with a lower learning_rate."
@@ -118,12 +111,8 @@ class MaskedTrainer(transformers.Trainer):
         super().log(logs, start_time)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
-        checkpoints.begin(folder)
-        super()._save_checkpoint(model, trial)
-        if self.is_world_process_zero():
-            with writing(folder / checkpoints.STATE_NAME) as stream:
-                json.dump({"step": self.state.global_step}, stream)
+        with checkpoints.written(self, lambda: {"step": self.state.global_step}):
+            super()._save_checkpoint(model, trial)
 
 
 class Trained(NamedTuple):
@@ -180,10 +169,8 @@ def run(
     try:
         with quiet():
             trainer.train(resume_from_checkpoint=str(last) if last else None)
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _out_of_memory(settings, trainer) from error
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
         raise _out_of_memory(settings, trainer) from error
     return Trained(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from sparse_ir.data.corpora import files_stamp
 from sparse_ir.data.files import writing
 from sparse_ir.errors import ConfigError, InputError
+from sparse_ir.models import saved_files
+from sparse_ir.training import work_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from sparse_ir.training.pretrain import PretrainSettings
 
 _ABOUT = "about.json"
+_CORPUS = "files of the corpus"
 _MAY_CHANGE = {"out", "resume", "replace", "device", "precision", "save_every", "log_every"}
 
 
@@ -30,34 +33,50 @@ class Workplace:
 
     def __init__(self, out: Path) -> None:
         self._out = out
-        self.folder = out.with_name(f"{out.name}-training")
+        self.folder = work_folder.work_folder(out)
         self.tokenizer = self.folder / "tokenizer.json"
         self.blocks = self.folder / "blocks.bin"
+
+    def require_free(self, settings: PretrainSettings) -> None:
+        """Refuse what is in the way.
+
+        Raises:
+            ConfigError: something else, a finished model or a stopped run lies there, or the
+                stopped run had other settings (the first is named).
+        """
+        saved_files.require_free(self._out, replace=settings.replace)
+        work_folder.require_ours(self.folder, "pretrain")
+        stored, wanted = self._about(), fixed_settings(settings)
+        if stored is None or settings.replace:
+            return
+        if not settings.resume:
+            raise ConfigError(
+                f"{self.folder} holds an unfinished run. Go on with --resume, or --replace."
+            )
+        other = [name for name in wanted if stored.get(name) != wanted[name]]
+        if other and other[0] == _CORPUS:
+            raise ConfigError(
+                f"{self.folder} was made of another corpus: {settings.corpus} has changed since. "
+                "Put it back, or --replace to start again."
+            )
+        if other:
+            raise ConfigError(
+                f"{self.folder} was made with another {other[0]} ({stored.get(other[0])!r}; now "
+                f"{wanted[other[0]]!r}). Resume with the settings it was started with, or "
+                "--replace."
+            )
 
     def claim(self, settings: PretrainSettings) -> None:
         """Make the folder ours, or go on with what a stopped run left there.
 
         Raises:
-            ConfigError: a finished model or a stopped run is in the way, or the stopped run had
-                other settings (the first is named).
+            ConfigError: as ``require_free``.
         """
-        if (self._out / "config.json").is_file() and not settings.replace:
-            raise ConfigError(
-                f"{self._out} holds a finished model. Choose another folder, or --replace it."
-            )
-        stored, wanted = self._about(), fixed_settings(settings)
-        if stored is not None and not settings.resume and not settings.replace:
-            raise ConfigError(
-                f"{self.folder} holds an unfinished run. Go on with --resume, or --replace."
-            )
-        if stored == wanted and settings.resume:
+        self.require_free(settings)
+        wanted = fixed_settings(settings)
+        if self._about() == wanted and settings.resume:
             return
-        if stored is not None and not settings.replace:
-            name = next(n for n in wanted if stored.get(n) != wanted[n])
-            raise ConfigError(
-                f"{self.folder} was made with another {name} ({stored.get(name)!r}; now "
-                f"{wanted[name]!r}). Resume with the settings it was started with, or --replace."
-            )
+        work_folder.take(self.folder, "pretrain")
         self.clear()
         with writing(self.folder / _ABOUT) as stream:
             json.dump(wanted, stream, indent=1)
@@ -69,10 +88,7 @@ class Workplace:
 
     def clear(self) -> None:
         """Delete all but the log."""
-        for path in self.folder.glob("checkpoint-*"):
-            shutil.rmtree(path, ignore_errors=True)
-        for path in (self.tokenizer, self.blocks, self.folder / _ABOUT):
-            path.unlink(missing_ok=True)
+        work_folder.clear(self.folder, (self.tokenizer.name, self.blocks.name, _ABOUT))
 
     def _about(self) -> dict[str, Any] | None:
         path = self.folder / _ABOUT
@@ -86,5 +102,6 @@ class Workplace:
 
 
 def fixed_settings(settings: PretrainSettings) -> dict[str, Any]:
-    """The settings that decide a run."""
-    return {name: value for name, value in asdict(settings).items() if name not in _MAY_CHANGE}
+    """What decides a run: the settings, and sizes and times of the corpus's files."""
+    values = {n: value for n, value in asdict(settings).items() if n not in _MAY_CHANGE}
+    return {**values, _CORPUS: files_stamp(settings.corpus)}

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from sparse_ir.errors import InputError
 from sparse_ir.training.tokens import token_groups
 from sparse_ir.training.topics import batches_of_like
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sparse_ir.data.examples_table import ExampleTable
+    from sparse_ir.data.examples_table import Example, ExampleTable
     from sparse_ir.training.settings import BatchSettings, ModelSettings
     from sparse_ir.training.teachers import BatchScorer
 
@@ -50,7 +49,7 @@ class Step(NamedTuple):
         documents: Rows of the distinct documents, (M,).
         own: Columns of each query's own documents, the positive first, -1 behind the last, (Q, n).
         allowed: Whether a document may be a query's negative, (Q, M).
-        teacher_own: Teacher scores laid out as ``own``, NaN where unknown, (Q, n); or None.
+        teacher_own: Teacher scores laid out as ``own``, NaN where unknown, (Q, n).
     """
 
     source: int
@@ -58,28 +57,18 @@ class Step(NamedTuple):
     documents: list[int]
     own: NDArray[Any]
     allowed: NDArray[Any]
-    teacher_own: NDArray[Any] | None
+    teacher_own: NDArray[Any]
 
 
 class Sampler:
     """Draws steps."""
 
     def __init__(self, sources: Sequence[Source], settings: BatchSettings, *, seed: int) -> None:
-        """Prepare to draw.
-
-        Raises:
-            InputError: a source has fewer examples than a batch.
-        """
-        for source in sources:
-            if len(source.table) < settings.queries:
-                raise InputError(
-                    f"{source.table.name} has {len(source.table)} examples, a batch wants "
-                    f"{settings.queries}. Lower batch.queries."
-                )
+        """Prepare to draw; each source has at least a batch of examples."""
         self._sources, self._settings, self._seed = sources, settings, seed
         shares = np.array([s.weight * len(s.table) for s in sources], float)
         self._shares = np.cumsum(shares / shares.sum())
-        self._epochs: dict[tuple[int, int], list[NDArray[Any]]] = {}
+        self._epochs: dict[tuple[int, int], NDArray[Any]] = {}
         self._drawn = np.empty(0, np.int64)
 
     def step(self, number: int) -> Step:
@@ -99,7 +88,8 @@ class Sampler:
             self._drawn = np.searchsorted(self._shares[:-1], draws, side="right")
         return self._drawn
 
-    def _epoch(self, source: int, epoch: int) -> list[NDArray[Any]]:
+    def _epoch(self, source: int, epoch: int) -> NDArray[Any]:
+        """The batches of an epoch, (batches, size), by rows of the table."""
         key = (source, epoch)
         if key not in self._epochs:
             for old in [k for k in self._epochs if k[0] == source and 0 < k[1] < epoch]:
@@ -108,16 +98,16 @@ class Sampler:
             table, topics = self._sources[source].table, self._sources[source].topics
             size = self._settings.queries
             if topics is not None:
-                self._epochs[key] = batches_of_like(topics, size, rng=rng)
+                self._epochs[key] = np.stack(batches_of_like(topics, size, rng=rng))
             else:
                 order = rng.permutation(len(table))
                 stop = len(order) // size * size
-                self._epochs[key] = [order[at : at + size] for at in range(0, stop, size)]
+                self._epochs[key] = order[:stop].reshape(-1, size)
         return self._epochs[key]
 
     def _collect(self, source: int, batch: list[int], rng: np.random.Generator) -> Step:
         table = self._sources[source].table
-        examples = [table[i] for i in batch]
+        examples = [_without_positives(table[i], table) for i in batch]
         chosen = [_choose(len(e.documents), self._settings.negatives, rng) for e in examples]
         rows = [[e.documents[i] for i in c] for e, c in zip(examples, chosen, strict=True)]
         columns: dict[int, int] = {}
@@ -136,6 +126,23 @@ class Sampler:
         return Step(source, queries, documents, own, allowed, _teacher_scores(examples, chosen))
 
 
+def _without_positives(example: Example, table: ExampleTable) -> Example:
+    """Leave out negatives that are known to be relevant, or have the text of the positive.
+
+    Where a teacher scored them it says how relevant they are, and they stay.
+    """
+    if example.scores is not None or len(example.documents) < 2:
+        return example
+    positive, *others = example.documents
+    relevant = {positive, *table.relevant(example.query)}
+    text, *texts = table.documents.texts(list(example.documents))
+    kept = [
+        row for row, of_row in zip(others, texts, strict=True)
+        if row not in relevant and of_row != text
+    ]  # fmt: skip
+    return example._replace(documents=(positive, *kept))
+
+
 def _choose(documents: int, negatives: int, rng: np.random.Generator) -> list[int]:
     """The positive and a draw of the negatives, in their order."""
     if documents - 1 <= negatives:
@@ -149,9 +156,7 @@ def _same_texts(texts: list[str]) -> NDArray[Any]:
     return np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int64)
 
 
-def _teacher_scores(examples: list[Any], chosen: list[list[int]]) -> NDArray[Any] | None:
-    if all(e.scores is None for e in examples):
-        return None
+def _teacher_scores(examples: list[Example], chosen: list[list[int]]) -> NDArray[Any]:
     scores = np.full((len(examples), max(map(len, chosen))), np.nan, np.float32)
     for i, (example, picked) in enumerate(zip(examples, chosen, strict=True)):
         if example.scores is not None:
@@ -198,7 +203,6 @@ class Batches(torch.utils.data.Dataset[dict[str, Any]]):
         if source.scorers:
             parts = [s.scores(step.queries, step.documents) for s in source.scorers]
             teacher_batch = np.sum(parts, axis=0, dtype=np.float32)
-        teacher_own = np.empty((0, 0)) if step.teacher_own is None else step.teacher_own
         return {
             "queries": self._tokens(
                 table.queries.texts(queries[self._rank]), self._model.query_tokens
@@ -209,7 +213,7 @@ class Batches(torch.utils.data.Dataset[dict[str, Any]]):
             "sizes": torch.tensor([[len(s) for s in queries], [len(s) for s in documents]]),
             "own": torch.from_numpy(step.own),
             "allowed": torch.from_numpy(step.allowed),
-            "teacher_own": torch.from_numpy(np.asarray(teacher_own, np.float32)),
+            "teacher_own": torch.from_numpy(step.teacher_own),
             "teacher_batch": torch.from_numpy(teacher_batch),
         }
 

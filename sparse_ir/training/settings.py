@@ -85,6 +85,8 @@ class SparsitySettings:
     def __post_init__(self) -> None:
         _one_of("regularizer", self.regularizer, REGULARIZERS)
         _one_of("warm_up_shape", self.warm_up_shape, ("linear", "quadratic"))
+        _at_least(0, self, "sparsity.", ("lambda_query", "lambda_document", "anti_zero"))
+        _at_least(0, self, "sparsity.", ("mask_terms", "warm_up"))
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,9 @@ class AnchorSettings:
     steps: int = 150
     rest: float = 0.0
     scale: float = 0.17
+
+    def __post_init__(self) -> None:
+        _at_least(0, self, "anchor.", ("weight", "steps", "rest", "scale"))
 
 
 @dataclass(frozen=True)
@@ -159,7 +164,9 @@ class ModelSettings:
     def __post_init__(self) -> None:
         _one_of("query_encoder", self.query_encoder, QUERY_ENCODERS)
         _at_least(3, self, "model.", ("query_tokens", "document_tokens"))
-        _at_least(0, self, "model.", ("max_length", "query_terms"))
+        _at_least(0, self, "model.", ("max_length", "query_terms", "table_weight"))
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise ConfigError(f"model.dropout is {self.dropout}. Use 0 to 1, without 1 itself.")
         _one_of("pooling", self.pooling, ("max", "sum"))
         _one_of("activation", self.activation, ("log1p", "log1p_log1p"))
 
@@ -246,7 +253,11 @@ class OptimizerSettings:
     def __post_init__(self) -> None:
         _one_of("schedule", self.schedule, ("linear", "cosine", "constant"))
         _at_least(1, self, "optimizer.", ("steps",))
-        _at_least(0, self, "optimizer.", ("warm_up_steps",))
+        _at_least(0, self, "optimizer.", ("warm_up_steps", "weight_decay", "max_gradient_norm"))
+        for name in ("learning_rate", "head_learning_rate", "table_learning_rate"):
+            rate = getattr(self, name)
+            if rate is not None and not (math.isfinite(rate) and rate >= 0):
+                raise ConfigError(f"optimizer.{name} is {rate}. Use at least 0.")
 
 
 @dataclass(frozen=True)
@@ -376,21 +387,30 @@ class TrainSettings:
             )
         if not self.examples:
             raise ConfigError("examples is empty. Name at least one source.")
-        if "in_batch_kl" in self.losses and not self.teachers:
-            raise ConfigError(
-                "The loss in_batch_kl needs a teacher of whole batches. Name one under teachers, "
-                "or use kl with scored examples (sparse-ir distill makes them)."
-            )
-        if self.teachers and "in_batch_kl" not in self.losses and self.batch.by != "topics":
-            raise ConfigError(
-                "teachers are named, and no loss listens to them. Add in_batch_kl to losses, or "
-                "leave teachers out."
-            )
+        _check_teachers(self)
+
+
+def _check_teachers(settings: TrainSettings) -> None:
+    if "in_batch_kl" in settings.losses and not settings.teachers:
+        raise ConfigError(
+            "The loss in_batch_kl needs a teacher of whole batches. Name one under teachers, "
+            "or use kl with scored examples (sparse-ir distill makes them)."
+        )
+    if settings.batch.by == "topics" and not any(t.kind == "dense" for t in settings.teachers):
+        raise ConfigError(
+            "batch.by is topics, which needs a dense teacher to tell which queries are alike. "
+            "Name one under teachers, or use batch.by: random."
+        )
+    if settings.teachers and "in_batch_kl" not in settings.losses and settings.batch.by != "topics":
+        raise ConfigError(
+            "teachers are named, and no loss listens to them. Add in_batch_kl to losses, or "
+            "leave teachers out."
+        )
 
 
 def _at_least(least: int, settings: object, group: str, names: tuple[str, ...]) -> None:
     for name in names:
-        if getattr(settings, name) < least:
+        if not getattr(settings, name) >= least:  # also where it is not a number
             raise ConfigError(f"{group}{name} is {getattr(settings, name)}. Use at least {least}.")
 
 

@@ -10,8 +10,8 @@ import torch
 import transformers
 
 from sparse_ir.data.examples import open_examples
-from sparse_ir.errors import ConfigError, TrainingError
-from sparse_ir.models.masked_lm import find_device, quiet
+from sparse_ir.errors import TrainingError
+from sparse_ir.models.masked_lm import quiet
 from sparse_ir.training import checkpoints, claims
 from sparse_ir.training.arguments import training_arguments
 from sparse_ir.training.backbone import Backbone, load_backbone, twin
@@ -21,20 +21,23 @@ from sparse_ir.training.encoder import TraineeEncoder
 from sparse_ir.training.finish import draw_curve, save_trained
 from sparse_ir.training.gather import rank, world_size
 from sparse_ir.training.history import History
+from sparse_ir.training.memory import is_out_of_memory
 from sparse_ir.training.model import QueryTable, SpladeTrainee
 from sparse_ir.training.regularizers import mean_terms
 from sparse_ir.training.sampling import Batches, Sampler, Source
 from sparse_ir.training.teachers import dense_vectors, open_teacher
 from sparse_ir.training.token_idf import token_idf
 from sparse_ir.training.topics import cluster
-from sparse_ir.training.trainer import SpladeTrainer, load_weights
+from sparse_ir.training.trainer import SpladeTrainer, freeze, load_weights
 from sparse_ir.training.validation import read_validation, validate
+from sparse_ir.training.work_folder import work_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sparse_ir.data.examples_table import ExampleTable, TextTable
     from sparse_ir.training.settings import TrainSettings
+    from sparse_ir.training.validation import ValidationSet
 
 _SAMPLE = 64  # documents that the backbone is looked at with
 _COUNTED = 256  # queries and documents whose terms are counted before the first step
@@ -87,15 +90,16 @@ def train(
     started = time.monotonic()
     transformers.set_seed(settings.seed)
     out = Path(settings.out)
-    work = claims.work_folder(out)
+    work = work_folder(out)
     claims.require_free(out, work, settings)
-    if settings.device not in ("auto", "cpu"):
-        find_device(settings.device)
     arguments = training_arguments(settings, work)  # from here on the processes know one another
-    with arguments.main_process_first():  # what it finds or makes, the others find
+    collection = None
+    with arguments.main_process_first(local=False):  # what it finds or makes, the others find
         tables = [open_examples(source) for source in settings.examples]
-        content = [checkpoints.content_of(table) for table in tables]
         claims.require_fitting(tables, settings)
+        if settings.validation is not None and rank() == 0:
+            collection = read_validation(settings.validation)
+        content = checkpoints.contents(tables, settings)
         resume = claims.claim(work, settings, content)
     for table in tables:
         say(f"{table.name}: {len(table):,} examples, {len(table.documents):,} documents")
@@ -107,21 +111,22 @@ def train(
     )
     say(f"{backbone.name}: a document begins with {backbone.start_terms:.0f} terms")
     trainee, idf = _trainee(backbone, tables, settings)
-    with arguments.main_process_first():
+    freeze(trainee, settings.model.freeze)
+    with arguments.main_process_first(local=False):
         sources = [_source(t, i, settings, say) for i, t in enumerate(tables)]
-    trainer = _trainer(trainee, backbone, sources, content, idf, settings, work, arguments, advance)
+    trainer = _trainer(
+        trainee, backbone, sources, content, idf, settings, work, arguments, collection, advance
+    )
     conductor = trainer.conductor
     try:
-        if resume is None and settings.validation is not None:
-            conductor.measure_start(trainer)
-        elif resume is not None:
+        if resume is not None:
             conductor.go_on(trainer, resume)
+        elif settings.validation is not None:
+            conductor.measure_start(trainer)
         with quiet():
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _out_of_memory(settings, trainer) from error
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
         raise _out_of_memory(settings, trainer) from error
     best = conductor.best_checkpoint()
@@ -166,7 +171,9 @@ def _trainee(
         )
     if with_table and idf is not None:
         start = idf if chosen.freeze_table else idf * _TABLE_START
-        table = QueryTable(start, dropped=backbone.model.dropped, frozen=chosen.freeze_table)
+        # A query is weighed by its own tokens: none of those that the tokenizer adds.
+        never = sorted({*backbone.model.dropped, *backbone.tokenizer.all_special_ids})
+        table = QueryTable(start, dropped=never, frozen=chosen.freeze_table)
     trainee = SpladeTrainee(
         backbone.model,
         queries=twin(backbone.model) if chosen.query_encoder == "separate" else None,
@@ -186,13 +193,8 @@ def _source(
         scorers.append(open_teacher(teacher, table, device=settings.device))
     topics = None
     if settings.batch.by == "topics":
-        dense = [t for t in settings.teachers if t.kind == "dense"]
-        if not dense:
-            raise ConfigError(
-                "batch.by is topics, which needs a dense teacher to tell which queries are alike. "
-                "Name one under teachers, or use batch.by: random."
-            )
-        vectors, _ = dense_vectors(dense[0], table, device=settings.device)
+        dense = next(t for t in settings.teachers if t.kind == "dense")
+        vectors, _ = dense_vectors(dense, table, device=settings.device)
         count = settings.batch.topics or max(1, len(table) // (16 * settings.batch.queries))
         of_queries = cluster(vectors, count, seed=settings.seed)
         topics = of_queries[[table[i].query for i in range(len(table))]]
@@ -203,15 +205,15 @@ def _trainer(
     trainee: SpladeTrainee,
     backbone: Backbone,
     sources: list[Source],
-    content: list[str],
+    content: dict[str, str],
     idf: Any,
     settings: TrainSettings,
     work: Path,
     arguments: Any,
+    collection: ValidationSet | None,
     advance: Callable[[int], None],
 ) -> SpladeTrainer:
     history = History(work)
-    collection = None if settings.validation is None else read_validation(settings.validation)
     encoder = TraineeEncoder(
         trainee, backbone.tokenizer, settings.model, precision=settings.precision
     )
@@ -241,7 +243,7 @@ def _trainer(
         arguments=arguments,
         control_lambdas=_lambdas(settings, trainee.size, encoder, [s.table for s in sources]),
         anchor_targets=None if idf is None else idf * settings.anchor.scale,
-        measure=None if collection is None else measure,
+        measure=None if settings.validation is None else measure,
         conductor=conductor,
         content=content,
     )
@@ -287,7 +289,8 @@ def _out_of_memory(settings: TrainSettings, trainer: Any) -> TrainingError:
         else "Set batch.chunk_texts (8, say): the batch stays as it is, in chunks"
     )
     return TrainingError(
-        f"Memory ran out at step {trainer.state.global_step}. {advice}; or lower batch.queries "
-        f"({settings.batch.queries}), batch.negatives ({settings.batch.negatives}) or "
-        f"model.document_tokens ({settings.model.document_tokens}). {trainer.last_good()}"
+        f"Memory ran out at step {trainer.state.global_step}. {advice}, or set "
+        "model.gradient_checkpointing, and go on with --resume; or start again with fewer "
+        f"batch.queries ({settings.batch.queries}), batch.negatives ({settings.batch.negatives}) "
+        f"or model.document_tokens ({settings.model.document_tokens}). {trainer.last_good()}"
     )

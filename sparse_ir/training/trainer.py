@@ -50,7 +50,7 @@ class SpladeTrainer(transformers.Trainer):
         anchor_targets: Tensor | None,
         measure: Callable[[], dict[str, float]] | None,
         conductor: Conductor,
-        content: Sequence[str] = (),
+        content: Mapping[str, str],
     ) -> None:
         """Prepare; see ``train.py``."""
         self.trainee, self.settings, self.batches = trainee, settings, batches
@@ -141,26 +141,27 @@ class SpladeTrainer(transformers.Trainer):
         return found.loss
 
     def anchor_loss(self, mine: Weights, inputs: Mapping[str, Any]) -> Tensor | float:
-        """The anchor of this device's texts, by its share of the global batch."""
+        """This device's part of the anchor of the global batch."""
         chosen, step = self.settings.anchor, self.state.global_step
         falling = max(0.0, 1.0 - step / max(1, chosen.steps))
         weight = chosen.rest + (chosen.weight - chosen.rest) * falling
         if self._anchor_targets is None or weight <= 0:
             return 0.0
         targets = self._anchor_targets.to(mine.documents.device)
-        devices = world_size()
-        loss = anchor(mine.documents, inputs["documents"], targets)
+        sides = [(mine.documents, inputs["documents"])]
         if mine.queries is not None:
-            loss = loss + anchor(mine.queries, inputs["queries"], targets)
-        self._add("anchor", float(loss.detach()))
-        return weight * loss / devices
+            sides.append((mine.queries, inputs["queries"]))
+        sums = [anchor(weights, groups, targets) for weights, groups in sides]
+        counts = torch.tensor([count for _, count in sums], device=targets.device).float()
+        if world_size() > 1:
+            torch.distributed.all_reduce(counts)
+        loss = torch.stack([total for total, _ in sums]) / counts.clamp_min(1.0)
+        self._add("anchor", float(loss.detach().sum()))
+        return weight * loss.sum()
 
     def last_good(self) -> str:
         """A sentence about the last checkpoint."""
-        last = checkpoints.last_whole(Path(str(self.args.output_dir)))
-        return (
-            f"The last good checkpoint is kept: {last}." if last else "No checkpoint was due yet."
-        )
+        return checkpoints.last_good(Path(str(self.args.output_dir)))
 
     def _note(self, found: Objective, lambdas: Lambdas) -> None:
         self._terms.append((found.query_terms, found.document_terms))
@@ -210,17 +211,16 @@ class SpladeTrainer(transformers.Trainer):
         save_file(tensors, folder / WEIGHTS_NAME)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
-        checkpoints.begin(folder)
-        super()._save_checkpoint(model, trial)
-        if self.is_world_process_zero():
-            checkpoints.finish(
-                folder,
-                self.settings,
-                content=self._content,
-                lambdas=self.control_lambdas.state_dict(),
-                conductor=self.conductor.state_dict(),
-            )
+        with checkpoints.written(self, self._checkpoint_state):
+            super()._save_checkpoint(model, trial)
+
+    def _checkpoint_state(self) -> dict[str, Any]:
+        return {
+            "settings": checkpoints.fixed_settings(self.settings),
+            "content": dict(self._content),
+            "lambdas": self.control_lambdas.state_dict(),
+            "conductor": self.conductor.state_dict(),
+        }
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """Load both; rates and decay are those of the settings, which a resumed run may change."""
@@ -278,22 +278,20 @@ def load_weights(model: torch.nn.Module, checkpoint: Path) -> None:
 
 
 def parameter_groups(model: Any, settings: TrainSettings) -> list[dict[str, Any]]:
-    """Split the parameters by learning rate and decay; freeze what is to be frozen.
+    """Split the parameters that are trained by learning rate and decay.
 
     The masked-LM head is what lies outside of the base model; its tied embeddings belong to the
     body.
-
-    Raises:
-        ConfigError: a pattern of what is to be frozen fits no parameter, or nothing is left.
     """
     chosen = settings.optimizer
     rates = {
         "body": chosen.learning_rate,
-        "head": chosen.head_learning_rate or chosen.learning_rate,
+        "head": chosen.learning_rate
+        if chosen.head_learning_rate is None
+        else chosen.head_learning_rate,
         "table": chosen.table_learning_rate,
     }
     groups: dict[tuple[str, bool], list[Any]] = {}
-    _freeze(model, settings.model.freeze)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             kind = _kind(model, name)
@@ -308,7 +306,12 @@ def parameter_groups(model: Any, settings: TrainSettings) -> list[dict[str, Any]
     ]
 
 
-def _freeze(model: Any, patterns: Sequence[str]) -> None:
+def freeze(model: Any, patterns: Sequence[str]) -> None:
+    """Leave parameters as they are.
+
+    Raises:
+        ConfigError: a pattern of what is to be frozen fits no parameter, or nothing is left.
+    """
     parameters = {name.partition(".lm.")[2] or name: p for name, p in model.named_parameters()}
     for pattern in patterns:
         if not any(fnmatch(name, pattern) for name in parameters):

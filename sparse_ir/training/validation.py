@@ -11,7 +11,7 @@ from sparse_ir.data.corpora import read_documents, read_queries
 from sparse_ir.data.datasets import open_dataset
 from sparse_ir.data.trec import read_qrels
 from sparse_ir.errors import InputError
-from sparse_ir.evaluating.metrics import score_run
+from sparse_ir.evaluating.metrics import check_metrics, score_run
 from sparse_ir.training.regularizers import expected_flops, mean_terms
 from sparse_ir.vectors import make_batch, top_k
 
@@ -51,9 +51,10 @@ def read_validation(settings: ValidationSettings) -> ValidationSet:
     With ``documents`` set, judged documents come first and others fill up in corpus order.
 
     Raises:
-        ConfigError: no such dataset or split.
+        ConfigError: no such dataset, split or metric.
         InputError: no query is judged, or a file cannot be read.
     """
+    check_metrics((settings.metric,))
     dataset = open_dataset(settings.dataset, split=settings.split)
     qrels = read_qrels(dataset.qrels)
     queries = {q.query_id: q.text for q in read_queries(dataset.queries) if q.query_id in qrels}

@@ -224,7 +224,7 @@ def test_a_table_that_does_not_fit_is_refused_and_nothing_is_left(
 
 def test_a_folder_in_use_is_left_alone_unless_it_may_be_replaced(parts, tmp_path):
     folder = save_model(tmp_path / "saved", **parts, layout=SaveLayout(max_length=32))
-    with pytest.raises(ConfigError, match="is not empty"):
+    with pytest.raises(ConfigError, match="holds a finished model"):
         save_model(folder, **parts)
     save_model(folder, **parts, layout=SaveLayout(max_length=9), replace=True)
     assert load_encoder(folder).max_length == 9

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from sparse_ir.errors import ConfigError, ModelError
+from sparse_ir.errors import ConfigError, ModelError, SparseIRError
 
 
 def test_a_folder_with_something_else_in_it_is_refused_before_training(run, tmp_path):
@@ -154,3 +154,44 @@ def test_a_backbone_of_two_sides_names_the_one_to_start_from(run, tmp_path):
     run(model__query_encoder="table", optimizer__steps=2)
     with pytest.raises(ModelError, match=r"has two sides.*document_0_MLMTransformer"):
         run(model={"backbone": str(tmp_path / "model")}, out=tmp_path / "next")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimizer__learning_rate": -1.0}, r"optimizer\.learning_rate is -1"),
+        ({"optimizer__head_learning_rate": float("nan")}, "head_learning_rate is nan"),
+        ({"optimizer__weight_decay": -0.1}, "weight_decay is -0.1"),
+        ({"model__dropout": 1.5}, r"model\.dropout is 1\.5"),
+        ({"anchor": {"weight": -1.0}}, r"anchor\.weight is -1"),
+        ({"sparsity": {"anti_zero": -1.0}}, r"sparsity\.anti_zero is -1"),
+        ({"precision": "fp16"}, "fp16, which needs a GPU"),
+        ({"precision": "fp16", "device": "auto"}, "fp16, which needs a GPU"),
+    ],
+)
+def test_values_that_no_step_could_take_are_refused(run, changes, message, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=message):
+        run(**changes)
+
+
+def test_bf16_trains_where_no_gpu_is_found(run, tmp_path):
+    run(precision="bf16", device="auto", optimizer__steps=3)
+    assert (tmp_path / "model").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dataset": "no-such-set"}, "no-such-set"),
+        ({"metric": "ndgc@10"}, "ndgc"),
+    ],
+)
+def test_a_validation_that_cannot_be_is_refused_before_anything_is_made(
+    run, collection, tmp_path, changes, message
+):
+    with pytest.raises(SparseIRError, match=message):
+        run(validation={"dataset": str(collection), **changes})
+    assert not (tmp_path / "model-training").exists()

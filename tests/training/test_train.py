@@ -105,7 +105,7 @@ def test_gradient_checkpointing_changes_memory_alone(run, tmp_path, weights_of):
     assert apart(weights_of(tmp_path / "kept"), weights_of(tmp_path / "again")) < 1e-4
 
 
-def test_the_best_checkpoint_is_kept_and_a_worse_run_ends_early(run, collection):
+def test_the_best_checkpoint_is_kept_and_a_worse_run_ends_early(run, collection, tmp_path):
     report = run(
         optimizer__steps=200,
         optimizer__learning_rate=0.3,  # falls apart after the first steps
@@ -114,6 +114,15 @@ def test_the_best_checkpoint_is_kept_and_a_worse_run_ends_early(run, collection)
     )
     assert report.steps < 200
     assert report.best_step <= report.steps - 15
+    from safetensors.torch import load_file
+
+    folder = tmp_path / "model-training" / f"checkpoint-{report.best_step}"
+    best, saved = (
+        load_file(folder / "model.safetensors"),
+        load_file(tmp_path / "model" / "model.safetensors"),
+    )
+    name = "bert.embeddings.word_embeddings.weight"
+    assert torch.equal(saved[name], best[f"documents.lm.{name}"])
 
 
 def test_a_backbone_without_a_head_starts_sparse(run, tmp_path, collection):
