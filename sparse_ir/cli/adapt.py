@@ -92,7 +92,9 @@ def _plan(options: Mapping[str, Any]) -> tuple[Recipe, Recipe | None]:
     folder = _folder(options)
     key = f"adapt-{folder.name}"
     path = find_recipe(Path("adapt"))
-    settings = _settings(options, folder, read_recipe(path).steps[-1].settings)
+    settings = _settings(
+        options, folder, read_recipe(path, options["assignments"]).steps[-1].settings
+    )
     plan = read_recipe(path, [*_lines(settings), *options["assignments"]])._replace(name=key)
     if options["dataset"] is None:
         return plan, None
@@ -176,19 +178,15 @@ def _engine(folder: Path) -> str:
 def _teacher(text: str) -> dict[str, Any]:
     """Read ``KIND:MODEL`` or ``KIND:MODEL=SCALE``."""
     from sparse_ir.errors import ConfigError
+    from sparse_ir.training.scorers import read_teacher
 
-    kind, _, rest = text.partition(":")
-    model, equals, number = rest.rpartition("=")
-    if kind not in _SCALES or not rest:
+    kind, model, scale = read_teacher(text)
+    if kind not in _SCALES or not model:
         raise ConfigError(
             f"--teacher is {text!r}. Write dense:MODEL or sparse:MODEL; BM25 and the model itself "
             "teach anyway, and a cross-encoder cannot score whole batches."
         )
-    try:
-        scale = float(number) if equals else _SCALES[kind]
-    except ValueError:  # an equals sign of the path
-        model, equals, scale = rest, "", _SCALES[kind]
-    return {"kind": kind, "model": model if equals else rest, "scale": scale}
+    return {"kind": kind, "model": model, "scale": _SCALES[kind] if scale is None else scale}
 
 
 def _lines(settings: Mapping[str, Any]) -> list[str]:

@@ -79,6 +79,13 @@ def progress(what: str, *, total: int | None = None) -> Iterator[Callable[[int],
 
 
 @contextmanager
+def silent_progress(what: str, *, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Take the place of ``progress`` where another process shows it."""
+    del what, total
+    yield lambda n: None
+
+
+@contextmanager
 def _bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import (

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from sparse_ir.cli.options import json_option, limit_option, resume_option
-from sparse_ir.cli.output import format_seconds, note, print_json, progress
+from sparse_ir.cli.output import format_seconds, note, print_json, progress, silent_progress
 from sparse_ir.cli.stopping import resumable
 
 
@@ -48,10 +48,11 @@ def pretrain(as_json: bool, **options: Any) -> None:
     values, where = _values(options)
     settings = load_settings(PretrainSettings, values, where=where)
     first = os.environ.get("RANK", "0") == "0"  # torchrun starts one process per device
-    with resumable(), progress("pretrain", total=settings.steps) as advance:
+    show = progress if first else silent_progress
+    with resumable(), show("pretrain", total=settings.steps) as advance:
         report = run(
             settings,
-            advance=advance if first else lambda n: None,
+            advance=advance,
             say=note if first else lambda line: None,
         )
     if not first:

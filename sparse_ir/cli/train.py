@@ -9,7 +9,14 @@ from typing import Any
 import click
 
 from sparse_ir.cli.options import json_option
-from sparse_ir.cli.output import format_seconds, note, print_json, print_table, progress
+from sparse_ir.cli.output import (
+    format_seconds,
+    note,
+    print_json,
+    print_table,
+    progress,
+    silent_progress,
+)
 from sparse_ir.cli.stopping import resumable
 
 
@@ -55,10 +62,11 @@ def train(as_json: bool, **options: Any) -> None:
 
     from sparse_ir.training.train import train as train_model
 
-    with resumable(), progress("train", total=settings.optimizer.steps) as advance:
+    show = progress if first else silent_progress
+    with resumable(), show("train", total=settings.optimizer.steps) as advance:
         report = train_model(
             settings,
-            advance=advance if first else lambda n: None,
+            advance=advance,
             say=note if first else lambda line: None,
         )
     if not first:

@@ -13,11 +13,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
+import numpy as np
+
 from sparse_ir.data.files import unreadable
 from sparse_ir.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
 ABOUT_NAME = "about.json"
 
@@ -66,6 +70,11 @@ class _Batches:
             raise IndexError(f"row {row} of {len(self)}")
         at = bisect_right(self._starts, row) - 1
         return self._batches[at].column(column)[row - self._starts[at]].as_py()
+
+    def numbers(self, column: int) -> NDArray[Any]:
+        """A column of integers as a whole."""
+        parts = [batch.column(column).to_numpy() for batch in self._batches]
+        return np.concatenate([np.empty(0, np.int64), *parts]).astype(np.int64)
 
 
 class TextIds(Sequence[str]):
@@ -158,6 +167,10 @@ class ExampleTable:
             tuple(self._examples.value(1, row)),
             None if scores is None else tuple(scores),
         )
+
+    def query_rows(self) -> NDArray[Any]:
+        """The row of each example's query, int64, (n,)."""
+        return self._examples.numbers(0)
 
     def relevant(self, query_row: int) -> frozenset[int]:
         """Rows of all documents known to be relevant to a query: its positives in any example.

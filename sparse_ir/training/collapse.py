@@ -58,15 +58,15 @@ class CollapseAlarm:
         if self._zero >= self._limits[0]:
             raise TrainingError(
                 f"Step {step}: {self.side} vectors have had no term at all for {self._zero} steps, "
-                "and a model cannot learn from empty vectors. Start again from an earlier "
-                f"checkpoint or from the beginning with a lower learning rate, and {denser}."
+                "and a model cannot learn from empty vectors. Start again (--replace) with a lower "
+                f"learning rate, and {denser}."
             )
         if self._dense >= self._limits[1]:
             raise TrainingError(
                 f"Step {step}: {self.side} vectors have held {terms:.0f} terms, more than half of "
-                f"the vocabulary ({self._vocabulary}), for {self._dense} steps. Start again with a "
-                f"lower learning rate, and {sparser}; some backbones (RoBERTa) need a head that "
-                "starts sparse."
+                f"the vocabulary ({self._vocabulary}), for {self._dense} steps. Start again "
+                f"(--replace) with a lower learning rate, and {sparser}; some backbones (RoBERTa) "
+                "need a head that starts sparse."
             )
 
     def state_dict(self) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class Sampler:
             table, topics = self._sources[source].table, self._sources[source].topics
             size = self._settings.queries
             if topics is not None:
-                self._epochs[key] = np.stack(batches_of_like(topics, size, rng=rng))
+                self._epochs[key] = batches_of_like(topics, size, rng=rng)
             else:
                 order = rng.permutation(len(table))
                 stop = len(order) // size * size

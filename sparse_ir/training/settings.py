@@ -180,7 +180,7 @@ class BatchSettings:
         negatives: Negatives of each example; fewer where it has fewer.
         by: "random", or "topics": examples whose queries a dense teacher puts close together
             (Hofstätter et al., 2021, https://arxiv.org/abs/2104.06967).
-        topics: How many clusters of queries; 0 for one per 16 batches.
+        topics: How many clusters of queries, at most 2,500; 0 for one per 16 batches.
         accumulate: Batches whose gradients are added up before a step.
         chunk_texts: Texts that go through the model at once; a larger batch is computed twice, in
             chunks, at the memory of one (Gao et al., 2021, https://arxiv.org/abs/2101.06983).

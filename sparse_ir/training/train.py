@@ -27,7 +27,7 @@ from sparse_ir.training.regularizers import mean_terms
 from sparse_ir.training.sampling import Batches, Sampler, Source
 from sparse_ir.training.teachers import dense_vectors, open_teacher
 from sparse_ir.training.token_idf import token_idf
-from sparse_ir.training.topics import cluster
+from sparse_ir.training.topics import cluster, topic_count
 from sparse_ir.training.trainer import SpladeTrainer, freeze, load_weights
 from sparse_ir.training.validation import read_validation, validate
 from sparse_ir.training.work_folder import work_folder
@@ -187,17 +187,14 @@ def _trainee(
 def _source(
     table: ExampleTable, number: int, settings: TrainSettings, say: Callable[[str], None]
 ) -> Source:
-    scorers = []
-    for teacher in settings.teachers:
-        say(f"{table.name}: vectors of the teacher {teacher.model or teacher.kind}")
-        scorers.append(open_teacher(teacher, table, device=settings.device))
+    device = settings.device
+    scorers = [open_teacher(t, table, device=device, say=say) for t in settings.teachers]
     topics = None
     if settings.batch.by == "topics":
         dense = next(t for t in settings.teachers if t.kind == "dense")
-        vectors, _ = dense_vectors(dense, table, device=settings.device)
-        count = settings.batch.topics or max(1, len(table) // (16 * settings.batch.queries))
-        of_queries = cluster(vectors, count, seed=settings.seed)
-        topics = of_queries[[table[i].query for i in range(len(table))]]
+        vectors, _ = dense_vectors(dense, table, device=device, say=say)
+        count = settings.batch.topics or topic_count(len(vectors), settings.batch.queries)
+        topics = cluster(vectors, count, seed=settings.seed)[table.query_rows()]
     return Source(table, settings.examples[number].weight, topics, tuple(scorers))
 
 

@@ -104,3 +104,18 @@ def test_autocast_gives_the_same_within_its_precision():
         rough = trained_weights(hidden, mask, weight, offset)
     assert rough.dtype is torch.float32
     torch.testing.assert_close(rough, exact, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("pooling", ["max", "sum"])
+def test_gradients_in_bfloat16_are_those_of_float32_but_for_rounding(pooling):
+    hidden, mask, weight, offset = inputs(-1.0)
+    upstream = torch.rand(BATCH, SIZE, generator=torch.Generator().manual_seed(4))
+    found = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            weights = trained_weights(hidden, mask, weight, offset, pooling=pooling)
+        assert weights.dtype is torch.float32
+        found.append(torch.autograd.grad((weights * upstream).sum(), (hidden, weight, offset)))
+    for exact, rounded in zip(*found, strict=True):
+        apart = (exact - rounded).norm() / exact.norm()
+        assert 0 < float(apart) < 0.03

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
@@ -163,6 +165,30 @@ def test_two_processes_in_chunks_give_the_model_of_one(
         )
         elsewhere.finish(values, devices=devices)
     assert apart(weights_of(tmp_path / "one"), weights_of(tmp_path / "two")) < 1e-4
+
+
+def test_two_processes_share_uneven_batches_with_all_that_a_batch_may_hold(
+    elsewhere, backbone, collection, tmp_path, weights_of
+):
+    from tiny_run import settings
+
+    for name, devices in (("one", 1), ("two", 2)):
+        values = settings(
+            backbone,
+            collection,
+            tmp_path / name,
+            losses={"in_batch_kl": 1.0, "in_batch_hard": 0.1},
+            teachers=[{"kind": "bm25", "scale": 5}],
+            batch__queries=5,
+            model__table_weight=0.5,
+            anchor={"weight": 1.0, "steps": 10, "rest": 0.5},
+            sparsity={"target_terms": {"query": 4, "document": 6}},
+            optimizer__steps=10,
+        )
+        elsewhere.finish(values, devices=devices)
+    assert apart(weights_of(tmp_path / "one"), weights_of(tmp_path / "two")) < 1e-4
+    tables = [json.loads((tmp_path / n / "query_table.json").read_text()) for n in ("one", "two")]
+    assert tables[0] == pytest.approx(tables[1], abs=2e-4)
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(
