@@ -109,6 +109,19 @@ class TrainingError(SparseIRError):
     exit_code = 9
 
 
+class WorkerDiedError(SparseIRError):
+    """A process that encodes documents died; what was finished before is kept."""
+
+    exit_code = 10
+
+    def __init__(self, device: str, how: str) -> None:
+        """Name the device and how its process ended."""
+        super().__init__(
+            f"the encoder on {device} died on the same documents again ({how}); often memory ran "
+            "out. Go on with --resume, with a lower --batch-tokens or fewer --devices."
+        )
+
+
 class MissingExtraError(SparseIRError):
     """An optional package is not installed."""
 

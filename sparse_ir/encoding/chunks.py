@@ -6,6 +6,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.data.ledger import Chunk, digest_documents
+from sparse_ir.encoding.pool import EncoderPool
+from sparse_ir.encoding.worker import Task
 from sparse_ir.errors import InputError
 from sparse_ir.pruning import NO_PRUNING, Pruning, prune
 
@@ -37,7 +39,7 @@ class EncodedChunk(NamedTuple):
 
 def encode_corpus(
     documents: Iterable[Document],
-    encoder: SparseEncoder,
+    encoder: SparseEncoder | EncoderPool,
     *,
     chunk_documents: int = 512,
     pruning: Pruning = NO_PRUNING,
@@ -48,7 +50,7 @@ def encode_corpus(
 
     Args:
         documents: The corpus, read once.
-        encoder: Weighs the texts.
+        encoder: Weighs the texts; or several of them at once.
         chunk_documents: Documents per chunk, at least 1.
         pruning: Applied to every document vector.
         done: Chunks of a stopped run. Their documents are read and compared, not encoded.
@@ -61,10 +63,32 @@ def encode_corpus(
     for chunk in done:
         _pass_over(reader, chunk)
         advance(chunk.documents)
-    number = len(done)
-    while part := tuple(islice(reader, chunk_documents)):
+    parts = enumerate(iter(lambda: tuple(islice(reader, chunk_documents)), ()), len(done))
+    if isinstance(encoder, EncoderPool):
+        yield from _together(parts, encoder, pruning, advance)
+        return
+    for number, part in parts:
         yield encode_chunk(part, encoder, number=number, pruning=pruning, advance=advance)
-        number += 1
+
+
+def _together(
+    parts: Iterable[tuple[int, tuple[Document, ...]]],
+    pool: EncoderPool,
+    pruning: Pruning,
+    advance: Callable[[int], None],
+) -> Iterator[EncodedChunk]:
+    waiting: dict[int, tuple[Document, ...]] = {}
+
+    def tasks() -> Iterator[Task]:
+        for number, part in parts:
+            waiting[number] = part
+            texts = tuple(document.content for document in part)
+            yield Task(number, tuple(document.doc_id for document in part), texts)
+
+    for done in pool.encode(tasks(), advance=advance):
+        part = waiting.pop(done.number)
+        batch = prune(done.batch, pruning)
+        yield EncodedChunk(done.number, part, batch, done.texts_cut, digest_documents(part))
 
 
 def encode_chunk(

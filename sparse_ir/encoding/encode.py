@@ -27,7 +27,9 @@ from sparse_ir.vectors import vocabulary_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
+    from sparse_ir.encoding.pool import EncoderPool
     from sparse_ir.models.base import SparseEncoder
 
 LEDGER_NAME = "ledger.jsonl"
@@ -41,8 +43,9 @@ class EncodeSettings:
         corpus: As ``read_documents`` takes it.
         out: Folder for the shards.
         model: As ``load_encoder`` takes it, "bm25", or None for the bundled model.
-        device: As ``load_encoder`` takes it: "auto", "cpu", "cuda", "cuda:1", "mps".
+        devices: As ``read_devices`` takes them: "auto", "cpu", "cuda:0,cuda:1", "cpu,cpu", "mps".
         precision: As ``load_encoder`` takes it: "fp32", "bf16" or "fp16".
+        batch_tokens: As ``load_encoder`` takes it.
         limit: Read at most so many documents.
         skip_bad: Pass over unusable rows and report them.
         resume: Go on with a stopped run.
@@ -54,8 +57,9 @@ class EncodeSettings:
     corpus: str
     out: str
     model: str | None = None
-    device: str = "auto"
+    devices: str = "auto"
     precision: str = "fp32"
+    batch_tokens: int | None = None
     limit: int | None = None
     skip_bad: bool = False
     resume: bool = False
@@ -110,9 +114,11 @@ def encode(
     if ledger is None and _complete(out) and not settings.replace:
         done = read_shard_manifest(out)
         return _report(settings, done, 0, [], started)
-    with readable_twice(settings.corpus, settings.model) as corpus:
-        skipped: list[BadRow] = []
-        encoder = _encoder(settings, corpus, ledger)
+    skipped: list[BadRow] = []
+    with (
+        readable_twice(settings.corpus, settings.model) as corpus,
+        _encoder(settings, corpus, ledger) as encoder,
+    ):
         ledger = _begin(out, settings, encoder, ledger)
         before = ledger.documents
         documents = read_documents(
@@ -128,7 +134,7 @@ def _write_shards(
     out: Path,
     settings: EncodeSettings,
     documents: Any,
-    encoder: SparseEncoder,
+    encoder: SparseEncoder | EncoderPool,
     ledger: Ledger,
     advance: Callable[[int], None],
 ) -> None:
@@ -171,21 +177,25 @@ def _complete(out: Path) -> bool:
     return (out / MANIFEST_NAME).exists() and read_shard_manifest(out).complete
 
 
-def _encoder(settings: EncodeSettings, corpus: str, ledger: Ledger | None) -> SparseEncoder:
-    if ledger is not None and settings.model == "bm25" and settings.resume:
-        return encoder_for(str(ledger.settings["loaded"]), corpus)  # fitted by the stopped run
+def _encoder(
+    settings: EncodeSettings, corpus: str, ledger: Ledger | None
+) -> AbstractContextManager[SparseEncoder | EncoderPool]:
+    model = settings.model
+    if ledger is not None and model == "bm25" and settings.resume:
+        model = str(ledger.settings["loaded"])  # fitted by the stopped run
     return encoder_for(
-        settings.model,
+        model,
         corpus,
-        device=settings.device,
+        devices=settings.devices,
         precision=settings.precision,
+        batch_tokens=settings.batch_tokens,
         limit=settings.limit,
         skip_bad=settings.skip_bad,
     )
 
 
 def _begin(
-    out: Path, settings: EncodeSettings, encoder: SparseEncoder, ledger: Ledger | None
+    out: Path, settings: EncodeSettings, encoder: SparseEncoder | EncoderPool, ledger: Ledger | None
 ) -> Ledger:
     wanted = {
         "corpus": settings.corpus,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,9 +21,11 @@ from sparse_ir.vectors import vocabulary_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from sparse_ir.data.ledger import Ledger
+    from sparse_ir.encoding.pool import EncoderPool
     from sparse_ir.engines.base import Engine
     from sparse_ir.models.base import SparseEncoder
 
@@ -37,8 +40,9 @@ class IndexSettings:
         engine: As ``open_engine`` takes it.
         model: As ``load_encoder`` takes it, "bm25", or None for the bundled model.
         vectors: A folder of vector shards made by ``encode``; no model is run then.
-        device: As ``load_encoder`` takes it: "auto", "cpu", "cuda", "cuda:1", "mps".
+        devices: As ``read_devices`` takes them: "auto", "cpu", "cuda:0,cuda:1", "cpu,cpu", "mps".
         precision: As ``load_encoder`` takes it: "fp32", "bf16" or "fp16".
+        batch_tokens: As ``load_encoder`` takes it.
         limit: Read at most so many documents.
         skip_bad: Pass over unusable rows and report them.
         resume: Go on with a stopped run.
@@ -55,8 +59,9 @@ class IndexSettings:
     engine: str = "embedded"
     model: str | None = None
     vectors: str | None = None
-    device: str = "auto"
+    devices: str = "auto"
     precision: str = "fp32"
+    batch_tokens: int | None = None
     limit: int | None = None
     skip_bad: bool = False
     resume: bool = False
@@ -140,8 +145,11 @@ def index_corpus(
         )
         if found.ledger is None and found.published and not (settings.replace or settings.aside):
             return _already_there(engine, settings, started)
-        with readable_twice(settings.corpus, settings.model) as corpus:
-            return _run(engine, settings, corpus, found.ledger, advance, started)
+        with (
+            readable_twice(settings.corpus, settings.model) as corpus,
+            _vector_source(settings, corpus, found.ledger) as encoder,
+        ):
+            return _run(engine, settings, corpus, encoder, found.ledger, advance, started)
     finally:
         engine.close()
 
@@ -150,12 +158,12 @@ def _run(
     engine: Engine,
     settings: IndexSettings,
     corpus: str,
+    encoder: SparseEncoder | EncoderPool,
     ledger: Ledger | None,
     advance: Callable[[int], None],
     started: float,
 ) -> IndexReport:
     skipped: list[BadRow] = []
-    encoder = _vector_source(settings, corpus, ledger)
     build = _open_build(engine, settings, encoder, ledger)
     before = build.ledger.documents
     documents = read_documents(
@@ -192,27 +200,34 @@ def _run(
     )
 
 
-def _vector_source(settings: IndexSettings, corpus: str, ledger: Ledger | None) -> SparseEncoder:
+def _vector_source(
+    settings: IndexSettings, corpus: str, ledger: Ledger | None
+) -> AbstractContextManager[SparseEncoder | EncoderPool]:
     if settings.vectors is not None:
         from sparse_ir.indexing.vectors import VectorShards
 
-        return VectorShards(settings.vectors)
-    if ledger is not None and settings.resume and settings.model == "bm25":
+        return nullcontext(VectorShards(settings.vectors))
+    model = settings.model
+    if ledger is not None and settings.resume and model == "bm25":
         stopped = ledger.settings
         if (stopped.get("model"), stopped.get("corpus")) == ("bm25", settings.corpus):
-            return encoder_for(str(stopped["loaded"]), corpus)  # fitted by the stopped run
+            model = str(stopped["loaded"])  # fitted by the stopped run
     return encoder_for(
-        settings.model,
+        model,
         corpus,
-        device=settings.device,
+        devices=settings.devices,
         precision=settings.precision,
+        batch_tokens=settings.batch_tokens,
         limit=settings.limit,
         skip_bad=settings.skip_bad,
     )
 
 
 def _open_build(
-    engine: Engine, settings: IndexSettings, encoder: SparseEncoder, ledger: Ledger | None
+    engine: Engine,
+    settings: IndexSettings,
+    encoder: SparseEncoder | EncoderPool,
+    ledger: Ledger | None,
 ) -> Build:
     wanted = _run_settings(settings, encoder)
     if ledger is not None and settings.resume:
@@ -229,7 +244,7 @@ def _open_build(
     )
 
 
-def _run_settings(settings: IndexSettings, encoder: SparseEncoder) -> dict[str, Any]:
+def _run_settings(settings: IndexSettings, encoder: SparseEncoder | EncoderPool) -> dict[str, Any]:
     """What must be equal for a stopped run to go on."""
     return {
         "corpus": settings.corpus,
@@ -247,7 +262,7 @@ def _run_settings(settings: IndexSettings, encoder: SparseEncoder) -> dict[str, 
     }
 
 
-def _stamp(settings: IndexSettings, encoder: SparseEncoder) -> Stamp:
+def _stamp(settings: IndexSettings, encoder: SparseEncoder | EncoderPool) -> Stamp:
     return Stamp(
         model=encoder.name,
         fingerprint=encoder.fingerprint,
