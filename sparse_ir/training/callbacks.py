@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import transformers
 
-from sparse_ir.errors import InputError
 from sparse_ir.training import checkpoints
 
 if TYPE_CHECKING:
@@ -57,14 +56,11 @@ class Conductor(transformers.TrainerCallback):
         kept = state["conductor"]
         self.start, self.best, self.last = kept["start"], kept["best"], kept["last"]
         self.best_step, self._worse = kept["best_step"], kept["worse"]
-        if kept["validation"] != self._measured_by():
-            self.best, self.best_step, self._worse = {}, 0, 0  # of another collection
-        elif self.best_step and self.best_checkpoint() is None:
-            raise InputError(
-                f"the best checkpoint, {self._path(self.best_step).name}, is gone. Put it back, or "
-                "--replace to start again.",
-                path=self._folder,
-            )
+        other = kept["validation"] != self._measured_by()
+        # It makes room for a better one before that is whole: a run killed then has neither.
+        gone = self.best_step and self.best_checkpoint() is None
+        if other or gone:
+            self.best, self.best_step, self._worse = {}, 0, 0
         trainer.control_lambdas.load_state_dict(state["lambdas"])
         step = int(checkpoint.name.rpartition("-")[2])
         self._advance(step)
