@@ -74,7 +74,7 @@ class EncoderPool:
         self._deaths: dict[int, int] = {}
         try:
             self._workers += [_Worker(one) for one in settings]
-            self.facts = [self._first_word(worker) for worker in self._workers][0]
+            self.facts = next(self._first_word(worker) for worker in self._workers)
         except BaseException:
             self.close()
             raise

@@ -35,7 +35,7 @@ from sparse_ir.models.screening import weigher
 from sparse_ir.vectors import SparseBatch, concatenate, select
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -237,12 +237,43 @@ class SpladeEncoder:
     ) -> SparseBatch:
         done: list[SparseBatch] = []
         order: list[int] = []
-        for batch in token_batches([len(r) for r in rows], batch_tokens=self.batch_tokens):
-            weights = self.encode_batch([rows[i] for i in batch])
+        for batch, weights in self._in_batches(rows):
             done.append(SparseBatch(tuple(ids[i] for i in batch), weights))
-            order.extend(batch.tolist())
+            order.extend(batch)
             advance(len(batch))
         return select(concatenate(done), np.argsort(order))
+
+    def _in_batches(self, rows: list[list[int]]) -> Iterator[tuple[list[int], sparse.csr_array]]:
+        """Weigh all rows; where a GPU's memory runs out, in batches of half the size from there on."""
+        left = list(range(len(rows)))
+        while left:
+            batches = token_batches([len(rows[i]) for i in left], batch_tokens=self.batch_tokens)
+            order: list[int] = []
+            try:
+                for batch in batches:
+                    chosen = [left[i] for i in batch]
+                    weights = self.encode_batch([rows[i] for i in chosen])
+                    order += chosen
+                    yield chosen, weights
+                return
+            except torch.OutOfMemoryError as error:
+                finished = set(order)
+                left = [i for i in left if i not in finished]
+                self._halve(max(len(rows[i]) for i in left), error)
+
+    def _halve(self, longest: int, error: Exception) -> None:
+        if self.batch_tokens <= longest:
+            raise ModelError(
+                f"memory ran out on {self._device} with a single text of {longest} tokens. Lower "
+                "max_length, or use fp16 or bf16."
+            ) from error
+        self.batch_tokens = max(longest, self.batch_tokens // 2)
+        _log.warning(
+            "memory ran out on %s; from here on batches have %d tokens",
+            self._device,
+            self.batch_tokens,
+        )
+        torch.cuda.empty_cache()
 
     def encode_batch(self, rows: Sequence[Sequence[int]]) -> sparse.csr_array:
         """Weigh one batch of token ids, (batch, vocabulary).
@@ -301,4 +332,12 @@ class SpladeEncoder:
 
 
 def _sparse(weights: Tensor) -> sparse.csr_array:
-    return sparse.csr_array(weights.cpu().numpy())
+    """Take the weights above 0 off the device; the zeros stay there."""
+    if weights.device.type == "cpu":
+        return sparse.csr_array(weights.numpy())
+    rows, columns = weights.nonzero(as_tuple=True)
+    values = weights[rows, columns]
+    starts = torch.zeros(len(weights) + 1, dtype=torch.int64, device=weights.device)
+    starts[1:] = (weights != 0).sum(dim=1).cumsum(dim=0)
+    parts = [values, columns.to(torch.int32), starts.to(torch.int32)]
+    return sparse.csr_array(tuple(part.cpu().numpy() for part in parts), shape=tuple(weights.shape))
