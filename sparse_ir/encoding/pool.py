@@ -74,10 +74,11 @@ class EncoderPool:
         self._deaths: dict[int, int] = {}
         try:
             self._workers += [_Worker(one) for one in settings]
-            self.facts = next(self._first_word(worker) for worker in self._workers)
+            told = [self._first_word(worker) for worker in self._workers]
         except BaseException:
             self.close()
             raise
+        self.facts = told[0]
 
     @property
     def name(self) -> str:

@@ -244,7 +244,7 @@ class SpladeEncoder:
         return select(concatenate(done), np.argsort(order))
 
     def _in_batches(self, rows: list[list[int]]) -> Iterator[tuple[list[int], sparse.csr_array]]:
-        """Weigh all rows; where a GPU's memory runs out, in batches of half the size from there on."""
+        """Weigh all rows, in batches of half the size from where a GPU's memory runs out."""
         left = list(range(len(rows)))
         while left:
             batches = token_batches([len(rows[i]) for i in left], batch_tokens=self.batch_tokens)
