@@ -102,6 +102,9 @@ class Workplace:
 
 
 def fixed_settings(settings: PretrainSettings) -> dict[str, Any]:
-    """What decides a run: the settings, and sizes and times of the corpus's files."""
+    """What decides a run: the settings, and names and sizes of the corpus's files."""
     values = {n: value for n, value in asdict(settings).items() if n not in _MAY_CHANGE}
-    return {**values, _CORPUS: files_stamp(settings.corpus)}
+    files = files_stamp(settings.corpus)
+    if isinstance(files, list):
+        files = [row[:2] for row in files]
+    return {**values, _CORPUS: files}
