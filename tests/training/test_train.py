@@ -266,7 +266,7 @@ def test_memory_that_runs_out_names_the_setting_to_lower(run, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(SpladeTrainer, "compute_loss", full)
-    with pytest.raises(TrainingError, match=r"Set batch\.chunk_texts .* lower batch\.queries"):
+    with pytest.raises(TrainingError, match=r"Set batch\.chunk_texts .* fewer batch\.queries"):
         run()
 
 
