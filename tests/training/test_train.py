@@ -84,7 +84,10 @@ def test_a_table_trained_beside_the_model_can_be_chosen(run, tmp_path, collectio
 
 def test_query_terms_bounds_a_query(run, collection):
     report = run(model__query_terms=2, validation={"dataset": str(collection), "every": 20})
-    assert report.metrics["terms_query"] <= 2
+    assert 1 < report.metrics["terms_query"] <= 2
+    encoder = load_encoder(report.out)
+    found = [encoder.encode_queries(["the cat sat"]), encoder.encode_documents(["the cat sat"])]
+    assert found[0].weights.nnz == 2 < found[1].weights.nnz
 
 
 def test_frozen_parameters_stay(run, tmp_path, backbone, weights_of):
