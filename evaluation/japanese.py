@@ -14,7 +14,6 @@ texts are cut.
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import math
 import random
@@ -22,6 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from mini_data import rows
 from scipy import sparse
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
@@ -30,12 +30,6 @@ from sparse_ir.training.vocabulary import SPECIAL, japanese_words, learn_tokeniz
 TRIPLETS, QUERIES, DOCUMENTS, SEED = 5_000, 300, 1_000, 7
 SIZES, HELD = (8_000, 12_000, 16_000), 500
 K1, B = 0.9, 0.4
-
-
-def rows(path: Path):
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as stream:
-        for line in stream:
-            yield json.loads(line)
 
 
 def write(path: Path, items) -> None:

@@ -13,14 +13,18 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import random
 import tempfile
 from pathlib import Path
 
 from sparse_ir.data.examples import ScoredExample, write_examples
 from sparse_ir.training.pseudo_queries import PseudoQuerySettings, pseudo_queries
+from sparse_ir.training.query_spans import sentences
 
 FIRST_YEAR = 2016
 PASSAGES_EVERY = 8  # of the technical documentation, every eighth passage
+MIN_SENTENCES = 3  # an abstract with fewer gives no wordy query
+TITLE_ALONE = 0.5  # share of the papers that are found by their title
 MADE_UP_EVERY = 3  # of the queries made up, every third where there are real ones too
 
 
@@ -90,6 +94,36 @@ def lay_out(source: Path, out: Path, *, keep=lambda doc_id: True, every=1, pseud
     print(f"{out.name}: {documents:,} documents, {len(real):,} queries, {len(made):,} made up")
 
 
+def papers(source: Path, out: Path) -> None:
+    """Wordy queries over documents that are often a title alone: a sentence asks for its paper.
+
+    Half of the papers are found by title, the others by title and the start of the abstract. Of a
+    paper with its abstract the sentence is left out there, or words would match by themselves.
+    """
+    with (source / "qrels" / "train.tsv").open(encoding="utf-8") as stream:
+        of_training = {line.split("\t")[1] for line in stream}
+    queries = {r["_id"]: r["text"] for r in rows(source / "queries.jsonl")}
+    rng = random.Random(0)
+    documents, examples = [], []
+    for row in rows(corpus_of(source)):
+        doc_id = row["_id"]
+        title = queries.get(f"q-{doc_id}")
+        if doc_id not in of_training or title is None or acl_year(doc_id) < FIRST_YEAR:
+            continue
+        parts = [row["text"][slice(*span)] for span in sentences(row["text"])]
+        if len(parts) < MIN_SENTENCES:
+            continue
+        at = rng.randrange(len(parts))
+        asked = " ".join(parts[at : at + rng.choice((1, 1, 2))])
+        rest = " ".join(part for part in parts if part not in asked)
+        text = title if rng.random() < TITLE_ALONE else f"{title} {rest}"
+        documents.append({"_id": doc_id, "title": "", "text": text})
+        examples.append(ScoredExample(f"s-{doc_id}", (doc_id,), asked))
+    write(out / "corpus.jsonl.gz", documents)
+    write_examples(out / "examples.jsonl.gz", examples)
+    print(f"{out.name}: {len(documents):,} documents and queries")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
@@ -103,6 +137,7 @@ def main() -> None:
         arguments.out / "acl_titles",
         keep=lambda doc_id: acl_year(doc_id) >= FIRST_YEAR,
     )
+    papers(arguments.data / "acl_titles", arguments.out / "papers")
     lay_out(arguments.data / "msdocs_scale", arguments.out / "msdocs", every=PASSAGES_EVERY)
 
 

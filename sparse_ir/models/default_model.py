@@ -18,7 +18,14 @@ from sparse_ir import resources
 from sparse_ir.errors import ModelError, StorageError
 from sparse_ir.models.fingerprint import content_digest
 from sparse_ir.models.layouts import read_json, read_layout
-from sparse_ir.models.saved_files import put, put_json, small_table, splade_files, without_traces
+from sparse_ir.models.saved_files import (
+    options,
+    put,
+    put_json,
+    small_table,
+    splade_files,
+    without_traces,
+)
 from sparse_ir.models.sides import QUERY_TABLE
 
 if TYPE_CHECKING:
@@ -152,7 +159,7 @@ def pack(source: Path, package: Path) -> None:
     layout = read_layout(source)
     files = splade_files(
         pooling=layout.pooling, activation=layout.activation, max_length=layout.max_length or 512
-    )
+    ) | options(query_terms=layout.query_terms)
     for file, content in files.items():
         put_json(package / file, content)
     if (source / QUERY_TABLE).is_file():

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 POOLINGS = ("max", "sum")
 ACTIVATIONS = ("log1p", "log1p_log1p")
-OPTIONS = ("pooling", "activation", "max_length", "drop_positions", "drop_columns")
+OPTIONS = (
+    "pooling", "activation", "max_length", "query_terms", "drop_positions", "drop_columns"
+)  # fmt: skip
 """What ``sparse_ir.json`` may set. The two ``drop_`` lists hold tokens, "special" or "unused"."""
 
 # sentence-transformers applies log1p to its activation function; its own names on the left.
@@ -41,6 +43,7 @@ class SpladeLayout:
         lowercase: Whether texts are lower-cased before the tokenizer sees them.
         document_prompt: Put in front of every document.
         query_prompt: Put in front of every query.
+        query_terms: A query keeps at most so many of its heaviest terms; 0 for all.
         drop_positions: Tokens that give no weight to any term: tokens, "special" or "unused".
         drop_columns: Terms that are never weighed: tokens, "special" or "unused".
     """
@@ -52,6 +55,7 @@ class SpladeLayout:
     lowercase: bool = False
     document_prompt: str = ""
     query_prompt: str = ""
+    query_terms: int = 0
     drop_positions: tuple[str, ...] = ()
     drop_columns: tuple[str, ...] = ()
 
@@ -64,6 +68,8 @@ class SpladeLayout:
             )
         if self.max_length is not None and self.max_length < 1:
             raise ModelError(f"{self.model}: max_length is {self.max_length}. Use at least 1.")
+        if self.query_terms < 0:
+            raise ModelError(f"{self.model}: query_terms is {self.query_terms}. Use 0 or more.")
 
 
 class Module(NamedTuple):

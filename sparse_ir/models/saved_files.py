@@ -54,6 +54,11 @@ def splade_files(
     }
 
 
+def options(*, query_terms: int = 0) -> dict[str, Any]:
+    """What sparse-ir alone reads, beside a masked LM's ``config.json``: file -> JSON content."""
+    return {"sparse_ir.json": {"query_terms": query_terms}} if query_terms else {}
+
+
 def router_files(
     *, table: bool, document_prompt: str = "", query_prompt: str = ""
 ) -> dict[str, Any]:

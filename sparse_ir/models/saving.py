@@ -48,6 +48,8 @@ class SaveLayout:
         lowercase: Whether texts are lower-cased before the tokenizer sees them.
         document_prompt: Put in front of every document.
         query_prompt: Put in front of every query.
+        query_terms: A query keeps at most so many of its heaviest terms; 0 for all. Only sparse-ir
+            reads it: other libraries give queries all their terms.
         drop_columns: Terms that are never weighed: tokens, "special" or "unused".
     """
 
@@ -58,10 +60,13 @@ class SaveLayout:
     lowercase: bool = False
     document_prompt: str = ""
     query_prompt: str = ""
+    query_terms: int = 0
     drop_columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        SpladeLayout(Path(), self.pooling, self.activation, self.max_length)  # checks them
+        SpladeLayout(  # checks them
+            Path(), self.pooling, self.activation, self.max_length, query_terms=self.query_terms
+        )
 
 
 class QueryModel(NamedTuple):
@@ -182,6 +187,8 @@ def _write_lm(made: Path, model: Any, tokenizer: Any, layout: SaveLayout) -> Non
     config = made / "config.json"
     saved_files.put_json(config, saved_files.without_traces(config.name, read_json(config)))
     saved_files.clean_tokenizer(made, max_length=layout.max_length)
+    for name, content in saved_files.options(query_terms=layout.query_terms).items():
+        saved_files.put_json(made / name, content)
 
 
 def _write_table(made: Path, table: Any, tokenizer: Any, layout: SaveLayout) -> None:

@@ -12,13 +12,15 @@ Schwarz |h·w - ĥ·ŵ| <= |h - ĥ| |w| + |ĥ| |w - ŵ|. All four norms are meas
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
 from sparse_ir.models.head import TermWeights, activate, term_weights, tiles
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from sparse_ir.models.head import OutputLayer
@@ -37,20 +39,8 @@ def can_screen(device: torch.device) -> bool:
     return device.type == "cpu" and supported is not None and bool(supported())
 
 
-class Weigher(Protocol):
-    """Weighs every term of a vocabulary for every text of a batch; see ``head.term_weights``."""
-
-    def __call__(
-        self,
-        hidden: Tensor,
-        mask: Tensor,
-        *,
-        pooling: str = "max",
-        activation: str = "log1p",
-        positions: bool = False,
-    ) -> TermWeights:
-        """Weigh them."""
-        ...
+Weigher: TypeAlias = "Callable[..., TermWeights]"
+"""``head.term_weights`` without its layer."""
 
 
 def weigher(layer: OutputLayer) -> Weigher:

@@ -32,6 +32,7 @@ from sparse_ir.models.masked_lm import (
 )
 from sparse_ir.models.origins import token_words
 from sparse_ir.models.screening import weigher
+from sparse_ir.pruning import keep_top_terms
 from sparse_ir.vectors import SparseBatch, concatenate, select
 
 if TYPE_CHECKING:
@@ -131,8 +132,9 @@ class SpladeEncoder:
 
     @cached_property
     def query_fingerprint(self) -> str:
-        """As ``fingerprint``; another one only where queries have a prompt of their own."""
-        return self._fingerprint(self.layout.query_prompt)
+        """As ``fingerprint``; another one where queries have a prompt or terms of their own."""
+        kept = {"query_terms": self.layout.query_terms} if self.layout.query_terms else {}
+        return self._fingerprint(self.layout.query_prompt, **kept)
 
     @cached_property
     def query_fingerprints(self) -> tuple[str, ...]:
@@ -157,7 +159,9 @@ class SpladeEncoder:
         self, texts: Sequence[str], *, ids: Sequence[str] | None = None
     ) -> SparseBatch:
         """Weigh queries, in the order given; see ``SparseEncoder``."""
-        return self._encode(texts, self.layout.query_prompt, ids)
+        found = self._encode(texts, self.layout.query_prompt, ids)
+        kept = self.layout.query_terms
+        return keep_top_terms(found, kept) if kept else found
 
     def get_sparse(self, input_ids: Any, attention_mask: Any) -> list[dict[str, float]]:
         """Weigh texts that are tokens already.
@@ -192,6 +196,8 @@ class SpladeEncoder:
         words = token_words(self.tokenizer, text, row, prompt=prompt)
         columns = weights.nonzero().flatten()
         columns = columns[weights[columns].argsort(descending=True, stable=True)]
+        if query and self.layout.query_terms:
+            columns = columns[: self.layout.query_terms]
         origins = (
             TermOrigin(self.vocabulary[c], float(weights[c]), *words[token])
             for c, token in zip(columns.tolist(), positions[columns].tolist(), strict=True)
@@ -310,7 +316,7 @@ class SpladeEncoder:
             found.weights[:, self._dropped_columns] = 0.0
         return found
 
-    def _fingerprint(self, prompt: str) -> str:
+    def _fingerprint(self, prompt: str, **more: int) -> str:
         layout = self.layout
         return fingerprint(
             {
@@ -323,6 +329,7 @@ class SpladeEncoder:
                 "prompt": prompt,
                 "drop_positions": sorted(layout.drop_positions),
                 "drop_columns": sorted(layout.drop_columns),
+                **more,
             }
         )
 

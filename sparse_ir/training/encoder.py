@@ -11,8 +11,8 @@ from scipy import sparse
 from sparse_ir.models.batches import pad, token_batches, tokenize
 from sparse_ir.models.head import OutputLayer
 from sparse_ir.models.masked_lm import captured_hidden
+from sparse_ir.models.saving import OFF
 from sparse_ir.models.screening import weigher
-from sparse_ir.training.model import OFF
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -51,6 +51,7 @@ def save_trained(
         activation=chosen.activation,
         max_length=chosen.reads_of_document,
         query_max_length=chosen.reads_of_query,
+        query_terms=chosen.query_terms if trainee.queries is None else 0,
         drop_columns=chosen.drop_columns,
     )
     side: Any = None
@@ -62,6 +63,7 @@ def save_trained(
             pooling=chosen.pooling,
             activation=chosen.activation,
             max_length=chosen.reads_of_query,
+            query_terms=chosen.query_terms,
             drop_columns=chosen.drop_columns,
         )
         side = QueryModel(trainee.queries.lm, backbone.tokenizer, query)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from collections.abc import Set as AbstractSet
     from pathlib import Path
-    from types import TracebackType
 
     from sparse_ir.searching.search import SearchResult
     from sparse_ir.types import ScoredDoc
@@ -27,25 +26,14 @@ def text_of(hit: ScoredDoc) -> str:
     return "" if hit.document is None else hit.document.content
 
 
-class CorpusTexts:
+class CorpusTexts(ExitStack):
     """Texts of a corpus by id, copied to disk the first time that one is asked for."""
 
     def __init__(self, corpus: str | None, folder: Path) -> None:
         """Take the corpus, if there is one, and a folder that lasts as long as the run."""
+        super().__init__()
         self._corpus, self._path = corpus, folder / "texts.sqlite"
-        self._open = ExitStack()
         self._texts: Kept | None = None
-
-    def __enter__(self) -> CorpusTexts:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._open.close()
 
     def complete(
         self, results: Sequence[SearchResult], relevant: Sequence[AbstractSet[str]], *, index: str
@@ -109,5 +97,5 @@ class CorpusTexts:
                     while part := list(islice(documents, PORTION)):
                         texts.add({text_key(one.doc_id): one.content.encode() for one in part})
                 aside.replace(self._path)
-            self._texts = self._open.enter_context(Kept(self._path, "BLOB"))
+            self._texts = self.enter_context(Kept(self._path, "BLOB"))
         return self._texts

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from sparse_ir.errors import TrainingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 _SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
 
@@ -22,18 +23,27 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def advising(advice: str) -> Iterator[None]:
-    """Say what to lower where memory runs out within the block.
+def out_of_memory_as(tell: Callable[[], TrainingError]) -> Iterator[None]:
+    """Raise an error of ours where memory runs out within the block.
 
     Raises:
-        TrainingError: memory ran out.
+        TrainingError: memory ran out; it is made then.
     """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        raise TrainingError(f"Memory ran out. {advice}") from error
+        raise tell() from error
+
+
+def advising(advice: str) -> AbstractContextManager[None]:
+    """Say what to lower where memory runs out within the block.
+
+    Raises:
+        TrainingError: memory ran out.
+    """
+    return out_of_memory_as(lambda: TrainingError(f"Memory ran out. {advice}"))
 
 
 def lower_batch_tokens(now: int | None) -> str:

@@ -8,15 +8,13 @@ import torch
 from torch import nn
 
 from sparse_ir.models.masked_lm import captured_hidden
+from sparse_ir.models.saving import OFF
 from sparse_ir.models.trainable_head import trained_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from sparse_ir.training.tokens import TokenGroup
-
-OFF = -1e4
-"""The bias of a term that never gets a weight; half precision holds it too."""
 
 
 class TermModel(nn.Module):

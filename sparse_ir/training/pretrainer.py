@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +16,7 @@ from sparse_ir.training.arguments import arguments_on_device
 from sparse_ir.training.gather import rank, world_size
 from sparse_ir.training.history import History
 from sparse_ir.training.masking import MaskedBatches, read_blocks
-from sparse_ir.training.memory import is_out_of_memory
+from sparse_ir.training.memory import out_of_memory_as
 from sparse_ir.training.small_lm import SmallLM, new_lm, plain_lm
 
 if TYPE_CHECKING:
@@ -166,13 +167,8 @@ def run(
         checkpoints.remove_unfinished(place.folder)
         history.truncate(step)
     advance(step)
-    try:
-        with quiet():
-            trainer.train(resume_from_checkpoint=str(last) if last else None)
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise _out_of_memory(settings, trainer) from error
+    with out_of_memory_as(partial(_out_of_memory, settings, trainer)), quiet():
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
     return Trained(
         plain_lm(model, with_prior=settings.logits == "probability"),
         trainer.state.global_step,

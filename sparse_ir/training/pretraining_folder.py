@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sparse_ir.data.corpora import files_stamp
 from sparse_ir.data.files import writing
@@ -37,8 +37,8 @@ class Workplace:
         self.tokenizer = self.folder / "tokenizer.json"
         self.blocks = self.folder / "blocks.bin"
 
-    def require_free(self, settings: PretrainSettings) -> None:
-        """Refuse what is in the way.
+    def claim(self, settings: PretrainSettings) -> None:
+        """Make the folder ours, or go on with what a stopped run left there.
 
         Raises:
             ConfigError: something else, a finished model or a stopped run lies there, or the
@@ -47,39 +47,32 @@ class Workplace:
         saved_files.require_free(self._out, replace=settings.replace)
         work_folder.require_ours(self.folder, "pretrain")
         stored, wanted = self._about(), fixed_settings(settings)
-        if stored is None or settings.replace:
+        if settings.resume and stored == wanted:
             return
-        if not settings.resume:
-            raise ConfigError(
-                f"{self.folder} holds an unfinished run. Go on with --resume, or --replace."
-            )
-        other = [name for name in wanted if stored.get(name) != wanted[name]]
-        if other and other[0] == _CORPUS:
-            raise ConfigError(
-                f"{self.folder} was made of another corpus: {settings.corpus} has changed since. "
-                "Put it back, or --replace to start again."
-            )
-        if other:
-            raise ConfigError(
-                f"{self.folder} was made with another {other[0]} ({stored.get(other[0])!r}; now "
-                f"{wanted[other[0]]!r}). Resume with the settings it was started with, or "
-                "--replace."
-            )
-
-    def claim(self, settings: PretrainSettings) -> None:
-        """Make the folder ours, or go on with what a stopped run left there.
-
-        Raises:
-            ConfigError: as ``require_free``.
-        """
-        self.require_free(settings)
-        wanted = fixed_settings(settings)
-        if self._about() == wanted and settings.resume:
-            return
+        if stored is not None and not settings.replace:
+            self._refuse(stored, wanted, settings)
         work_folder.take(self.folder, "pretrain")
         self.clear()
         with writing(self.folder / _ABOUT) as stream:
             json.dump(wanted, stream, indent=1)
+
+    def _refuse(
+        self, stored: dict[str, Any], wanted: dict[str, Any], settings: PretrainSettings
+    ) -> NoReturn:
+        if not settings.resume:
+            raise ConfigError(
+                f"{self.folder} holds an unfinished run. Go on with --resume, or --replace."
+            )
+        other = next(n for n in {**wanted, **stored} if stored.get(n) != wanted.get(n))
+        if other == _CORPUS:
+            raise ConfigError(
+                f"{self.folder} was made of another corpus: {settings.corpus} has changed since. "
+                "Put it back, or --replace to start again."
+            )
+        raise ConfigError(
+            f"{self.folder} was made with another {other} ({stored.get(other)!r}; now "
+            f"{wanted.get(other)!r}). Resume with the settings it was started with, or --replace."
+        )
 
     def keep_tokenizer(self, content: str) -> None:
         """Keep the learnt tokenizer."""
@@ -102,6 +95,9 @@ class Workplace:
 
 
 def fixed_settings(settings: PretrainSettings) -> dict[str, Any]:
-    """What decides a run: the settings, and sizes and times of the corpus's files."""
+    """What decides a run: the settings, and names and sizes of the corpus's files."""
     values = {n: value for n, value in asdict(settings).items() if n not in _MAY_CHANGE}
-    return {**values, _CORPUS: files_stamp(settings.corpus)}
+    files = files_stamp(settings.corpus)
+    if isinstance(files, list):
+        files = [row[:2] for row in files]
+    return {**values, _CORPUS: files}

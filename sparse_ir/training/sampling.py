@@ -80,6 +80,17 @@ class Sampler:
         rng = np.random.default_rng([self._seed, 2, number])
         return self._collect(source, batch.tolist(), rng)
 
+    def phrased(self, number: int, queries: Sequence[str]) -> list[str]:
+        """The queries of batch ``number`` as the model reads them: some put in other words."""
+        rng = np.random.default_rng([self._seed, 3, number])
+        phrases = self._settings.phrases
+        put = rng.random(len(queries)) < self._settings.phrased
+        which = rng.integers(0, max(len(phrases), 1), len(queries))
+        return [
+            phrases[w].replace("{query}", query) if p else query
+            for query, p, w in zip(queries, put, which, strict=True)
+        ]
+
     def _chosen(self, count: int) -> NDArray[Any]:
         """The source of each of the first batches, the same however many are drawn."""
         if len(self._drawn) < count:
@@ -203,9 +214,11 @@ class Batches(torch.utils.data.Dataset[dict[str, Any]]):
         if source.scorers:
             parts = [s.scores(step.queries, step.documents) for s in source.scorers]
             teacher_batch = np.sum(parts, axis=0, dtype=np.float32)
+        asked = self._sampler.phrased(number, table.queries.texts(step.queries))
+        start = sum(map(len, queries[: self._rank]))
         return {
             "queries": self._tokens(
-                table.queries.texts(queries[self._rank]), self._model.query_tokens
+                asked[start : start + len(queries[self._rank])], self._model.query_tokens
             ),
             "documents": self._tokens(
                 table.documents.texts(documents[self._rank]), self._model.document_tokens

@@ -185,6 +185,9 @@ class BatchSettings:
         chunk_texts: Texts that go through the model at once; a larger batch is computed twice, in
             chunks, at the memory of one (Gao et al., 2021, https://arxiv.org/abs/2101.06983).
             0 for all at once.
+        phrases: Ways to put a query, as "articles that deal with {query}". The model reads the
+            query in one of them, teachers the query alone: it learns which words ask for nothing.
+        phrased: Share of the queries that are put so, 0 to 1.
     """
 
     queries: int = 32
@@ -193,11 +196,20 @@ class BatchSettings:
     topics: int = 0
     accumulate: int = 1
     chunk_texts: int = 0
+    phrases: tuple[str, ...] = ()
+    phrased: float = 0.0
 
     def __post_init__(self) -> None:
         _one_of("by", self.by, BATCHINGS)
         _at_least(1, self, "batch.", ("queries", "accumulate"))
         _at_least(0, self, "batch.", ("negatives", "topics", "chunk_texts"))
+        if not 0 <= self.phrased <= 1:
+            raise ConfigError(f"batch.phrased is {self.phrased}. Use a share, 0 to 1.")
+        if self.phrased and not self.phrases:
+            raise ConfigError("batch.phrased needs batch.phrases, ways to put a query.")
+        for phrase in self.phrases:
+            if phrase.count("{query}") != 1:
+                raise ConfigError(f"batch.phrases: {phrase!r} needs {{query}} once.")
 
 
 @dataclass(frozen=True)

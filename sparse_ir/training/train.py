@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +22,7 @@ from sparse_ir.training.encoder import TraineeEncoder
 from sparse_ir.training.finish import draw_curve, save_trained
 from sparse_ir.training.gather import rank, world_size
 from sparse_ir.training.history import History
-from sparse_ir.training.memory import is_out_of_memory
+from sparse_ir.training.memory import out_of_memory_as
 from sparse_ir.training.model import QueryTable, SpladeTrainee
 from sparse_ir.training.regularizers import mean_terms
 from sparse_ir.training.sampling import Batches, Sampler, Source
@@ -118,17 +119,13 @@ def train(
         trainee, backbone, sources, content, idf, settings, work, arguments, collection, advance
     )
     conductor = trainer.conductor
-    try:
+    with out_of_memory_as(partial(_out_of_memory, settings, trainer)):
         if resume is not None:
             conductor.go_on(trainer, resume)
         elif settings.validation is not None:
             conductor.measure_start(trainer)
         with quiet():
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise _out_of_memory(settings, trainer) from error
     best = conductor.best_checkpoint()
     if best is not None:
         load_weights(trainee, best)

@@ -252,7 +252,7 @@ class Cluster:
             pending = [one for one in started if not one.has_server()]
             if known != [one.process for one in self._nodes]:
                 self._save()  # at once: whoever cleans up after us reads it
-            if not pending and self._is_well():
+            if not pending and self._is_well(started):
                 return
             if time.monotonic() > deadline:
                 raise ClusterError(
@@ -260,15 +260,20 @@ class Cluster:
                 )
             time.sleep(POLL_SECONDS)
 
-    def _is_well(self) -> bool:
+    def _is_well(self, started: list[Node]) -> bool:
+        """Every node started answers on its own address: it joins before it opens that."""
         alive = [index for index, one in enumerate(self._nodes) if one.pid]
         if not alive:
             return False
+        asked = {alive[0], *(index for index in alive if self._nodes[index] in started)}
         try:
-            answer = self.health(alive[0])
+            answers = [self.health(index) for index in sorted(asked)]
         except (OSError, ValueError):
             return False
-        return bool(answer["status"] != "red" and answer["number_of_nodes"] >= len(alive))
+        return all(
+            answer["status"] != "red" and answer["number_of_nodes"] >= len(alive)
+            for answer in answers
+        )
 
     def _save(self) -> None:
         state = {

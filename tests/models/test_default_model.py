@@ -187,11 +187,13 @@ def test_a_query_table_is_packed_unpacked_and_used(tiny, tmp_path, monkeypatch):
 
 def test_a_package_says_how_its_source_pools_and_how_far_it_reads(tiny, tmp_path):
     source = Path(shutil.copytree(tiny, tmp_path / "source"))
-    options = {"pooling": "sum", "activation": "log1p_log1p", "max_length": 20}
+    options = {
+        "pooling": "sum", "activation": "log1p_log1p", "max_length": 20, "query_terms": 3
+    }  # fmt: skip
     (source / "sparse_ir.json").write_text(json.dumps(options))
     pack(source, tmp_path / "package")
     layout = load_encoder(default_model(tmp_path / "package")).layout
-    assert (layout.pooling, layout.activation, layout.max_length) == tuple(options.values())
+    assert {name: getattr(layout, name) for name in options} == options
 
 
 def test_the_shipped_checksums_name_every_file_but_the_card():

@@ -105,7 +105,9 @@ def test_sparse_ir_json_sets_options(write):
     )
 
 
-@pytest.mark.parametrize("options", [{"max_lenght": 3}, {"pooling": "mean"}, {"max_length": 0}])
+@pytest.mark.parametrize(
+    "options", [{"max_lenght": 3}, {"pooling": "mean"}, {"max_length": 0}, {"query_terms": -1}]
+)
 def test_wrong_options_are_refused(write, options):
     with pytest.raises(ModelError):
         read_layout(write(config={}, sparse_ir=options))

@@ -232,7 +232,7 @@ def test_a_folder_in_use_is_left_alone_unless_it_may_be_replaced(parts, tmp_path
     (tmp_path / "mine" / "thesis.tex").write_text("all of it")
     with pytest.raises(ConfigError, match="no model"):
         save_model(tmp_path / "mine", **parts, replace=True)
-    with pytest.raises(ConfigError, match="is a file"):
+    with pytest.raises(ConfigError, match="no model"):
         save_model(tmp_path / "mine" / "thesis.tex", **parts, replace=True)
     with pytest.raises(StorageError, match="cannot be written"):
         save_model(tmp_path / "mine" / "thesis.tex" / "model", **parts)

@@ -215,6 +215,23 @@ def test_dropped_positions_and_columns_weigh_nothing(tiny, tmp_path):
     assert encoder.fingerprint != plain_encoder.fingerprint
 
 
+def test_query_terms_keep_the_heaviest_terms_of_a_query_alone(tiny, encoder):
+    short = SpladeEncoder(tiny, layout=SpladeLayout(tiny, query_terms=2))
+    texts = ["the cat sat on the mat.", "cat"]
+    whole = encoder.encode_queries(texts).weights.toarray()
+    heaviest = np.sort(whole, axis=1)[:, -2:]
+    found = short.encode_queries(texts).weights
+    assert found.nnz == 4
+    np.testing.assert_array_equal(np.sort(found.toarray(), axis=1)[:, -2:], heaviest)
+    documents = short.encode_documents(texts).weights.toarray()
+    np.testing.assert_array_equal(documents, encoder.encode_documents(texts).weights.toarray())
+    explained = short.explain(texts[0], query=True).terms
+    assert [origin.weight for origin in explained] == pytest.approx(heaviest[0, ::-1])
+    assert len(short.explain(texts[0]).terms) > 2
+    assert short.fingerprint == encoder.fingerprint
+    assert short.query_fingerprint not in (encoder.query_fingerprint, short.fingerprint)
+
+
 def test_a_dropped_token_that_does_not_exist_is_refused(tiny):
     with pytest.raises(ModelError, match="'nosuchtoken'"):
         SpladeEncoder(tiny, layout=SpladeLayout(tiny, drop_columns=("nosuchtoken",)))

@@ -208,7 +208,8 @@ def test_the_loss_falls_and_the_folder_is_plain_transformers(settings, tmp_path,
     ids = tokenize(tokenizer, [text], 16).ids[0]
     assert (ids[0], ids[-1]) == (tokenizer.cls_token_id, tokenizer.sep_token_id)
     assert tokenizer.decode(ids, skip_special_tokens=True).replace(" .", ".") == text
-    assert sorted(p.name for p in (tmp_path / "lm-training").iterdir()) == ["training-log.csv"]
+    left = sorted(p.name for p in (tmp_path / "lm-training").iterdir())
+    assert left == ["run.json", "training-log.csv"]
 
 
 def test_probabilities_are_lifts_with_the_frequencies_put_back(settings, tmp_path, weights_of):
@@ -329,11 +330,11 @@ def test_resume_with_replace_starts_again_where_settings_differ(stopped, setting
     assert [n for n in told if n] == [1] * 20
 
 
-def test_a_corpus_is_not_read_twice_by_a_resumed_run(stopped, settings, tmp_path):
-    (tmp_path / "ja.jsonl").write_text("gone")
-    chosen = settings(resume=True)
-    (tmp_path / "ja.jsonl").write_text("gone")
-    assert pretrain(chosen).steps == 20
+def test_a_corpus_is_not_read_twice_by_a_resumed_run(stopped, settings, monkeypatch):
+    from sparse_ir.training import pretrain as module
+
+    monkeypatch.setattr(module, "read_documents", lambda *_, **__: pytest.fail("it is read"))
+    assert pretrain(settings(resume=True)).steps == 20
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from sparse_ir.data.examples import ExampleSettings, ScoredExample, open_examples, write_examples
+from sparse_ir.errors import ConfigError
 from sparse_ir.training.sampling import Sampler, Source
 from sparse_ir.training.settings import BatchSettings
 
@@ -107,3 +110,36 @@ def test_batches_by_topic_hold_one_topic_where_it_fills_them(table):
     sampler = Sampler([Source(found, topics=topics)], BatchSettings(queries=4, negatives=0), seed=1)
     for number in range(3):
         assert len(set(topics[sampler.step(number).queries])) == 1
+
+
+def test_some_queries_are_put_in_other_words_the_same_in_every_run():
+    phrases = ("articles on {query}", "{query}, please")
+    batch = BatchSettings(queries=2, phrases=phrases, phrased=0.5)
+    queries = [f"q{i}" for i in range(400)]
+
+    def put():
+        return Sampler([], batch, seed=1).phrased(3, queries)
+
+    found = put()
+    assert found == put()
+    forms = Counter(
+        text.replace(query, "{query}") for query, text in zip(queries, found, strict=True)
+    )
+    assert set(forms) == {"{query}", *phrases}
+    assert 150 < forms["{query}"] < 250
+    assert min(forms.values()) > 60
+    assert Sampler([], batch, seed=1).phrased(4, queries) != found
+    assert Sampler([], BatchSettings(), seed=1).phrased(3, queries) == queries
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"phrased": 1.5}, r"batch\.phrased is 1\.5"),
+        ({"phrased": 0.5}, r"needs batch\.phrases"),
+        ({"phrases": ("articles",)}, r"'articles' needs \{query\} once"),
+    ],
+)
+def test_phrases_that_cannot_be_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        BatchSettings(**settings)

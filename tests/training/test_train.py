@@ -84,7 +84,10 @@ def test_a_table_trained_beside_the_model_can_be_chosen(run, tmp_path, collectio
 
 def test_query_terms_bounds_a_query(run, collection):
     report = run(model__query_terms=2, validation={"dataset": str(collection), "every": 20})
-    assert report.metrics["terms_query"] <= 2
+    assert 1 < report.metrics["terms_query"] <= 2
+    encoder = load_encoder(report.out)
+    found = [encoder.encode_queries(["the cat sat"]), encoder.encode_documents(["the cat sat"])]
+    assert found[0].weights.nnz == 2 < found[1].weights.nnz
 
 
 def test_frozen_parameters_stay(run, tmp_path, backbone, weights_of):
@@ -266,7 +269,7 @@ def test_memory_that_runs_out_names_the_setting_to_lower(run, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(SpladeTrainer, "compute_loss", full)
-    with pytest.raises(TrainingError, match=r"Set batch\.chunk_texts .* lower batch\.queries"):
+    with pytest.raises(TrainingError, match=r"Set batch\.chunk_texts .* fewer batch\.queries"):
         run()
 
 
