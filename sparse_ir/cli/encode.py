@@ -6,7 +6,7 @@ import click
 
 from sparse_ir.cli.options import (
     corpus_option,
-    device_options,
+    devices_options,
     document_pruning_option,
     json_option,
     limit_option,
@@ -26,7 +26,7 @@ from sparse_ir.cli.stopping import resumable
 @limit_option
 @skip_bad_option
 @document_pruning_option
-@device_options
+@devices_options
 @click.option(
     "--shard-documents",
     type=click.IntRange(min=1),

@@ -9,7 +9,7 @@ import click
 from sparse_ir.cli.options import (
     cluster_options,
     corpus_option,
-    device_options,
+    devices_options,
     document_pruning_option,
     engine_option,
     index_option,
@@ -60,7 +60,7 @@ _LISTED = 20
 @limit_option
 @skip_bad_option
 @document_pruning_option
-@device_options
+@devices_options
 @click.option(
     "--chunk-documents",
     type=click.IntRange(min=1),

@@ -115,17 +115,37 @@ def resume_option(command: Any) -> Any:
 
 def device_options(command: Any) -> Any:
     """``--device`` and ``--precision``: what the model computes on, and how."""
-    precision = click.option(
+    device = click.option(
+        "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."
+    )
+    return device(_precision(command))
+
+
+def devices_options(command: Any) -> Any:
+    """``--devices``, ``--precision`` and ``--batch-tokens``: where a corpus is encoded, and how."""
+    devices = click.option(
+        "--devices",
+        "--device",
+        default="auto",
+        show_default=True,
+        help="One process each: cuda:0,cuda:1 or cpu,cpu. auto: every GPU, else the CPU.",
+    )
+    batch_tokens = click.option(
+        "--batch-tokens",
+        type=click.IntRange(min=1),
+        help="Texts times longest text of a batch. Default: as suits the device.",
+    )
+    return devices(_precision(batch_tokens(command)))
+
+
+def _precision(command: Any) -> Any:
+    return click.option(
         "--precision",
         type=click.Choice(["fp32", "bf16", "fp16"]),
         default="fp32",
         show_default=True,
         help="Arithmetic of the model's body; weights are pooled in fp32.",
-    )
-    device = click.option(
-        "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."
-    )
-    return device(precision(command))
+    )(command)
 
 
 def json_option(command: Any) -> Any:

@@ -20,7 +20,9 @@ def read_devices(text: str) -> tuple[str, ...]:
     if not all(names):
         raise ConfigError(f"devices is {text!r}. Write names with commas, such as cuda:0,cuda:1.")
     if names == ("auto",):
-        return _all_there_are()
+        from sparse_ir.models.masked_lm import all_devices
+
+        return all_devices()
     if "auto" in names:
         raise ConfigError(f"devices is {text!r}. Name every device, or auto alone.")
     if len(names) > 1 or names[0] != "cpu":
@@ -29,18 +31,6 @@ def read_devices(text: str) -> tuple[str, ...]:
         for name in dict.fromkeys(names):
             find_device(name)
     return names
-
-
-def _all_there_are() -> tuple[str, ...]:
-    import torch
-
-    count = torch.cuda.device_count()
-    if count:
-        own = os.environ.get("LOCAL_RANK")
-        if own is not None:
-            return (f"cuda:{int(own) % count}",)
-        return tuple(f"cuda:{i}" for i in range(count))
-    return ("mps",) if torch.backends.mps.is_available() else ("cpu",)
 
 
 def threads_each(devices: tuple[str, ...]) -> int:

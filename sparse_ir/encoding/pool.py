@@ -201,7 +201,7 @@ class EncoderPool:
 
     def _first_word(self, worker: _Worker) -> Facts:
         try:
-            said = worker.channel.recv()
+            said: Facts | Failed = worker.channel.recv()
         except (EOFError, ConnectionResetError):
             worker.process.join()
             code = worker.process.exitcode

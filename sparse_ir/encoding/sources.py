@@ -64,14 +64,15 @@ def encoder_for(
         limit: Read at most so many documents.
         skip_bad: Pass over unusable rows; they are reported by the pass that indexes.
     """
-    named = read_devices(devices)
+    lexical = model == "bm25" or (model is not None and Path(model, "bm25.json").is_file())
+    named = ("cpu",) if lexical and devices == "auto" else read_devices(devices)
     if model == "bm25":
         model = str(_fitted(corpus, limit=limit, skip_bad=skip_bad))
-    options = {"precision": precision, "batch_tokens": batch_tokens}
     if len(named) == 1:
-        yield load_encoder(model, device=named[0], **options)
+        yield load_encoder(model, device=named[0], precision=precision, batch_tokens=batch_tokens)
         return
     threads = threads_each(named)
+    options = {"precision": precision, "batch_tokens": batch_tokens}
     settings = [
         WorkerSettings(model, device, options, threads if device == "cpu" else 0)
         for device in named

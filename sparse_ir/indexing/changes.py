@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.data.corpora import BadRow, read_documents
 from sparse_ir.encoding.chunks import encode_chunk
+from sparse_ir.encoding.devices import read_devices
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.stamp import require_same_documents
 from sparse_ir.errors import ConfigError, EngineError
@@ -109,7 +110,10 @@ def _encoder(settings: IndexSettings, stamp: Stamp) -> SparseEncoder:
     # bm25 would be fitted to a corpus; the index has statistics of its own
     model = None if settings.model == "bm25" else settings.model
     encoder = load_encoder(
-        model or stamp.model, device=settings.device, precision=settings.precision
+        model or stamp.model,
+        device=read_devices(settings.devices)[0],  # few documents change: one device is enough
+        precision=settings.precision,
+        batch_tokens=settings.batch_tokens,
     )
     require_same_documents(stamp, encoder, index=settings.index)
     return encoder

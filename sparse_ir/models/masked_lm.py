@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -221,6 +222,20 @@ def find_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device is {name!r}, which torch cannot use here. Use cpu.") from error
     return device
+
+
+def all_devices() -> tuple[str, ...]:
+    """Every GPU that torch sees, else "mps" or "cpu".
+
+    Under torchrun with several processes on a machine, it is the GPU of this process's number.
+    """
+    count = torch.cuda.device_count()
+    if not count:
+        return (find_device("auto").type,)
+    own = os.environ.get("LOCAL_RANK")
+    if own is not None:
+        return (f"cuda:{int(own) % count}",)
+    return tuple(f"cuda:{i}" for i in range(count))
 
 
 @contextlib.contextmanager
