@@ -109,10 +109,14 @@ class TrainingError(SparseIRError):
     exit_code = 9
 
 
-class WorkerDiedError(SparseIRError):
-    """A process that encodes documents died; what was finished before is kept."""
+class EncodingError(SparseIRError):
+    """Encoding was broken off; what was finished before is kept."""
 
     exit_code = 10
+
+
+class WorkerDiedError(EncodingError):
+    """A process that encodes documents died."""
 
     def __init__(self, device: str, how: str) -> None:
         """Name the device and how its process ended."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from sparse_ir.cli.options import (
@@ -13,7 +15,7 @@ from sparse_ir.cli.options import (
     resume_option,
     skip_bad_option,
 )
-from sparse_ir.cli.output import format_seconds, note, print_json, progress
+from sparse_ir.cli.output import format_seconds, note, print_json, progress, silent_progress
 from sparse_ir.cli.stopping import resumable
 
 
@@ -38,7 +40,8 @@ from sparse_ir.cli.stopping import resumable
 def encode(as_json: bool, **options: object) -> None:
     """Encode a corpus into vector shards (Parquet).
 
-    index --vectors takes the folder; pandas, DuckDB and datasets read it.
+    index --vectors takes the folder; pandas, DuckDB and datasets read it. On several machines that
+    share the folder: torchrun ... -m sparse_ir encode ...
     """
     from sparse_ir.config import load_settings
     from sparse_ir.data.counting import count_rows
@@ -47,8 +50,12 @@ def encode(as_json: bool, **options: object) -> None:
 
     settings = load_settings(EncodeSettings, options, where="encode")
     total = count_rows(settings.corpus, limit=settings.limit)
-    with resumable(), progress("encode", total=total) as advance:
+    first = os.environ.get("RANK", "0") == "0"  # torchrun starts several processes
+    show = progress if first else silent_progress
+    with resumable(), show("encode", total=total) as advance:
         report = encode_corpus(settings, advance=advance)
+    if not first:
+        return
     if as_json:
         print_json(report._asdict())
         return

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import count, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.data.ledger import Chunk, digest_documents
 from sparse_ir.encoding.pool import EncoderPool
 from sparse_ir.encoding.worker import Task
 from sparse_ir.errors import InputError
+from sparse_ir.models.ranks import Ranks
 from sparse_ir.pruning import NO_PRUNING, Pruning, prune
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from sparse_ir.models.base import SparseEncoder
     from sparse_ir.types import Document
     from sparse_ir.vectors import SparseBatch
+
+
+ALONE = Ranks()
 
 
 class EncodedChunk(NamedTuple):
@@ -44,26 +48,25 @@ def encode_corpus(
     chunk_documents: int = 512,
     pruning: Pruning = NO_PRUNING,
     done: Sequence[Chunk] = (),
+    ranks: Ranks = ALONE,
     advance: Callable[[int], None] = lambda n: None,
 ) -> Iterator[EncodedChunk]:
-    """Encode a corpus chunk by chunk; memory is one chunk, whatever the corpus.
+    """Encode a corpus chunk by chunk; memory is a few chunks, whatever the corpus.
 
     Args:
         documents: The corpus, read once.
         encoder: Weighs the texts; or several of them at once.
         chunk_documents: Documents per chunk, at least 1.
         pruning: Applied to every document vector.
-        done: Chunks of a stopped run. Their documents are read and compared, not encoded.
+        done: This process's chunks of a stopped run. Their documents are read and compared, not
+            encoded.
+        ranks: Of several processes, each encodes the chunks of its own number.
         advance: Called with the number of documents finished.
 
     Raises:
         InputError: the documents of a finished chunk are not those of the stopped run.
     """
-    reader = iter(documents)
-    for chunk in done:
-        _pass_over(reader, chunk)
-        advance(chunk.documents)
-    parts = enumerate(iter(lambda: tuple(islice(reader, chunk_documents)), ()), len(done))
+    parts = _unfinished(iter(documents), chunk_documents, done, ranks, advance)
     if isinstance(encoder, EncoderPool):
         yield from _together(parts, encoder, pruning, advance)
         return
@@ -77,18 +80,18 @@ def _together(
     pruning: Pruning,
     advance: Callable[[int], None],
 ) -> Iterator[EncodedChunk]:
-    waiting: dict[int, tuple[Document, ...]] = {}
+    waiting: dict[int, tuple[int, tuple[Document, ...]]] = {}
 
     def tasks() -> Iterator[Task]:
-        for number, part in parts:
-            waiting[number] = part
+        for place, (number, part) in enumerate(parts):  # other ranks have the numbers between
+            waiting[place] = (number, part)
             texts = tuple(document.content for document in part)
-            yield Task(number, tuple(document.doc_id for document in part), texts)
+            yield Task(place, tuple(document.doc_id for document in part), texts)
 
     for done in pool.encode(tasks(), advance=advance):
-        part = waiting.pop(done.number)
+        number, part = waiting.pop(done.number)
         batch = prune(done.batch, pruning)
-        yield EncodedChunk(done.number, part, batch, done.texts_cut, digest_documents(part))
+        yield EncodedChunk(number, part, batch, done.texts_cut, digest_documents(part))
 
 
 def encode_chunk(
@@ -112,11 +115,35 @@ def encode_chunk(
     )
 
 
-def _pass_over(reader: Iterator[Document], chunk: Chunk) -> None:
-    part = tuple(islice(reader, chunk.documents))
+def _unfinished(
+    reader: Iterator[Document],
+    size: int,
+    done: Sequence[Chunk],
+    ranks: Ranks,
+    advance: Callable[[int], None],
+) -> Iterator[tuple[int, tuple[Document, ...]]]:
+    """The chunks that are this process's to encode, with their numbers."""
+    finished = iter(done)
+    chunk = next(finished, None)
+    for number in count():
+        if chunk is not None and ranks.has(number):
+            _pass_over(tuple(islice(reader, chunk.documents)), chunk, number)
+            advance(chunk.documents)
+            chunk = next(finished, None)
+            continue
+        part = tuple(islice(reader, size))
+        if not part:
+            break
+        if ranks.has(number):
+            yield number, part
+    if chunk is not None:
+        _pass_over((), chunk, number)
+
+
+def _pass_over(part: tuple[Document, ...], chunk: Chunk, number: int) -> None:
     if len(part) != chunk.documents or digest_documents(part) != chunk.digest:
         first = part[0].doc_id if part else "the end of the corpus"
         raise InputError(
-            f"the corpus is not the one this run was started with (chunk {chunk.number} differs, "
+            f"the corpus is not the one this run was started with (chunk {number} differs, "
             f"at {first!r}). Give the same corpus, or start again with --replace."
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparse_ir.data.corpora import BadRow, read_documents
-from sparse_ir.data.ledger import Chunk, Ledger
+from sparse_ir.data.ledger import Chunk
 from sparse_ir.data.shards import (
     MANIFEST_NAME,
     VOCABULARY_NAME,
@@ -20,8 +20,10 @@ from sparse_ir.data.shards import (
     write_shard,
 )
 from sparse_ir.encoding.chunks import encode_corpus
-from sparse_ir.encoding.sources import encoder_for, readable_twice
+from sparse_ir.encoding.ledgers import ledger_paths, open_ledgers, own_ledger
+from sparse_ir.encoding.sources import STANDARD_INPUT, encoder_for, readable_twice
 from sparse_ir.errors import ConfigError
+from sparse_ir.models.ranks import Ranks
 from sparse_ir.pruning import parse_pruning
 from sparse_ir.vectors import vocabulary_hash
 
@@ -29,10 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from sparse_ir.data.ledger import Ledger
     from sparse_ir.encoding.pool import EncoderPool
     from sparse_ir.models.base import SparseEncoder
-
-LEDGER_NAME = "ledger.jsonl"
 
 
 @dataclass(frozen=True)
@@ -108,26 +109,45 @@ def encode(
         InputError: the corpus cannot be read, or is not that of the stopped run.
         StorageError: the disk is full.
     """
+    ranks = Ranks.of_environment()
+    if ranks.processes > 1 and settings.corpus == STANDARD_INPUT:
+        raise ConfigError("several processes cannot share standard input. Give a file or folder.")
+    with ranks.joined():
+        return _encode(settings, ranks, advance)
+
+
+def _encode(settings: EncodeSettings, ranks: Ranks, advance: Callable[[int], None]) -> EncodeReport:
     started = time.monotonic()
     out = Path(settings.out)
-    ledger = _look_up(out, settings)
-    if ledger is None and _complete(out) and not settings.replace:
-        done = read_shard_manifest(out)
-        return _report(settings, done, 0, [], started)
+    stopped = _look_up(out, settings)
+    complete = not stopped and _complete(out) and not settings.replace
+    ranks.wait()  # all have seen the same
+    if complete:
+        return _report(settings, read_shard_manifest(out), 0, [], started)
     skipped: list[BadRow] = []
     with (
         readable_twice(settings.corpus, settings.model) as corpus,
-        _encoder(settings, corpus, ledger) as encoder,
+        _encoder(settings, corpus, stopped) as encoder,
     ):
-        ledger = _begin(out, settings, encoder, ledger)
-        before = ledger.documents
+        ledger = _begin(out, settings, encoder, stopped, ranks)
+        before = sum(one.documents for one in stopped)
         documents = read_documents(
             corpus, limit=settings.limit, on_bad=skipped.append if settings.skip_bad else None
         )
-        _write_shards(out, settings, documents, encoder, ledger, advance)
-        manifest = finish_shards(out, texts_cut=ledger.texts_cut)
-        ledger.remove()
+        _write_shards(out, settings, documents, encoder, ledger, ranks, advance)
+        ranks.wait()
+        if ranks.first:
+            _finish(out)
+        ranks.wait()
+    manifest = read_shard_manifest(out)
     return _report(settings, manifest, manifest.documents - before, skipped, started)
+
+
+def _finish(out: Path) -> None:
+    ledgers = open_ledgers(out)
+    finish_shards(out, texts_cut=sum(ledger.texts_cut for ledger in ledgers))
+    for ledger in ledgers:
+        ledger.remove()
 
 
 def _write_shards(
@@ -136,6 +156,7 @@ def _write_shards(
     documents: Any,
     encoder: SparseEncoder | EncoderPool,
     ledger: Ledger,
+    ranks: Ranks,
     advance: Callable[[int], None],
 ) -> None:
     chunks = encode_corpus(
@@ -144,13 +165,14 @@ def _write_shards(
         chunk_documents=settings.shard_documents,
         pruning=parse_pruning(settings.document_pruning),
         done=tuple(ledger.chunks),
+        ranks=ranks,
         advance=advance,
     )
     for chunk in chunks:
         write_shard(out, chunk.number, chunk.batch)
         ledger.acknowledge(
             Chunk(
-                number=chunk.number,
+                number=len(ledger.chunks),
                 documents=len(chunk.documents),
                 rejected=0,
                 texts_cut=chunk.texts_cut,
@@ -159,18 +181,20 @@ def _write_shards(
         )
 
 
-def _look_up(out: Path, settings: EncodeSettings) -> Ledger | None:
-    ledger = Ledger.open(out / LEDGER_NAME)
-    if settings.resume or settings.replace:
-        return ledger
-    if ledger is not None:
+def _look_up(out: Path, settings: EncodeSettings) -> list[Ledger]:
+    if settings.replace and not settings.resume:
+        return []
+    stopped = open_ledgers(out)
+    if settings.resume:
+        return stopped
+    if stopped:
         raise ConfigError(
-            f"{out} holds {ledger.documents:,} documents of an unfinished run. Go on with "
-            "--resume, or start again with --replace."
+            f"{out} holds {sum(one.documents for one in stopped):,} documents of an unfinished "
+            "run. Go on with --resume, or start again with --replace."
         )
     if (out / MANIFEST_NAME).exists():
         raise ConfigError(f"{out} holds vectors. Use --replace, or another folder.")
-    return None
+    return []
 
 
 def _complete(out: Path) -> bool:
@@ -178,11 +202,11 @@ def _complete(out: Path) -> bool:
 
 
 def _encoder(
-    settings: EncodeSettings, corpus: str, ledger: Ledger | None
+    settings: EncodeSettings, corpus: str, stopped: list[Ledger]
 ) -> AbstractContextManager[SparseEncoder | EncoderPool]:
     model = settings.model
-    if ledger is not None and model == "bm25" and settings.resume:
-        model = str(ledger.settings["loaded"])  # fitted by the stopped run
+    if stopped and model == "bm25" and settings.resume:
+        model = str(stopped[0].settings["loaded"])  # fitted by the stopped run
     return encoder_for(
         model,
         corpus,
@@ -195,9 +219,13 @@ def _encoder(
 
 
 def _begin(
-    out: Path, settings: EncodeSettings, encoder: SparseEncoder | EncoderPool, ledger: Ledger | None
+    out: Path,
+    settings: EncodeSettings,
+    encoder: SparseEncoder | EncoderPool,
+    stopped: list[Ledger],
+    ranks: Ranks,
 ) -> Ledger:
-    wanted = {
+    wanted: dict[str, Any] = {
         "corpus": settings.corpus,
         "model": settings.model,
         "loaded": encoder.name,
@@ -206,11 +234,20 @@ def _begin(
         "limit": settings.limit,
         "document_pruning": str(parse_pruning(settings.document_pruning)),
     }
-    if ledger is not None and settings.resume:
-        same = all(ledger.settings.get(name) == value for name, value in wanted.items())
-        if same or not settings.replace:
-            ledger.require_settings(wanted)
-            return ledger
+    if ranks.processes > 1:  # all must cut the corpus alike
+        wanted["shard_documents"] = settings.shard_documents
+    goes_on = settings.resume and bool(stopped)
+    if goes_on and settings.replace:
+        goes_on = all(one.settings.get(name) == wanted[name] for one in stopped for name in wanted)
+    if goes_on:
+        return own_ledger(out, stopped, ranks, wanted)
+    if ranks.first:
+        _start(out, settings, encoder)
+    ranks.wait()
+    return own_ledger(out, [], ranks, wanted)
+
+
+def _start(out: Path, settings: EncodeSettings, encoder: SparseEncoder | EncoderPool) -> None:
     _clear(out)
     manifest = ShardManifest(
         model=encoder.name,
@@ -223,14 +260,13 @@ def _begin(
         options={"limit": settings.limit, "shard_documents": settings.shard_documents},
     )
     start_shards(out, manifest, encoder.vocabulary)
-    return Ledger.create(out / LEDGER_NAME, wanted)
 
 
 def _clear(out: Path) -> None:
     """Remove what an earlier run wrote into the folder, and nothing else."""
     out.mkdir(parents=True, exist_ok=True)
-    for name in (LEDGER_NAME, MANIFEST_NAME, VOCABULARY_NAME):
-        (out / name).unlink(missing_ok=True)
+    for path in (*ledger_paths(out), out / MANIFEST_NAME, out / VOCABULARY_NAME):
+        path.unlink(missing_ok=True)
     for path in out.glob("vectors-*.parquet"):
         path.unlink()
 

@@ -15,7 +15,9 @@ from sparse_ir.encoding.sources import encoder_for, readable_twice
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.options import ClusterOptions
 from sparse_ir.engines.stamp import Stamp
+from sparse_ir.errors import ConfigError
 from sparse_ir.indexing.build import Build, kept_rejects, look_up
+from sparse_ir.models.ranks import Ranks
 from sparse_ir.pruning import parse_pruning
 from sparse_ir.vectors import vocabulary_hash
 
@@ -134,6 +136,10 @@ def index_corpus(
         EngineError: the engine cannot be opened or lost documents.
     """
     started = time.monotonic()
+    if Ranks.of_environment().processes > 1:
+        raise ConfigError(
+            "index writes from one process. Under torchrun run encode, then index --vectors FOLDER."
+        )
     engine = open_engine(settings.engine, options=settings.cluster_options())
     try:
         found = look_up(
