@@ -100,6 +100,11 @@ class EncoderPool:
         """Of every query side that fits them."""
         return self.facts.query_fingerprints
 
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the workers, in the order of their devices."""
+        return [worker.process.pid or 0 for worker in self._workers]
+
     def __enter__(self) -> EncoderPool:
         return self
 
