@@ -70,14 +70,18 @@ def test_a_worker_that_dies_is_started_again_and_nothing_is_lost_or_told_twice(m
     assert "died (signal 9); it is started again" in caplog.text
 
 
-def test_a_chunk_that_kills_two_workers_ends_the_run(model, monkeypatch):
+def kill_every_worker(pool, results):
+    for _ in range(100):
+        os.kill(pool.pids[0], signal.SIGKILL)
+        next(results)
+
+
+def test_a_chunk_that_kills_two_workers_ends_the_run(model):
     with EncoderPool([WorkerSettings(model, "cpu")]) as pool:
         results = pool.encode(TASKS)
         next(results)
         with pytest.raises(WorkerDiedError, match=r"cpu died .*signal 9.*--resume"):
-            for _ in range(100):
-                os.kill(pool.pids[0], signal.SIGKILL)
-                next(results)
+            kill_every_worker(pool, results)
 
 
 def test_a_model_that_cannot_be_loaded_is_the_workers_own_error(tmp_path):
