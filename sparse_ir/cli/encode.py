@@ -12,6 +12,7 @@ from sparse_ir.cli.options import (
     document_pruning_option,
     json_option,
     limit_option,
+    passages_option,
     resume_option,
     skip_bad_option,
 )
@@ -28,6 +29,7 @@ from sparse_ir.cli.stopping import resumable
 @limit_option
 @skip_bad_option
 @document_pruning_option
+@passages_option
 @devices_options
 @click.option(
     "--shard-documents",

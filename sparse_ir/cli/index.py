@@ -15,6 +15,7 @@ from sparse_ir.cli.options import (
     index_option,
     json_option,
     limit_option,
+    passages_option,
     resume_option,
     skip_bad_option,
 )
@@ -60,6 +61,7 @@ _LISTED = 20
 @limit_option
 @skip_bad_option
 @document_pruning_option
+@passages_option
 @devices_options
 @click.option(
     "--chunk-documents",
@@ -98,7 +100,7 @@ def index(as_json: bool, update: bool, delete_missing: bool, **options: object) 
 
 
 def _require_no_build(settings: IndexSettings) -> None:
-    for name in ("resume", "replace", "aside", "vectors", "document_pruning"):
+    for name in ("resume", "replace", "aside", "vectors", "document_pruning", "passages"):
         if getattr(settings, name):
             flag = name.replace("_", "-")
             raise click.UsageError(

@@ -153,6 +153,17 @@ def json_option(command: Any) -> Any:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
+def passages_option(command: Any) -> Any:
+    """``--passages``: long documents."""
+    return click.option(
+        "--passages",
+        default="",
+        metavar="HOW",
+        help="Read long documents in passages: max (one vector, each term's highest weight) or "
+        "each (indexed apart, grouped by search); with ,words=200,overlap=40. Default: cut.",
+    )(command)
+
+
 def document_pruning_option(command: Any) -> Any:
     """``--document-pruning``: fewer terms a document."""
     return click.option(
@@ -201,6 +212,14 @@ def search_options(command: Any) -> Any:
             "--server-pruning",
             is_flag=True,
             help="Let Elasticsearch drop query terms that it deems unimportant (off: all count).",
+        ),
+        click.option(
+            "--group",
+            type=click.Choice(["best", "sum", "each"]),
+            default="best",
+            show_default=True,
+            help="Of an index of passages: documents by their best passage, by the sum over "
+            "passages, or each passage.",
         ),
     )
     for option in reversed(options):

@@ -6,6 +6,15 @@ from itertools import count, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.data.ledger import Chunk, digest_documents
+from sparse_ir.encoding.passages import (
+    EACH,
+    MAX,
+    WHOLE,
+    Passages,
+    contents,
+    joined,
+    split_documents,
+)
 from sparse_ir.encoding.pool import EncoderPool
 from sparse_ir.encoding.worker import Task
 from sparse_ir.errors import InputError
@@ -47,6 +56,7 @@ def encode_corpus(
     *,
     chunk_documents: int = 512,
     pruning: Pruning = NO_PRUNING,
+    passages: Passages = WHOLE,
     done: Sequence[Chunk] = (),
     ranks: Ranks = ALONE,
     advance: Callable[[int], None] = lambda n: None,
@@ -58,6 +68,7 @@ def encode_corpus(
         encoder: Weighs the texts; or several of them at once.
         chunk_documents: Documents per chunk, at least 1.
         pruning: Applied to every document vector.
+        passages: How long documents are read; with "each" a chunk's documents are passages.
         done: This process's chunks of a stopped run. Their documents are read and compared, not
             encoded.
         ranks: Of several processes, each encodes the chunks of its own number.
@@ -66,32 +77,39 @@ def encode_corpus(
     Raises:
         InputError: the documents of a finished chunk are not those of the stopped run.
     """
+    if passages.kind == EACH:
+        documents = split_documents(documents, passages)
     parts = _unfinished(iter(documents), chunk_documents, done, ranks, advance)
     if isinstance(encoder, EncoderPool):
-        yield from _together(parts, encoder, pruning, advance)
+        yield from _together(parts, encoder, pruning, passages, advance)
         return
     for number, part in parts:
-        yield encode_chunk(part, encoder, number=number, pruning=pruning, advance=advance)
+        yield encode_chunk(
+            part, encoder, number=number, pruning=pruning, passages=passages, advance=advance
+        )
 
 
 def _together(
     parts: Iterable[tuple[int, tuple[Document, ...]]],
     pool: EncoderPool,
     pruning: Pruning,
+    passages: Passages,
     advance: Callable[[int], None],
 ) -> Iterator[EncodedChunk]:
-    waiting: dict[int, tuple[int, tuple[Document, ...]]] = {}
+    waiting: dict[int, tuple[int, tuple[Document, ...], list[int] | None]] = {}
 
     def tasks() -> Iterator[Task]:
         for place, (number, part) in enumerate(parts):  # other ranks have the numbers between
-            waiting[place] = (number, part)
-            texts = tuple(document.content for document in part)
-            yield Task(place, tuple(document.doc_id for document in part), texts)
+            texts, rows = contents(part, passages)
+            waiting[place] = (number, part, rows)
+            yield Task(place, _ids(part, rows), tuple(texts))
 
-    for done in pool.encode(tasks(), advance=advance):
-        number, part = waiting.pop(done.number)
-        batch = prune(done.batch, pruning)
-        yield EncodedChunk(number, part, batch, done.texts_cut, digest_documents(part))
+    by_text = advance if passages.kind != MAX else lambda n: None
+    for done in pool.encode(tasks(), advance=by_text):
+        number, part, rows = waiting.pop(done.number)
+        if rows is not None:
+            advance(len(part))
+        yield _finished(number, part, done.batch, rows, pruning, done.texts_cut)
 
 
 def encode_chunk(
@@ -100,18 +118,40 @@ def encode_chunk(
     *,
     number: int,
     pruning: Pruning = NO_PRUNING,
+    passages: Passages = WHOLE,
     advance: Callable[[int], None] = lambda n: None,
 ) -> EncodedChunk:
     """Encode one chunk; arguments as in ``encode_corpus``."""
     cuts: list[int] = []
+    texts, rows = contents(documents, passages)
     batch = encoder.encode_documents(
-        [document.content for document in documents],
-        ids=[document.doc_id for document in documents],
+        texts,
+        ids=_ids(documents, rows),
         on_cut=cuts.append,
-        advance=advance,
+        advance=advance if rows is None else lambda n: None,
     )
+    if rows is not None:
+        advance(len(documents))
+    return _finished(number, documents, batch, rows, pruning, sum(cuts))
+
+
+def _ids(documents: tuple[Document, ...], rows: list[int] | None) -> tuple[str, ...]:
+    if rows is None:
+        return tuple(document.doc_id for document in documents)
+    return tuple(map(str, range(len(rows))))
+
+
+def _finished(
+    number: int,
+    documents: tuple[Document, ...],
+    batch: SparseBatch,
+    rows: list[int] | None,
+    pruning: Pruning,
+    texts_cut: int,
+) -> EncodedChunk:
+    whole = joined(batch, rows, [document.doc_id for document in documents])
     return EncodedChunk(
-        number, documents, prune(batch, pruning), sum(cuts), digest_documents(documents)
+        number, documents, prune(whole, pruning), texts_cut, digest_documents(documents)
     )
 
 

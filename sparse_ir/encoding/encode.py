@@ -21,6 +21,7 @@ from sparse_ir.data.shards import (
 )
 from sparse_ir.encoding.chunks import encode_corpus
 from sparse_ir.encoding.ledgers import ledger_paths, open_ledgers, own_ledger
+from sparse_ir.encoding.passages import parse_passages
 from sparse_ir.encoding.sources import STANDARD_INPUT, encoder_for, readable_twice
 from sparse_ir.errors import ConfigError
 from sparse_ir.models.ranks import Ranks
@@ -52,6 +53,7 @@ class EncodeSettings:
         resume: Go on with a stopped run.
         replace: Throw away what the folder holds and start again.
         document_pruning: As ``parse_pruning`` takes it.
+        passages: As ``parse_passages`` takes it.
         shard_documents: Documents per shard.
     """
 
@@ -66,6 +68,7 @@ class EncodeSettings:
     resume: bool = False
     replace: bool = False
     document_pruning: str = ""
+    passages: str = ""
     shard_documents: int = 4096
 
 
@@ -164,6 +167,7 @@ def _write_shards(
         encoder,
         chunk_documents=settings.shard_documents,
         pruning=parse_pruning(settings.document_pruning),
+        passages=parse_passages(settings.passages),
         done=tuple(ledger.chunks),
         ranks=ranks,
         advance=advance,
@@ -233,6 +237,7 @@ def _begin(
         "precision": settings.precision,
         "limit": settings.limit,
         "document_pruning": str(parse_pruning(settings.document_pruning)),
+        "passages": str(parse_passages(settings.passages)),
     }
     if ranks.processes > 1:  # all must cut the corpus alike
         wanted["shard_documents"] = settings.shard_documents
@@ -257,7 +262,11 @@ def _start(out: Path, settings: EncodeSettings, encoder: SparseEncoder | Encoder
         vocabulary_size=len(encoder.vocabulary),
         document_pruning=str(parse_pruning(settings.document_pruning)),
         corpus=settings.corpus,
-        options={"limit": settings.limit, "shard_documents": settings.shard_documents},
+        options={
+            "limit": settings.limit,
+            "shard_documents": settings.shard_documents,
+            "passages": str(parse_passages(settings.passages)),
+        },
     )
     start_shards(out, manifest, encoder.vocabulary)
 

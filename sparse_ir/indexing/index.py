@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sparse_ir import __version__
 from sparse_ir.data.corpora import BadRow, read_documents
 from sparse_ir.encoding.chunks import encode_corpus
+from sparse_ir.encoding.passages import EACH, WHOLE, parse_passages
 from sparse_ir.encoding.sources import encoder_for, readable_twice
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.options import ClusterOptions
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparse_ir.data.ledger import Ledger
+    from sparse_ir.encoding.passages import Passages
     from sparse_ir.encoding.pool import EncoderPool
     from sparse_ir.engines.base import Engine
     from sparse_ir.models.base import SparseEncoder
@@ -50,6 +52,7 @@ class IndexSettings:
         resume: Go on with a stopped run.
         replace: Build anew although the index exists; it stays in sight until the new one is whole.
         document_pruning: As ``parse_pruning`` takes it.
+        passages: As ``parse_passages`` takes it; vectors have their own.
         chunk_documents: Documents encoded, written and acknowledged together.
         aside: Leave the finished build out of sight, to be compared and swapped in.
         drop_old: Remove the build that this one replaces; None for what the engine does by itself.
@@ -69,6 +72,7 @@ class IndexSettings:
     resume: bool = False
     replace: bool = False
     document_pruning: str = ""
+    passages: str = ""
     chunk_documents: int = 512
     aside: bool = False
     drop_old: bool | None = None
@@ -180,6 +184,7 @@ def _run(
         encoder,
         chunk_documents=settings.chunk_documents,
         pruning=parse_pruning(settings.document_pruning),
+        passages=_read_as(settings, encoder),
         done=tuple(build.ledger.chunks),
         advance=advance,
     )
@@ -265,7 +270,21 @@ def _run_settings(settings: IndexSettings, encoder: SparseEncoder | EncoderPool)
         "replicas": settings.replicas,
         "keep_vectors": settings.keep_vectors,
         "document_pruning": str(parse_pruning(settings.document_pruning)),
+        "passages": str(_passages(settings, encoder)),
     }
+
+
+def _passages(settings: IndexSettings, encoder: object) -> Passages:
+    """What the vectors are of: stored ones know it themselves."""
+    stored = getattr(encoder, "passages", None)
+    return parse_passages(settings.passages if stored is None else stored)
+
+
+def _read_as(settings: IndexSettings, encoder: object) -> Passages:
+    """How documents go to the encoder: stored vectors of whole documents are given out as such."""
+    passages = _passages(settings, encoder)
+    stored = isinstance(getattr(encoder, "passages", None), str)
+    return WHOLE if stored and passages.kind != EACH else passages
 
 
 def _stamp(settings: IndexSettings, encoder: SparseEncoder | EncoderPool) -> Stamp:
@@ -279,6 +298,7 @@ def _stamp(settings: IndexSettings, encoder: SparseEncoder | EncoderPool) -> Sta
         corpus=settings.corpus,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         version=__version__,
+        passages=str(_passages(settings, encoder)),
     )
 
 

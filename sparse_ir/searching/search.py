@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from sparse_ir.encoding.passages import EACH as PASSAGES
+from sparse_ir.encoding.passages import parse_passages
 from sparse_ir.engines.filters import parse_filter
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.stamp import require_same_model
+from sparse_ir.errors import ConfigError
 from sparse_ir.models.loading import MODEL, load_encoder
 from sparse_ir.pruning import parse_pruning
 from sparse_ir.searching.fusion import fuse, parse_fusion
+from sparse_ir.searching.grouping import BEST, GROUPINGS, GROUPS
 from sparse_ir.searching.query import build_request, parse_two_step, weigh_queries
 from sparse_ir.types import Query
 
@@ -40,6 +44,7 @@ class SearchSettings:
         two_step: As ``parse_two_step`` takes it: heavy terms first.
         hybrid: As ``parse_fusion`` takes it: together with the engine's BM25 on the text.
         server_pruning: Let the server drop query terms that it deems unimportant.
+        group: Of an index of passages, a document's score: "best", "sum" or "each" (passages).
     """
 
     index: str = "default"
@@ -53,6 +58,11 @@ class SearchSettings:
     two_step: str = ""
     hybrid: str = ""
     server_pruning: bool = False
+    group: str = BEST
+
+    def __post_init__(self) -> None:
+        if self.group not in GROUPINGS:
+            raise ConfigError(f"group is {self.group!r}. Use {', '.join(GROUPINGS)}.")
 
 
 class SearchResult(NamedTuple):
@@ -91,6 +101,8 @@ class Searcher:
                 settings.model or stamp.model, queries=settings.query_encoder
             )
             require_same_model(stamp, self.encoder, index=settings.index)
+            in_passages = parse_passages(stamp.passages).kind == PASSAGES
+            self._group = GROUPS.get(settings.group) if in_passages else None
         except BaseException:
             self.engine.close()
             raise
@@ -140,11 +152,20 @@ class Searcher:
             )
             for terms in weighed
         ]
-        found = self._find(queries, requests)
+        found = self._answer(queries, requests)
         return [
             SearchResult(query, terms, hits)
             for query, terms, hits in zip(queries, weighed, found, strict=True)
         ]
+
+    def _answer(
+        self, queries: Sequence[Query], requests: Sequence[SearchRequest]
+    ) -> list[list[ScoredDoc]]:
+        if self._group is None:
+            return self._find(queries, requests)
+        return self._group(
+            lambda places, asked: self._find([queries[i] for i in places], asked), requests
+        )
 
     def _find(
         self, queries: Sequence[Query], requests: Sequence[SearchRequest]
