@@ -79,28 +79,27 @@ def parse_passages(text: str) -> Passages:
 
 def split(text: str, passages: Passages) -> list[str]:
     """Cut a text into passages; a text short enough is one, as it is."""
+    return [text[slice(*span)] for span in split_spans(text, passages)]
+
+
+def split_spans(text: str, passages: Passages) -> list[Span]:
+    """As ``split``, by where the passages begin and end."""
     parts = [part for sentence in sentences(text) for part in _cut(text, sentence, passages.words)]
     sizes = [len(words(text[slice(*part)])) for part in parts]
     if sum(sizes) <= passages.words:
-        return [text]
-    found, first = [], 0
-    while first < len(parts):
-        last, size = first, sizes[first]
-        while last + 1 < len(parts) and size + sizes[last + 1] <= passages.words:
+        return [Span(0, len(text))]
+    found = []
+    first = new = 0  # where a passage begins, and the first part that no passage has yet
+    while new < len(parts):
+        last = new
+        while last + 1 < len(parts) and sum(sizes[first : last + 2]) <= passages.words:
             last += 1
-            size += sizes[last]
-        found.append(text[parts[first].start : parts[last].end])
-        if last + 1 == len(parts):
-            break
-        following, repeated = last + 1, 0
-        while following - 1 > first and repeated + sizes[following - 1] <= passages.overlap:
-            following -= 1
-            repeated += sizes[following]
-        # What is repeated must leave room for the next sentence, or nothing would be gained.
-        while following <= last and repeated + sizes[last + 1] > passages.words:
-            repeated -= sizes[following]
-            following += 1
-        first = following
+        found.append(Span(parts[first].start, parts[last].end))
+        before, first, new = first, last + 1, last + 1
+        # Repeat less than the whole passage, and leave room for the part that comes next.
+        room = passages.words - sizes[new] if new < len(parts) else 0
+        while first - 1 > before and sum(sizes[first - 1 : new]) <= min(passages.overlap, room):
+            first -= 1
     return found
 
 

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from sparse_ir.data.spans import words
 from sparse_ir.encoding.chunks import encode_corpus
-from sparse_ir.encoding.passages import Passages, joined, parse_passages, split, split_documents
+from sparse_ir.encoding.passages import (
+    Passages,
+    joined,
+    parse_passages,
+    split,
+    split_documents,
+    split_spans,
+)
 from sparse_ir.errors import ConfigError
 from sparse_ir.models.bm25 import Bm25Encoder
 from sparse_ir.types import Document
@@ -45,18 +52,18 @@ def test_a_text_without_words_is_one_passage():
 )
 def test_no_word_is_lost_and_no_passage_too_long(text, sizes):
     size, overlap = sizes
-    found = split(text, Passages("each", size, overlap))
-    counts = [len(words(part)) for part in found]
-    assert max(counts) <= size or found == [text]
-    assert all(counts) or found == [text]
-    whole = "".join(text.split())
-    position = 0
-    for part in found:  # each begins where the one before it ended, or within it
-        part = "".join(part.split())
-        start = max(at for at in range(position + 1) if whole.startswith(part, at))
-        assert not any(c.isalnum() for c in whole[position:start])
-        position = max(position, start + len(part))
-    assert not any(c.isalnum() for c in whole[position:])
+    found = split_spans(text, Passages("each", size, overlap))
+    counts = [len(words(text[slice(*span)])) for span in found]
+    assert max(counts) <= size
+    assert all(counts) or found == [(0, len(text))]
+    covered = 0
+    for span in found:
+        repeated = len(words(text[span.start : covered]))
+        assert repeated <= overlap
+        assert not words(text[covered : span.start])
+        assert span.end > covered or not text
+        covered = span.end
+    assert not words(text[covered:])
 
 
 def test_passages_are_documents_that_know_their_parent():
