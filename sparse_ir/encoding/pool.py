@@ -46,6 +46,12 @@ class _Worker:
         with suppress(BrokenPipeError, ConnectionResetError):
             self.channel.send(task)
 
+    def ended(self) -> str:
+        """Wait until it is gone, and say how it went."""
+        self.process.join()
+        code = self.process.exitcode
+        return f"signal {-code}" if code and code < 0 else f"exit code {code}"
+
     def end(self) -> None:
         self.channel.close()
         self.process.terminate()
@@ -187,9 +193,7 @@ class EncoderPool:
         Raises:
             WorkerDiedError: it was the second to die under that chunk, or before its first.
         """
-        dead.process.join()
-        code = dead.process.exitcode
-        how = f"signal {-code}" if code and code < 0 else f"exit code {code}"
+        how = dead.ended()
         if not dead.tasks:
             raise WorkerDiedError(dead.settings.device, how)
         task = dead.tasks[0]
@@ -208,9 +212,7 @@ class EncoderPool:
         try:
             said: Facts | Failed = worker.channel.recv()
         except (EOFError, ConnectionResetError):
-            worker.process.join()
-            code = worker.process.exitcode
-            raise WorkerDiedError(worker.settings.device, f"exit code {code}") from None
+            raise WorkerDiedError(worker.settings.device, worker.ended()) from None
         if isinstance(said, Failed):
             raise said.error()
         return said

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -70,18 +72,19 @@ def test_a_worker_that_dies_is_started_again_and_nothing_is_lost_or_told_twice(m
     assert "died (signal 9); it is started again" in caplog.text
 
 
-def kill_every_worker(pool, results):
-    for _ in range(100):
-        os.kill(pool.pids[0], signal.SIGKILL)
-        next(results)
-
-
 def test_a_chunk_that_kills_two_workers_ends_the_run(model):
+    long = Task(0, ("a",), ("apple tree " * 5_000_000,))  # encoding it takes seconds
     with EncoderPool([WorkerSettings(model, "cpu")]) as pool:
-        results = pool.encode(TASKS)
-        next(results)
+
+        def kill():
+            for dead in (None, pool.pids[0]):
+                while pool.pids[0] == dead:
+                    time.sleep(0.01)
+                os.kill(pool.pids[0], signal.SIGKILL)
+
+        threading.Thread(target=kill, daemon=True).start()
         with pytest.raises(WorkerDiedError, match=r"cpu died .*signal 9.*--resume"):
-            kill_every_worker(pool, results)
+            list(pool.encode([long]))
 
 
 def test_a_model_that_cannot_be_loaded_is_the_workers_own_error(tmp_path):
