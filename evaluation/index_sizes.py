@@ -1,0 +1,81 @@
+"""Bytes of an index for each stored weight, for every engine and field type.
+
+    python evaluation/index_sizes.py --index INDEX [--url URL ...]
+
+INDEX is an embedded index. Its entries go into a fresh index of every engine, once without and
+once with their texts, merged to one segment where the engine can. ``engines/sizes.py`` keeps the
+figures for ``sparse-ir plan``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from dataclasses import replace
+
+from sparse_ir.engines.fields import CHOICES
+from sparse_ir.engines.opening import open_engine
+from sparse_ir.engines.options import ClusterOptions
+from sparse_ir.errors import SparseIRError
+from sparse_ir.types import Document
+
+
+def entries(source, index, *, texts):
+    for entry in source.scan(index):
+        document = entry.document if texts else Document(entry.document.doc_id, "")
+        yield entry._replace(document=document)
+
+
+def size(source, index, address, field, *, texts):
+    options = ClusterOptions(field=field, replicas=0, shards=1, force_merge=True)
+    with open_engine(address, options=options) as engine:
+        if engine.exists(index):
+            engine.drop(index)
+        stamp = replace(source.describe(index), corpus="")
+        physical = engine.create(index, stamp, source.vocabulary(index))
+        failures = list(engine.add(physical, entries(source, index, texts=texts)))
+        if failures:
+            raise SystemExit(f"{address}: {failures[0]}")
+        engine.publish(index, physical)
+        found = engine.stats(index).bytes
+        server = engine.details(index).get("server", address.partition(":")[0])
+        engine.drop(index)
+        return server, found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--index", required=True)
+    parser.add_argument("--url", action="append", default=[])
+    args = parser.parse_args()
+    with open_engine("embedded") as source, tempfile.TemporaryDirectory() as folder:
+        documents = weights = raw = 0
+        for entry in source.scan(args.index):
+            documents += 1
+            weights += len(entry.vector)
+            raw += len(entry.document.content.encode())
+        print(
+            f"{documents:,} documents, {weights / documents:.0f} terms and {raw / documents:.0f} "
+            "bytes of text each.\n"
+        )
+        print("| engine | field | bytes a weight | bytes of text stored, of each |")
+        print("| --- | --- | ---: | ---: |")
+        places = [(f"embedded:{folder}", "")]
+        places += [
+            (url, field) for url in args.url for field in dict.fromkeys(c.field for c in CHOICES)
+        ]
+        for address, field in places:
+            try:
+                server, bare = size(source, args.index, address, field, texts=False)
+                _, whole = size(source, args.index, address, field, texts=True)
+            except SparseIRError as error:  # a field type that this server does not have
+                print(f"| {address} | {field} | {error} | |", flush=True)
+                continue
+            print(
+                f"| {server} | {field or '-'} | {bare / weights:.2f} | {(whole - bare) / raw:.2f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
