@@ -71,10 +71,8 @@ def main():
             except SparseIRError as error:  # a field type that this server does not have
                 print(f"| {address} | {field} | {error} | |", flush=True)
                 continue
-            print(
-                f"| {server} | {field or '-'} | {bare / weights:.2f} | {(whole - bare) / raw:.2f} |",
-                flush=True,
-            )
+            a_weight, of_text = bare / weights, (whole - bare) / raw
+            print(f"| {server} | {field or '-'} | {a_weight:.2f} | {of_text:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
