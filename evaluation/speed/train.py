@@ -27,7 +27,9 @@ RATE = 2e-5
 
 
 class Meter:
-    """Times of steps, and the highest memory since the first step began."""
+    """Times of steps, and the highest memory: on a CPU above that of the loaded model, on a GPU all
+    that torch holds there, the model included (the two sides move it there at other moments).
+    """
 
     def __init__(self, device: str) -> None:
         import psutil
@@ -48,7 +50,6 @@ class Meter:
         if self._device == "cuda":
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
-            self._ready = torch.cuda.memory_allocated()
         else:
             self._ready = self._peak = self._process.memory_info().rss
             self._watching = True

@@ -29,6 +29,7 @@ def trained_weights(
     *,
     pooling: str = "max",
     activation: str = "log1p",
+    revived: Tensor | None = None,
 ) -> Tensor:
     """Weigh every term for every text, with gradients for hidden states, weight and bias.
 
@@ -41,6 +42,9 @@ def trained_weights(
         bias: (vocabulary,).
         pooling: "max" or "sum" over the tokens.
         activation: "log1p" or "log1p_log1p".
+        revived: With max pooling, terms of a text that cannot fall silent for good: where their
+            weight is 0, a gradient that would raise it passes as if it were just above 0. Bool,
+            (batch, vocabulary).
 
     Returns:
         Weights >= 0, float32, (batch, vocabulary).
@@ -49,9 +53,11 @@ def trained_weights(
     dtype = torch.float32
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
-    function = _SumPooled if pooling == "sum" else _MaxPooled
     with torch.autocast(device, enabled=False):
-        weights: Tensor = function.apply(hidden.to(dtype), mask.bool(), weight, bias, activation)
+        inputs = (hidden.to(dtype), mask.bool(), weight, bias, activation)
+        weights: Tensor = (
+            _SumPooled.apply(*inputs) if pooling == "sum" else _MaxPooled.apply(*inputs, revived)
+        )
     return weights
 
 
@@ -65,13 +71,19 @@ def _slope(weights: Tensor, activation: str) -> Tensor:
 class _MaxPooled(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, mask: Tensor, weight: Tensor, bias: Tensor, activation: str
+        ctx: Any,
+        hidden: Tensor,
+        mask: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        activation: str,
+        revived: Tensor | None,
     ) -> Tensor:
         first = mask.int().argmax(dim=1)
         stand_in = hidden[torch.arange(len(hidden), device=hidden.device), first]
         filled = torch.where(mask.unsqueeze(-1), hidden, stand_in.unsqueeze(1))
         some = mask.any(dim=1)
-        pooled, winners = _winners(filled, some, weight, bias)
+        pooled, winners = _winners(filled, some, weight, bias, revived)
         texts, tokens, terms = winners
         tokens = torch.where(mask[texts, tokens], tokens, first[texts])
         weights = activate(pooled, activation)
@@ -84,7 +96,9 @@ class _MaxPooled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, weights, texts, rows, terms = ctx.saved_tensors
-        slopes = upstream[texts, terms] * _slope(weights, ctx.activation)
+        pull = upstream[texts, terms]
+        pull = torch.where(weights > 0, pull, pull.clamp_max(0.0))  # revived: upwards alone
+        slopes = pull * _slope(weights, ctx.activation)
         flat = hidden.flatten(0, 1)
         d_hidden = d_weight = d_bias = None
         if ctx.needs_input_grad[0]:
@@ -94,13 +108,13 @@ class _MaxPooled(torch.autograd.Function):
             d_weight = _sparse_product(terms, rows, slopes, len(weight), flat)
         if ctx.needs_input_grad[3]:
             d_bias = slopes.new_zeros(len(weight)).index_add_(0, terms, slopes)
-        return d_hidden, None, d_weight, d_bias, None
+        return d_hidden, None, d_weight, d_bias, None, None
 
 
 def _winners(
-    hidden: Tensor, some: Tensor, weight: Tensor, bias: Tensor
+    hidden: Tensor, some: Tensor, weight: Tensor, bias: Tensor, revived: Tensor | None
 ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-    """The largest logit of each text and term, and where it stands if it is above 0.
+    """The largest logit of each text and term, and where it stands if it is above 0 or revived.
 
     Returns:
         Logits, float32, (batch, vocabulary), and the text, token and term of each winner.
@@ -114,7 +128,10 @@ def _winners(
         tile = pooled[:, start:stop]
         # The bias is the same for all tokens: added after the maximum, and in float32.
         torch.add(logits.amax(dim=1), bias[start:stop], out=tile)
-        texts, terms = ((tile > 0) & some.unsqueeze(1)).nonzero(as_tuple=True)
+        wanted = tile > 0
+        if revived is not None:
+            wanted |= revived[:, start:stop]
+        texts, terms = (wanted & some.unsqueeze(1)).nonzero(as_tuple=True)
         if len(texts) <= _FEW * tile.numel():
             where = logits[texts, :, terms].argmax(dim=1)
         else:

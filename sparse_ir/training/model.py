@@ -23,6 +23,7 @@ class TermModel(nn.Module):
     Attributes:
         lm: The transformers model.
         dropped: Columns that stay 0.
+        revive: Whether a text's own tokens can be raised again where they have fallen to 0.
     """
 
     fixed_bias: Tensor | None
@@ -51,6 +52,7 @@ class TermModel(nn.Module):
         self.lm = lm
         self.scale, self.pooling, self.activation = scale, pooling, activation
         self.dropped = dropped
+        self.revive = False
         self.register_buffer("fixed_bias", bias, persistent=False)
 
     @property
@@ -69,11 +71,21 @@ class TermModel(nn.Module):
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Weigh a padded batch of token ids: float32, (texts, vocabulary)."""
         hidden = captured_hidden(self.lm, ids, mask) * self.scale
-        bias = self.bias
+        bias, revived = self.bias, None
+        if self.revive:
+            revived = present_tokens(ids, mask, len(bias))
         if self.dropped:
-            bias = bias.index_fill(0, self._dropped_columns(bias.device), OFF)
+            columns = self._dropped_columns(bias.device)
+            bias = bias.index_fill(0, columns, OFF)
+            revived = None if revived is None else revived.index_fill(1, columns, value=False)
         return trained_weights(
-            hidden, mask, self.output.weight, bias, pooling=self.pooling, activation=self.activation
+            hidden,
+            mask,
+            self.output.weight,
+            bias,
+            pooling=self.pooling,
+            activation=self.activation,
+            revived=revived,
         )
 
     def _dropped_columns(self, device: torch.device) -> Tensor:

@@ -98,12 +98,15 @@ class AnchorSettings:
         steps: Over so many it falls linearly to ``rest``.
         rest: What stays of it to the end.
         scale: The target of a token is its IDF times this.
+        revive: Where an own token has fallen to weight 0, let gradients raise it again (max
+            pooling); without, a term that is 0 everywhere in a text is out of reach of any loss.
     """
 
     weight: float = 0.0
     steps: int = 150
     rest: float = 0.0
     scale: float = 0.17
+    revive: bool = False
 
     def __post_init__(self) -> None:
         _at_least(0, self, "anchor.", ("weight", "steps", "rest", "scale"))

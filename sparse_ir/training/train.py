@@ -171,6 +171,7 @@ def _trainee(
         # A query is weighed by its own tokens: none of those that the tokenizer adds.
         never = sorted({*backbone.model.dropped, *backbone.tokenizer.all_special_ids})
         table = QueryTable(start, dropped=never, frozen=chosen.freeze_table)
+    backbone.model.revive = settings.anchor.revive
     trainee = SpladeTrainee(
         backbone.model,
         queries=twin(backbone.model) if chosen.query_encoder == "separate" else None,

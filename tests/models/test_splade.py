@@ -222,11 +222,12 @@ def test_query_terms_keep_the_heaviest_terms_of_a_query_alone(tiny, encoder):
     heaviest = np.sort(whole, axis=1)[:, -2:]
     found = short.encode_queries(texts).weights
     assert found.nnz == 4
-    np.testing.assert_array_equal(np.sort(found.toarray(), axis=1)[:, -2:], heaviest)
+    np.testing.assert_allclose(np.sort(found.toarray(), axis=1)[:, -2:], heaviest, rtol=1e-4)
     documents = short.encode_documents(texts).weights.toarray()
-    np.testing.assert_array_equal(documents, encoder.encode_documents(texts).weights.toarray())
+    expected = encoder.encode_documents(texts).weights.toarray()
+    np.testing.assert_allclose(documents, expected, rtol=1e-4, atol=1e-5)
     explained = short.explain(texts[0], query=True).terms
-    assert [origin.weight for origin in explained] == pytest.approx(heaviest[0, ::-1])
+    assert [origin.weight for origin in explained] == pytest.approx(heaviest[0, ::-1], rel=1e-4)
     assert len(short.explain(texts[0]).terms) > 2
     assert short.fingerprint == encoder.fingerprint
     assert short.query_fingerprint not in (encoder.query_fingerprint, short.fingerprint)

@@ -120,3 +120,23 @@ def test_gradients_in_bfloat16_are_autograds_but_for_rounding(pooling):
     rounded = torch.autograd.grad((found * upstream).sum(), (hidden, weight, offset))
     for theirs, ours in zip(exact, rounded, strict=True):
         assert float((theirs - ours).norm() / theirs.norm()) < 0.03
+
+
+def test_a_silent_term_can_be_revived_but_not_pushed_down():
+    # One text of two tokens, three terms. The first has logits -3 and -1; the second is above 0;
+    # the third is silent too and not named.
+    hidden = torch.tensor([[[1.0], [3.0]]], requires_grad=True)
+    weight = torch.tensor([[1.0], [1.0], [1.0]], requires_grad=True)
+    bias = torch.tensor([-4.0, 0.0, -4.0], requires_grad=True)
+    revived = torch.tensor([[True, True, False]])
+    found = trained_weights(hidden, torch.ones(1, 2), weight, bias, revived=revived)
+    assert found[0].tolist() == pytest.approx([0.0, 1.3862944, 0.0])
+    # Down for the first two: the silent one stays where it is.
+    down = torch.autograd.grad(found.sum(), (hidden, weight, bias), retain_graph=True)
+    assert down[0].flatten().tolist() == [0.0, 0.25]
+    assert down[2].tolist() == [0.0, 0.25, 0.0]
+    # Up: as if it were just above 0, at the token where it is highest; never the third.
+    up = torch.autograd.grad(-found.sum(), (hidden, weight, bias))
+    assert up[0].flatten().tolist() == [0.0, -1.25]
+    assert up[1].flatten().tolist() == [-3.0, -0.75, 0.0]
+    assert up[2].tolist() == [-1.0, -0.25, 0.0]

@@ -90,6 +90,30 @@ def test_query_terms_bounds_a_query(run, collection):
     assert found[0].weights.nnz == 2 < found[1].weights.nnz
 
 
+def test_an_anchor_brings_silent_words_back_where_it_may(run, tmp_path, collection):
+    lines = (collection / "corpus.jsonl").read_text().splitlines()
+    texts = [json.loads(line)["text"] for line in lines]
+    silent = {}
+    for revive in (False, True):
+        run(
+            out=tmp_path / str(revive),
+            optimizer__steps=200,
+            anchor={"weight": 3.0, "rest": 3.0, "revive": revive},
+            sparsity={"lambda_document": 0.0, "lambda_query": 0.0},
+        )
+        encoder = load_encoder(tmp_path / str(revive), device="cpu")
+        weights = encoder.encode_documents(texts).weights.toarray()
+        columns = {term: i for i, term in enumerate(encoder.vocabulary)}
+        silent[revive] = [
+            word
+            for text, row in zip(texts, weights, strict=True)
+            for word in set(text.split())
+            if row[columns[word]] == 0
+        ]
+    assert len(silent[False]) > 10
+    assert len(silent[True]) < 3
+
+
 def test_frozen_parameters_stay(run, tmp_path, backbone, weights_of):
     run(optimizer__steps=5, model__freeze=["bert.*"])
     before, after = weights_of(backbone), weights_of(tmp_path / "model")
