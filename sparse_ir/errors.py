@@ -118,11 +118,12 @@ class EncodingError(SparseIRError):
 class WorkerDiedError(EncodingError):
     """A process that encodes documents died."""
 
-    def __init__(self, device: str, how: str) -> None:
-        """Name the device and how its process ended."""
+    def __init__(self, device: str, how: str, *, loading: bool = False) -> None:
+        """Name the device, how its process ended, and whether the model was still being loaded."""
+        when = "while the model was loaded" if loading else "on the same documents again"
         super().__init__(
-            f"the encoder on {device} died on the same documents again ({how}); often memory ran "
-            "out. Go on with --resume, with a lower --batch-tokens or fewer --devices."
+            f"the encoder on {device} died {when} ({how}); often memory ran out. What is finished "
+            "is kept: go on with --resume, with a lower --batch-tokens or fewer --devices."
         )
 
 

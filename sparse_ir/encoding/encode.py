@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sparse_ir.data.corpora import BadRow, read_documents
+from sparse_ir.data.corpora import BadRow, corpus_bytes, read_documents
 from sparse_ir.data.ledger import Chunk
 from sparse_ir.data.shards import (
     MANIFEST_NAME,
@@ -20,10 +20,18 @@ from sparse_ir.data.shards import (
     write_shard,
 )
 from sparse_ir.encoding.chunks import encode_corpus
-from sparse_ir.encoding.ledgers import ledger_paths, open_ledgers, own_ledger
+from sparse_ir.encoding.ledgers import (
+    Counted,
+    ledger_paths,
+    locked,
+    open_ledgers,
+    own_ledger,
+    require_alike,
+)
 from sparse_ir.encoding.passages import parse_passages
 from sparse_ir.encoding.sources import STANDARD_INPUT, encoder_for, readable_twice
 from sparse_ir.errors import ConfigError
+from sparse_ir.models.loading import load_encoder
 from sparse_ir.models.ranks import Ranks
 from sparse_ir.pruning import parse_pruning
 from sparse_ir.vectors import vocabulary_hash
@@ -115,7 +123,7 @@ def encode(
     ranks = Ranks.of_environment()
     if ranks.processes > 1 and settings.corpus == STANDARD_INPUT:
         raise ConfigError("several processes cannot share standard input. Give a file or folder.")
-    with ranks.joined():
+    with ranks.joined(), locked(Path(settings.out), ranks):
         return _encode(settings, ranks, advance)
 
 
@@ -123,9 +131,8 @@ def _encode(settings: EncodeSettings, ranks: Ranks, advance: Callable[[int], Non
     started = time.monotonic()
     out = Path(settings.out)
     stopped = _look_up(out, settings)
-    complete = not stopped and _complete(out) and not settings.replace
-    ranks.wait()  # all have seen the same
-    if complete:
+    if ranks.first_says(not stopped and _complete(out) and not settings.replace):
+        _require_same(read_shard_manifest(out), settings)
         return _report(settings, read_shard_manifest(out), 0, [], started)
     skipped: list[BadRow] = []
     with (
@@ -134,11 +141,13 @@ def _encode(settings: EncodeSettings, ranks: Ranks, advance: Callable[[int], Non
     ):
         ledger = _begin(out, settings, encoder, stopped, ranks)
         before = sum(one.documents for one in stopped)
-        documents = read_documents(
-            corpus, limit=settings.limit, on_bad=skipped.append if settings.skip_bad else None
+        documents = Counted(
+            read_documents(
+                corpus, limit=settings.limit, on_bad=skipped.append if settings.skip_bad else None
+            )
         )
         _write_shards(out, settings, documents, encoder, ledger, ranks, advance)
-        ranks.wait()
+        require_alike("read", ranks.all_say(documents.facts))
         if ranks.first:
             _finish(out)
         ranks.wait()
@@ -148,7 +157,8 @@ def _encode(settings: EncodeSettings, ranks: Ranks, advance: Callable[[int], Non
 
 def _finish(out: Path) -> None:
     ledgers = open_ledgers(out)
-    finish_shards(out, texts_cut=sum(ledger.texts_cut for ledger in ledgers))
+    documents = sum(ledger.documents for ledger in ledgers)
+    finish_shards(out, documents=documents, texts_cut=sum(ledger.texts_cut for ledger in ledgers))
     for ledger in ledgers:
         ledger.remove()
 
@@ -205,6 +215,35 @@ def _complete(out: Path) -> bool:
     return (out / MANIFEST_NAME).exists() and read_shard_manifest(out).complete
 
 
+def _require_same(manifest: ShardManifest, settings: EncodeSettings) -> None:
+    """Refuse to call a finished folder the result of a run with other settings.
+
+    Raises:
+        ConfigError: naming what differs.
+    """
+    found = {
+        "corpus": (manifest.corpus, settings.corpus),
+        "limit": (manifest.options.get("limit"), settings.limit),
+        "document_pruning": (
+            manifest.document_pruning,
+            str(parse_pruning(settings.document_pruning)),
+        ),
+        "passages": (manifest.options.get("passages", ""), str(parse_passages(settings.passages))),
+    }
+    if settings.model != "bm25":
+        encoder = load_encoder(settings.model, device="cpu")
+        found["model"] = (
+            manifest.model,
+            manifest.model if encoder.fingerprint == manifest.fingerprint else encoder.name,
+        )
+    for name, (before, now) in found.items():
+        if before != now:
+            raise ConfigError(
+                f"{settings.out} holds a finished run whose {name} was {before!r}, not {now!r}. "
+                "Use --replace, or another folder."
+            )
+
+
 def _encoder(
     settings: EncodeSettings, corpus: str, stopped: list[Ledger]
 ) -> AbstractContextManager[SparseEncoder | EncoderPool]:
@@ -231,6 +270,7 @@ def _begin(
 ) -> Ledger:
     wanted: dict[str, Any] = {
         "corpus": settings.corpus,
+        "corpus_bytes": corpus_bytes(settings.corpus),
         "model": settings.model,
         "loaded": encoder.name,
         "fingerprint": encoder.fingerprint,
@@ -239,12 +279,15 @@ def _begin(
         "document_pruning": str(parse_pruning(settings.document_pruning)),
         "passages": str(parse_passages(settings.passages)),
     }
-    if ranks.processes > 1:  # all must cut the corpus alike
-        wanted["shard_documents"] = settings.shard_documents
+    if ranks.processes > 1:
+        wanted["processes"] = ranks.processes
+        wanted["shard_documents"] = settings.shard_documents  # all must cut the corpus alike
+    alike = {name: value for name, value in wanted.items() if name != "loaded"}  # may be a path
+    require_alike("was started with", ranks.all_say(alike))
     goes_on = settings.resume and bool(stopped)
     if goes_on and settings.replace:
         goes_on = all(one.settings.get(name) == wanted[name] for one in stopped for name in wanted)
-    if goes_on:
+    if ranks.first_says(goes_on):
         return own_ledger(out, stopped, ranks, wanted)
     if ranks.first:
         _start(out, settings, encoder)

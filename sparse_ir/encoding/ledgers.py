@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from sparse_ir.data.ledger import Ledger
 from sparse_ir.errors import ConfigError
+from sparse_ir.resources import cache
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from sparse_ir.models.ranks import Ranks
+    from sparse_ir.types import Document
 
 _NAME = re.compile(r"^ledger(?:-(\d+)-of-(\d+))?\.jsonl$")
 
@@ -63,3 +69,72 @@ def own_ledger(
         if ledger.path.name == name:
             return ledger
     return Ledger.create(folder / name, settings)
+
+
+@contextmanager
+def locked(folder: Path, ranks: Ranks) -> Iterator[None]:
+    """Keep other runs on this machine from writing into the folder meanwhile.
+
+    Raises:
+        ConfigError: one is writing into it.
+    """
+    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:32]
+    locks = cache() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(locks / f"{name}-{ranks.rank}.lock")
+    try:
+        lock.acquire(timeout=2)  # the processes of a killed run end within a second
+    except Timeout:
+        raise ConfigError(
+            f"another run is writing into {folder}. Wait for it, end it, or use another folder."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class Counted:
+    """Documents, counted as they are read.
+
+    Attributes:
+        facts: What all processes of a run must have found alike, in the end.
+    """
+
+    def __init__(self, documents: Iterable[Document]) -> None:
+        """Count these."""
+        self._documents = documents
+        self._count = 0
+        self._digest = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[Document]:
+        """Yield them, once."""
+        for document in self._documents:
+            self._count += 1
+            self._digest.update(document.doc_id.encode(errors="surrogatepass") + b"\n")
+            yield document
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """How many, and the SHA-256 of their ids."""
+        return {"documents": self._count, "their ids": self._digest.hexdigest()[:16]}
+
+
+def require_alike(how: str, said: Sequence[Mapping[str, Any]]) -> None:
+    """Check that the processes of a run have found or been given the same.
+
+    Args:
+        how: What they did, for the message.
+        said: Of each process, by its number.
+
+    Raises:
+        ConfigError: naming what differs.
+    """
+    for rank, one in enumerate(said):
+        for name, value in one.items():
+            if value != said[0].get(name):
+                raise ConfigError(
+                    f"process {rank} of this run {how} {name} {value!r}, and process 0 "
+                    f"{said[0].get(name)!r}. Give every process the same corpus, model and "
+                    "settings."
+                )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from sparse_ir.data.spans import Span, first_words, sentences, words
+from sparse_ir.data.spans import Span, sentences, stripped, words
 from sparse_ir.errors import ConfigError
 from sparse_ir.types import Document
 from sparse_ir.vectors import SparseBatch, make_batch
@@ -105,18 +105,13 @@ def split_spans(text: str, passages: Passages) -> list[Span]:
 
 def _cut(text: str, sentence: Span, longest: int) -> Iterator[Span]:
     """A sentence that is longer than a passage, in pieces."""
+    found = words(text[slice(*sentence)])
     start = sentence.start
-    while start < sentence.end:
-        part = first_words(text, Span(start, sentence.end), longest)
-        following = part.end
-        if len(words(text[following : sentence.end])) == 0:
-            part, following = Span(start, sentence.end), sentence.end
-        yield part
-        start = (
-            following
-            + len(text[following : sentence.end])
-            - len(text[following : sentence.end].lstrip())
-        )
+    for last in range(longest - 1, len(found) - 1, longest):
+        end = sentence.start + found[last].end
+        yield Span(start, end)
+        start = stripped(text, end, sentence.start + found[last + 1].end).start
+    yield Span(start, sentence.end)
 
 
 def split_documents(documents: Iterable[Document], passages: Passages) -> Iterator[Document]:

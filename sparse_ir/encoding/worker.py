@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+import pickle
 import queue
 import signal
+import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from sparse_ir import errors
 from sparse_ir.errors import SparseIRError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from multiprocessing.connection import Connection
+    from collections.abc import Callable, Iterator
 
     from sparse_ir.vectors import SparseBatch
 
@@ -92,49 +93,66 @@ class Failed(NamedTuple):
         return found
 
 
-def work(settings: WorkerSettings, channel: Connection) -> None:
-    """Load the encoder, then encode what comes until there is nothing more.
+def main() -> None:
+    """Load the encoder, then encode what comes on standard input until there is nothing more.
 
-    The parent's death closes the channel, which ends this process too.
+    Messages are pickles: settings and tasks come in, facts and chunks go out on what was standard
+    output; what libraries print goes to standard error. The parent's death closes the input, which
+    ends this process too, at once.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and ends us
-    with suppress(BrokenPipeError, EOFError, ConnectionResetError):
+    outlet = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    settings: WorkerSettings = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own parent's
+    tasks = _received(sys.stdin.buffer)
+
+    def send(message: Any) -> None:
+        pickle.dump(message, outlet, protocol=pickle.HIGHEST_PROTOCOL)
+        outlet.flush()
+
+    with suppress(BrokenPipeError):
         try:
-            encoder = _load(settings)
-            channel.send(
-                Facts(
-                    encoder.name,
-                    tuple(encoder.vocabulary),
-                    encoder.fingerprint,
-                    encoder.query_fingerprints,
-                )
-            )
-            for task in _received(channel):
-                channel.send(_encode(encoder, task, channel.send))
+            _work(settings, tasks, send)
         except SparseIRError as error:
-            channel.send(Failed(type(error).__name__, str(error)))
+            send(Failed(type(error).__name__, str(error)))
+        except Exception as error:  # noqa: BLE001 - of any library: our parent tells it
+            lines = str(error).strip().splitlines() or [""]
+            message = (
+                f"the encoder on {settings.device} failed: {type(error).__name__}: {lines[0]} "
+                "What is finished is kept: go on with --resume."
+            )
+            send(Failed("EncodingError", message))
 
 
-def _load(settings: WorkerSettings) -> Any:
-    if settings.threads:
-        os.environ["OMP_NUM_THREADS"] = str(settings.threads)
+def _work(settings: WorkerSettings, tasks: Iterator[Task], send: Callable[[Any], None]) -> None:
     from sparse_ir.models.loading import load_encoder
 
-    return load_encoder(settings.model, device=settings.device, **settings.options)
+    encoder = load_encoder(settings.model, device=settings.device, **settings.options)
+    send(
+        Facts(
+            encoder.name,
+            tuple(encoder.vocabulary),
+            encoder.fingerprint,
+            encoder.query_fingerprints,
+        )
+    )
+    for task in tasks:
+        send(_encode(encoder, task, send))
 
 
-def _received(channel: Connection) -> Any:
-    """Take tasks off the channel as they come, so that the parent never waits for us to listen."""
-    waiting: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+def _received(stream: BinaryIO) -> Iterator[Task]:
+    """Take tasks off the stream as they come, so that the parent never waits for us to listen."""
+    waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
 
     def listen() -> None:
-        with suppress(EOFError, OSError):
-            while (task := channel.recv()) is not None:
-                waiting.put(task)
-        waiting.put(None)
+        with suppress(EOFError, OSError, pickle.UnpicklingError):
+            while True:
+                waiting.put(pickle.load(stream))  # noqa: S301
+        os._exit(0)  # nobody is there to take what is under way
 
     threading.Thread(target=listen, daemon=True).start()
-    return iter(waiting.get, None)
+    while True:
+        yield waiting.get()
 
 
 def _encode(encoder: Any, task: Task, send: Callable[[Any], None]) -> Done:

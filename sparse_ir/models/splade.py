@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from sparse_ir.errors import ConfigError, ModelError
+from sparse_ir.errors import ConfigError, EncodingError, ModelError
 from sparse_ir.models.base import Explanation, TermOrigin
 from sparse_ir.models.batches import (
     maximal_length,
@@ -30,6 +30,7 @@ from sparse_ir.models.masked_lm import (
     load_masked_lm,
     load_tokenizer,
 )
+from sparse_ir.models.memory import is_out_of_memory
 from sparse_ir.models.origins import token_words
 from sparse_ir.models.screening import weigher
 from sparse_ir.pruning import keep_top_terms
@@ -250,30 +251,33 @@ class SpladeEncoder:
         return select(concatenate(done), np.argsort(order))
 
     def _in_batches(self, rows: list[list[int]]) -> Iterator[tuple[list[int], sparse.csr_array]]:
-        """Weigh all rows, in batches of half the size from where a GPU's memory runs out."""
+        """Weigh all rows, in batches of half the size from where memory runs out."""
         left = list(range(len(rows)))
         while left:
             batches = token_batches([len(rows[i]) for i in left], batch_tokens=self.batch_tokens)
-            order: list[int] = []
+            done: set[int] = set()
             try:
                 for batch in batches:
                     chosen = [left[i] for i in batch]
                     weights = self.encode_batch([rows[i] for i in chosen])
-                    order += chosen
+                    done.update(chosen)
                     yield chosen, weights
                 return
-            except torch.OutOfMemoryError as error:
-                finished = set(order)
-                left = [i for i in left if i not in finished]
-                self._halve(max(len(rows[i]) for i in left), error)
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._halve(len(chosen), max(len(rows[i]) for i in chosen), error)
+                left = [i for i in left if i not in done]
 
-    def _halve(self, longest: int, error: Exception) -> None:
-        if self.batch_tokens <= longest:
-            raise ModelError(
-                f"memory ran out on {self._device} with a single text of {longest} tokens. Lower "
-                "max_length, or use fp16 or bf16."
+    def _halve(self, texts: int, longest: int, error: Exception) -> None:
+        """Make batches half of the one that was too large."""
+        if texts == 1:
+            raise EncodingError(
+                f"memory ran out on {self._device} with a single text of {longest} tokens. Use "
+                "--precision bf16 or fp16, another device, or --passages, which read less at a "
+                "time."
             ) from error
-        self.batch_tokens = max(longest, self.batch_tokens // 2)
+        self.batch_tokens = min(self.batch_tokens, texts * longest) // 2
         _log.warning(
             "memory ran out on %s; from here on batches have %d tokens",
             self._device,

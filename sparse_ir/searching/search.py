@@ -164,7 +164,9 @@ class Searcher:
         if self._group is None:
             return self._find(queries, requests)
         return self._group(
-            lambda places, asked: self._find([queries[i] for i in places], asked), requests
+            lambda places, asked: self._find([queries[i] for i in places], asked),
+            lambda ids, vectors: self.engine.get(self.settings.index, ids, vectors=vectors),
+            requests,
         )
 
     def _find(

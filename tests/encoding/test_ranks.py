@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 
 from sparse_ir.data.shards import read_shards, shard_paths
 from sparse_ir.encoding.encode import EncodeSettings, encode
+from sparse_ir.encoding.ledgers import locked
 from sparse_ir.errors import ConfigError
 from sparse_ir.models.ranks import Ranks
 
@@ -43,7 +45,7 @@ def whole(corpus, tmp_path):
     return settings
 
 
-def start(corpus, out, *more, processes=2):
+def start(corpus, out, *more, processes=2, environment=None):
     torchrun = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
     command = [
         sys.executable, "-m", *(torchrun if processes > 1 else []), "sparse_ir", "encode",
@@ -51,16 +53,35 @@ def start(corpus, out, *more, processes=2):
         *more,
     ]  # fmt: skip
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, **(environment or {})},
+    )  # fmt: skip
 
 
-def kill_all(out):
-    """Kill whatever writes into the folder: torchrun's processes have sessions of their own."""
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def rows_of_any(out):
+    return list(out.glob("vectors-*.parquet"))
+
+
+def writers(out):
+    """Whatever writes into the folder: torchrun's processes have sessions of their own."""
+    found = []
     for pid in (path.name for path in Path("/proc").iterdir() if path.name.isdigit()):
         with suppress(OSError):
             if str(out) in Path("/proc", pid, "cmdline").read_text():
-                os.kill(int(pid), signal.SIGKILL)
+                found.append(int(pid))
+    return found
+
+
+def kill_all(out):
+    for pid in writers(out):
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def finish(process):
@@ -114,6 +135,85 @@ def test_a_run_on_two_workers_killed_at_any_moment_ends_the_same(whole, corpus, 
 def test_fewer_shards_than_processes_are_fine(corpus, tmp_path):
     finish(start(corpus, tmp_path / "few", "--limit", "15", processes=3))
     assert len(rows_of(tmp_path / "few")) == 15
+
+
+@pytest.mark.parametrize(
+    "more", [["--limit", "15"], ["--model", "other"], ["--shard-documents", "3"]]
+)
+def test_processes_that_were_not_started_alike_are_refused(corpus, tmp_path, more):
+    from sparse_ir.models.bm25 import Bm25Encoder
+
+    Bm25Encoder.fit(["other words"]).save(tmp_path / "other")
+    more = [str(tmp_path / "other") if m == "other" else m for m in more]
+    port = free_port()
+    processes = [
+        start(corpus, tmp_path / "out", *(more if rank else []), processes=1, environment={
+            "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+        })
+        for rank in (0, 1)
+    ]  # fmt: skip
+    said = [process.communicate(timeout=120)[1] for process in processes]
+    assert all(process.returncode for process in processes)
+    assert any("process 1 of this run was started with" in one for one in said), said
+    assert not (tmp_path / "out").exists() or not rows_of_any(tmp_path / "out")
+
+
+def test_two_runs_do_not_write_into_one_folder(corpus, tmp_path):
+    with locked(tmp_path / "out", Ranks()):
+        process = start(corpus, tmp_path / "out", processes=1)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "another run is writing into" in err
+    finish(start(corpus, tmp_path / "out", processes=1))
+
+
+def test_processes_end_when_torchrun_is_killed(corpus, tmp_path):
+    out = tmp_path / "cut"
+    torchrun = start(corpus, out)
+    while not (out / "ledger-0-of-2.jsonl").exists():
+        assert torchrun.poll() is None, torchrun.communicate()
+        time.sleep(0.002)
+    torchrun.kill()
+    torchrun.communicate(timeout=60)  # returns once nobody holds its pipes any more
+    assert not writers(out)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"corpus": "another.jsonl"}, "corpus was"),
+        ({"model": "other"}, "model was"),
+        ({"limit": 5}, "limit was None, not 5"),
+        ({"passages": "max"}, "passages was ''"),
+    ],
+)
+def test_a_finished_folder_of_another_run_is_refused(whole, write_jsonl, tmp_path, change, named):
+    from sparse_ir.models.bm25 import Bm25Encoder
+
+    write_jsonl("another.jsonl", ROWS[:9])
+    Bm25Encoder.fit(["other words"]).save(tmp_path / "other")
+    changed = {k: str(tmp_path / v) if k in ("corpus", "model") else v for k, v in change.items()}
+    with pytest.raises(ConfigError, match=named):
+        encode(EncodeSettings(**{**vars(whole), **changed, "resume": True}))
+    assert encode(EncodeSettings(**{**vars(whole), "resume": True})).encoded == 0
+
+
+def test_a_corpus_that_has_grown_is_not_gone_on_with(corpus, tmp_path):
+    out = tmp_path / "cut"
+    process = start(corpus, out, processes=1)
+    while not ((out / "ledger.jsonl").exists() and (out / "ledger.jsonl").stat().st_size > 2000):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    with corpus.open("a") as stream:
+        stream.write('{"_id": "more", "text": "apple"}\n')
+    settings = EncodeSettings(
+        corpus=str(corpus), out=str(out), model="bm25", shard_documents=2, resume=True
+    )
+    with pytest.raises(ConfigError, match="cannot resume: corpus_bytes was"):
+        encode(settings)
 
 
 @pytest.mark.parametrize(("rank", "world"), [("2", "2"), ("-1", "1"), ("one", "2")])
