@@ -2,9 +2,10 @@
 
     python evaluation/index_sizes.py --index INDEX [--url URL ...]
 
-INDEX is an embedded index. Its entries go into a fresh index of every engine, once without and
-once with their texts, merged to one segment where the engine can. ``engines/sizes.py`` keeps the
-figures for ``sparse-ir plan``.
+INDEX is an embedded index. Its entries go into a fresh index of every engine three times: with the
+heaviest term alone, with all terms, and with their texts too; merged to one segment where the
+engine can. What a weight, a document and a byte of text take are the differences.
+``engines/sizes.py`` keeps the figures for ``sparse-ir plan``.
 """
 
 from __future__ import annotations
@@ -20,20 +21,24 @@ from sparse_ir.errors import SparseIRError
 from sparse_ir.types import Document
 
 
-def entries(source, index, *, texts):
+def entries(source, index, *, terms, texts):
     for entry in source.scan(index):
         document = entry.document if texts else Document(entry.document.doc_id, "")
-        yield entry._replace(document=document)
+        vector = entry.vector
+        if not terms:
+            heaviest = max(vector, key=vector.get)
+            vector = {heaviest: vector[heaviest]}
+        yield entry._replace(document=document, vector=vector)
 
 
-def size(source, index, address, field, *, texts):
+def size(source, index, address, field, *, terms=True, texts=False):
     options = ClusterOptions(field=field, replicas=0, shards=1, force_merge=True)
     with open_engine(address, options=options) as engine:
         if engine.exists(index):
             engine.drop(index)
         stamp = replace(source.describe(index), corpus="")
         physical = engine.create(index, stamp, source.vocabulary(index))
-        failures = list(engine.add(physical, entries(source, index, texts=texts)))
+        failures = list(engine.add(physical, entries(source, index, terms=terms, texts=texts)))
         if failures:
             raise SystemExit(f"{address}: {failures[0]}")
         engine.publish(index, physical)
@@ -58,21 +63,25 @@ def main():
             f"{documents:,} documents, {weights / documents:.0f} terms and {raw / documents:.0f} "
             "bytes of text each.\n"
         )
-        print("| engine | field | bytes a weight | bytes of text stored, of each |")
-        print("| --- | --- | ---: | ---: |")
+        print("| engine | field | bytes a weight | bytes a document | bytes of text, of each |")
+        print("| --- | --- | ---: | ---: | ---: |")
         places = [(f"embedded:{folder}", "")]
         places += [
             (url, field) for url in args.url for field in dict.fromkeys(c.field for c in CHOICES)
         ]
         for address, field in places:
             try:
-                server, bare = size(source, args.index, address, field, texts=False)
+                _, least = size(source, args.index, address, field, terms=False)
+                server, bare = size(source, args.index, address, field)
                 _, whole = size(source, args.index, address, field, texts=True)
             except SparseIRError as error:  # a field type that this server does not have
-                print(f"| {address} | {field} | {error} | |", flush=True)
+                print(f"| {address} | {field} | {error} | | |", flush=True)
                 continue
-            a_weight, of_text = bare / weights, (whole - bare) / raw
-            print(f"| {server} | {field or '-'} | {a_weight:.2f} | {of_text:.2f} |", flush=True)
+            a_weight = (bare - least) / (weights - documents)
+            a_document = least / documents - a_weight
+            of_text = (whole - bare) / raw
+            row = f"{a_weight:.2f} | {a_document:.0f} | {of_text:.2f}"
+            print(f"| {server} | {field or '-'} | {row} |", flush=True)
 
 
 if __name__ == "__main__":

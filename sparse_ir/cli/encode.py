@@ -66,7 +66,7 @@ def encode(as_json: bool, **options: object) -> None:
     if report.skipped:
         note(f"{len(report.skipped):,} unusable rows were skipped.")
     if report.texts_cut:
-        note(f"{report.texts_cut:,} documents were longer than the model reads and were cut.")
+        note(f"{report.texts_cut:,} texts were longer than the model reads and were cut.")
     click.echo(
         f"{report.out} holds {report.documents:,} vectors in {report.shards:,} shards; "
         f"{report.encoded:,} encoded in {format_seconds(report.seconds)}."

@@ -144,7 +144,7 @@ def _say_skipped(report: IndexReport | UpdateReport) -> None:
         more = f" (the first {_LISTED} are listed)" if len(report.skipped) > _LISTED else ""
         note(f"{len(report.skipped):,} unusable rows were skipped{more}.")
     if report.texts_cut:
-        note(f"{report.texts_cut:,} documents were longer than the model reads and were cut.")
+        note(f"{report.texts_cut:,} texts were longer than the model reads and were cut.")
 
 
 def _print(report: IndexReport) -> None:

@@ -42,6 +42,12 @@ _CLAUSES = 1024  # of a query, where nobody raised the limit
 @document_pruning_option
 @passages_option
 @devices_options
+@click.option(
+    "--on",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How long on N such devices?",
+)
 @json_option
 def plan(as_json: bool, **options: object) -> None:
     """Encode a sample of a corpus and predict what all of it will cost."""
@@ -75,7 +81,9 @@ def _print(found: Plan) -> None:
         click.echo(
             f"{found.cut:.1%} of the texts are longer than the model reads (--passages reads on)."
         )
-    click.echo(f"Encoding: {format_seconds(found.seconds)} on {where}, {found.rate:.0f}/s.")
+    click.echo(f"Encoding: {found.rate:.0f}/s on {where}; the corpus takes", nl=False)
+    more = f" on {found.on} such" if found.on != len(found.devices) else ""
+    click.echo(f" {format_seconds(found.seconds)}{more}.")
     for size in found.sizes:
         name = f"{size.engine}, {size.field}" if size.field else size.engine
         whole = format_bytes(size.vectors + size.texts)

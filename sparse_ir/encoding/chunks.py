@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import count, islice
+import logging
+from itertools import count as numbers
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.data.ledger import Chunk, digest_documents
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 
 ALONE = Ranks()
+_log = logging.getLogger(__name__)
 
 
 class EncodedChunk(NamedTuple):
@@ -104,12 +107,21 @@ def _together(
             waiting[place] = (number, part, rows)
             yield Task(place, _ids(part, rows), tuple(texts))
 
+    count = 0
     by_text = advance if passages.kind != MAX else lambda n: None
     for done in pool.encode(tasks(), advance=by_text):
+        count += 1
         number, part, rows = waiting.pop(done.number)
         if rows is not None:
             advance(len(part))
         yield _finished(number, part, done.batch, rows, pruning, done.texts_cut)
+    if 0 < count < len(pool.pids):
+        _log.warning(
+            "%d devices had %d chunks to encode, so some had nothing to do. Make chunks smaller "
+            "(--shard-documents or --chunk-documents), or name fewer devices",
+            len(pool.pids),
+            count,
+        )
 
 
 def encode_chunk(
@@ -165,7 +177,7 @@ def _unfinished(
     """The chunks that are this process's to encode, with their numbers."""
     finished = iter(done)
     chunk = next(finished, None)
-    for number in count():
+    for number in numbers():
         if chunk is not None and ranks.has(number):
             _pass_over(tuple(islice(reader, chunk.documents)), chunk, number)
             advance(chunk.documents)

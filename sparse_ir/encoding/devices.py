@@ -26,10 +26,10 @@ def read_devices(text: str) -> tuple[str, ...]:
     if "auto" in names:
         raise ConfigError(f"devices is {text!r}. Name every device, or auto alone.")
     if len(names) > 1 or names[0] != "cpu":
-        from sparse_ir.models.masked_lm import find_device
+        from sparse_ir.models.masked_lm import require_device
 
         for name in dict.fromkeys(names):
-            find_device(name)
+            require_device(name)
     return names
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from sparse_ir.data.spans import Span, sentences, stripped, words
-from sparse_ir.errors import ConfigError
+from sparse_ir.errors import ConfigError, InputError
 from sparse_ir.types import Document
 from sparse_ir.vectors import SparseBatch, make_batch
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 MAX, EACH = "max", "each"
+PARENT = "parent_id"
+"""The metadata field of a passage that names its document."""
+
 MARK = "#p"
 """A passage is called by its document's id, this mark and its number from 0."""
 
@@ -115,14 +118,23 @@ def _cut(text: str, sentence: Span, longest: int) -> Iterator[Span]:
 
 
 def split_documents(documents: Iterable[Document], passages: Passages) -> Iterator[Document]:
-    """Yield passages as documents of their own; each has the title, metadata and ``parent_id``."""
+    """Yield passages as documents of their own; each has the title, metadata and ``parent_id``.
+
+    Raises:
+        InputError: the metadata have a ``parent_id`` of their own.
+    """
     for document in documents:
+        if PARENT in document.metadata:
+            raise InputError(
+                f"document {document.doc_id!r} has metadata {PARENT!r}, by which passages name "
+                "their document. Give the field another name."
+            )
         for number, text in enumerate(split(document.text, passages)):
             yield Document(
                 passage_id(document.doc_id, number),
                 text,
                 document.title,
-                {**document.metadata, "parent_id": document.doc_id},
+                {**document.metadata, PARENT: document.doc_id},
             )
 
 

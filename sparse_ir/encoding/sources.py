@@ -40,6 +40,16 @@ def readable_twice(corpus: str, model: str | None) -> Iterator[str]:
         Path(spool.name).unlink(missing_ok=True)
 
 
+def devices_for(model: str | None, devices: str) -> tuple[str, ...]:
+    """The devices that encode: as ``read_devices`` reads them, but no GPU for BM25 unasked.
+
+    Raises:
+        ConfigError: as there.
+    """
+    lexical = model == "bm25" or (model is not None and Path(model, "bm25.json").is_file())
+    return ("cpu",) if lexical and devices == "auto" else read_devices(devices)
+
+
 @contextmanager
 def encoder_for(
     model: str | None,
@@ -64,8 +74,7 @@ def encoder_for(
         limit: Read at most so many documents.
         skip_bad: Pass over unusable rows; they are reported by the pass that indexes.
     """
-    lexical = model == "bm25" or (model is not None and Path(model, "bm25.json").is_file())
-    named = ("cpu",) if lexical and devices == "auto" else read_devices(devices)
+    named = devices_for(model, devices)
     if model == "bm25":
         model = str(_fitted(corpus, limit=limit, skip_bad=skip_bad))
     if len(named) == 1:

@@ -12,12 +12,14 @@ class IndexSize(NamedTuple):
         engine: Its name, and the versions that were measured.
         field: The field type; empty where there is but one.
         weight: Bytes for each stored weight.
+        document: Bytes for each document, whatever it holds.
         text: Bytes for each UTF-8 byte of title and text.
     """
 
     engine: str
     field: str
     weight: float
+    document: float
     text: float
 
 

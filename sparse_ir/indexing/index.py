@@ -275,8 +275,18 @@ def _run_settings(settings: IndexSettings, encoder: SparseEncoder | EncoderPool)
 
 
 def _passages(settings: IndexSettings, encoder: object) -> Passages:
-    """What the vectors are of: stored ones know it themselves."""
+    """What the vectors are of: stored ones know it themselves.
+
+    Raises:
+        ConfigError: they are of something else than is asked for.
+    """
     stored = getattr(encoder, "passages", None)
+    asked = str(parse_passages(settings.passages))
+    if stored is not None and asked and asked != stored:
+        raise ConfigError(
+            f"the vectors in {settings.vectors} are of passages {stored!r}, not {asked!r}. Leave "
+            "--passages away, or encode again."
+        )
     return parse_passages(settings.passages if stored is None else stored)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from dataclasses import dataclass
@@ -11,9 +12,8 @@ import numpy as np
 
 from sparse_ir.data.corpora import read_documents, read_queries
 from sparse_ir.encoding.chunks import encode_corpus
-from sparse_ir.encoding.devices import read_devices
 from sparse_ir.encoding.passages import EACH, parse_passages, split
-from sparse_ir.encoding.sources import encoder_for
+from sparse_ir.encoding.sources import devices_for, encoder_for
 from sparse_ir.engines.sizes import SIZES
 from sparse_ir.errors import ConfigError, InputError
 from sparse_ir.inspecting.verify_sample import sample
@@ -37,6 +37,7 @@ class PlanSettings:
         model: As ``load_encoder`` takes it, or "bm25".
         queries: As ``read_queries`` takes it; None to predict nothing about queries.
         devices: As ``read_devices`` takes them.
+        on: Devices of that kind that will encode; None for as many as those.
         precision: As ``load_encoder`` takes it.
         batch_tokens: As ``load_encoder`` takes it.
         documents: Size of the sample.
@@ -51,6 +52,7 @@ class PlanSettings:
     model: str | None = None
     queries: str | None = None
     devices: str = "auto"
+    on: int | None = None
     precision: str = "fp32"
     batch_tokens: int | None = None
     documents: int = 500
@@ -63,6 +65,8 @@ class PlanSettings:
     def __post_init__(self) -> None:
         if self.documents < 1:
             raise ConfigError(f"documents is {self.documents}. Use at least 1.")
+        if self.on is not None and self.on < 1:
+            raise ConfigError(f"on is {self.on}. Use at least 1.")
 
 
 class Terms(NamedTuple):
@@ -87,8 +91,8 @@ class Size(NamedTuple):
     Attributes:
         engine: Of which engine.
         field: Of which field type; empty for the embedded engine.
-        vectors: Bytes of the vectors.
-        texts: Bytes of the stored texts.
+        vectors: Bytes of the vectors, and what a document takes by itself.
+        texts: Bytes of the stored texts and metadata.
     """
 
     engine: str
@@ -106,10 +110,12 @@ class Plan(NamedTuple):
         sampled: Documents of the sample.
         terms: Of document vectors.
         cut: Share of the texts that are longer than the model reads.
-        text_bytes: UTF-8 bytes of all texts.
+        text_bytes: UTF-8 bytes of all that is stored: titles, texts (of passages, where these are
+            indexed) and metadata.
         devices: What the sample was encoded on.
         rate: Vectors a second on all of these together.
-        seconds: To encode the corpus at that rate.
+        on: Devices that will encode.
+        seconds: To encode the corpus at that rate on each of them.
         sizes: Of an index in every engine and field type, one shard, no replicas.
         query_terms: Of query vectors: a search has as many clauses. None without queries.
     """
@@ -122,6 +128,7 @@ class Plan(NamedTuple):
     text_bytes: int
     devices: tuple[str, ...]
     rate: float
+    on: int
     seconds: float
     sizes: tuple[Size, ...]
     query_terms: Terms | None
@@ -140,6 +147,8 @@ def plan(settings: PlanSettings, *, advance: Callable[[int], None] = lambda n: N
     """
     documents, total = _sample(settings)
     passages = parse_passages(settings.passages)
+    devices = devices_for(settings.model, settings.devices)
+    on = settings.on or len(devices)
     with encoder_for(
         settings.model,
         settings.corpus,
@@ -148,7 +157,7 @@ def plan(settings: PlanSettings, *, advance: Callable[[int], None] = lambda n: N
         batch_tokens=settings.batch_tokens,
         skip_bad=settings.skip_bad,
     ) as encoder:
-        warm = documents[: _WARM_UP * len(settings.devices.split(","))]
+        warm = documents[: _WARM_UP * len(devices)]
         list(encode_corpus(warm, encoder, chunk_documents=_WARM_UP))
         started = time.perf_counter()
         chunks = list(
@@ -165,7 +174,7 @@ def plan(settings: PlanSettings, *, advance: Callable[[int], None] = lambda n: N
         name = encoder.name
     counts = np.concatenate([np.diff(chunk.batch.weights.indptr) for chunk in chunks])
     grown = total / len(documents)
-    text_bytes = int(grown * sum(len(d.content.encode(errors="replace")) for d in documents))
+    text_bytes = int(grown * sum(_stored(d) for chunk in chunks for d in chunk.documents))
     texts_read = (
         len(counts)
         if passages.kind in ("", EACH)
@@ -179,15 +188,26 @@ def plan(settings: PlanSettings, *, advance: Callable[[int], None] = lambda n: N
         terms=_terms(counts),
         cut=sum(chunk.texts_cut for chunk in chunks) / texts_read,
         text_bytes=text_bytes,
-        devices=read_devices(settings.devices),
+        devices=devices,
         rate=len(counts) / seconds,
-        seconds=grown * seconds,
+        on=on,
+        seconds=grown * seconds * len(devices) / on,
         sizes=tuple(
-            Size(s.engine, s.field, round(weights * s.weight), round(text_bytes * s.text))
+            Size(
+                s.engine,
+                s.field,
+                round(weights * s.weight + grown * len(counts) * s.document),
+                round(text_bytes * s.text),
+            )
             for s in SIZES
         ),
         query_terms=_query_terms(settings, name),
     )
+
+
+def _stored(document: Document) -> int:
+    more = json.dumps(dict(document.metadata), default=str) if document.metadata else ""
+    return len(f"{document.content}{more}".encode(errors="replace"))
 
 
 def _sample(settings: PlanSettings) -> tuple[Sequence[Document], int]:
@@ -208,7 +228,7 @@ def _query_terms(settings: PlanSettings, model: str) -> Terms | None:
     queries: list[Query] = list(read_queries(settings.queries))
     if not queries:
         raise InputError("the file holds no query.", path=settings.queries)
-    device = read_devices(settings.devices)[0]
+    device = devices_for(model, settings.devices)[0]
     encoder = load_encoder(model, device=device, precision=settings.precision)
     batch = encoder.encode_queries([query.text for query in queries])
     return _terms(np.diff(batch.weights.indptr))

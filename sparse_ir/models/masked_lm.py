@@ -224,6 +224,21 @@ def find_device(name: str) -> torch.device:
     return device
 
 
+def require_device(name: str) -> None:
+    """Check that torch can use a device, and leave a GPU's memory alone.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    kind, _, number = name.partition(":")
+    if kind != "cuda" or not torch.cuda.is_available():
+        find_device(name)
+    elif number and not (number.isdecimal() and int(number) < torch.cuda.device_count()):
+        raise ConfigError(
+            f"device is {name!r}, and there are {torch.cuda.device_count()} GPUs, counted from 0."
+        )
+
+
 def all_devices() -> tuple[str, ...]:
     """Every GPU that torch sees, else "mps" or "cpu".
 
@@ -232,9 +247,9 @@ def all_devices() -> tuple[str, ...]:
     count = torch.cuda.device_count()
     if not count:
         return (find_device("auto").type,)
-    own = os.environ.get("LOCAL_RANK")
-    if own is not None:
-        return (f"cuda:{int(own) % count}",)
+    if int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1:
+        own = int(os.environ.get("LOCAL_RANK", "0"))
+        return (f"cuda:{own % count}",)
     return tuple(f"cuda:{i}" for i in range(count))
 
 

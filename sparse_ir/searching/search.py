@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.encoding.passages import EACH as PASSAGES
-from sparse_ir.encoding.passages import parse_passages
-from sparse_ir.engines.filters import parse_filter
+from sparse_ir.encoding.passages import PARENT, parse_passages
+from sparse_ir.engines.filters import AnyOf, parse_filter
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.stamp import require_same_model
 from sparse_ir.errors import ConfigError
@@ -186,6 +186,31 @@ class Searcher:
                 found[: len(deep)], found[len(deep) :], requests, strict=True
             )
         ]
+
+    def scores_of(self, doc_ids: Sequence[str], terms: SparseVector) -> dict[str, float]:
+        """Score documents for a query, wherever in a ranking they would come.
+
+        Args:
+            doc_ids: Documents; of an index of passages, their documents.
+            terms: The query, as ``SearchResult`` has it.
+
+        Returns:
+            The scores of those that share a term with it and can be found.
+        """
+        if self._group is None:
+            return self.engine.scores_of(self.settings.index, doc_ids, [terms])[0]
+        requests = [
+            build_request(
+                terms, k=1, conditions=(AnyOf(PARENT, (doc_id,)),), documents=False, vectors=False
+            )
+            for doc_id in doc_ids
+        ]
+        found = self._group(
+            lambda _, asked: self.engine.search(self.settings.index, asked),
+            lambda ids, vectors: self.engine.get(self.settings.index, ids, vectors=vectors),
+            requests,
+        )
+        return {hit.doc_id: hit.score for hits in found for hit in hits}
 
     def stream(
         self,

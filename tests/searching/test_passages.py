@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sparse_ir.errors import ConfigError
+from sparse_ir.errors import ConfigError, InputError
 from sparse_ir.indexing.changes import update_index
 from sparse_ir.indexing.index import IndexSettings, index_corpus
 from sparse_ir.searching.search import Searcher, SearchSettings, search
@@ -110,6 +110,40 @@ def test_an_update_of_passages_is_refused_and_one_of_maxima_works(corpus, index,
     more = write_jsonl("more.jsonl", [*ROWS, {"_id": "new", "text": "grape. apple. melon."}])
     report = update_index(IndexSettings(corpus=str(more), index="whole"))
     assert (report.written, report.unchanged) == (1, len(ROWS))
+
+
+def test_a_deleted_document_takes_its_passages_along(index, sparse_ir):
+    ran = sparse_ir("delete", "--index", "parts", "long", "nobody")
+    assert ran.exit_code == 0, ran.err
+    assert [hit.doc_id for hit in hits("apple pear plum quince")] == ["other"]
+
+
+@pytest.mark.parametrize("group", ["best", "sum"])
+def test_documents_are_scored_wherever_they_would_come(index, group):
+    with Searcher(SearchSettings(index="parts", group=group)) as searcher:
+        (result,) = searcher.search([Query("q", "apple pear")])
+        expected = {hit.doc_id: hit.score for hit in result.hits}
+        found = searcher.scores_of(["other", "far", "long"], result.terms)
+    assert found == pytest.approx(expected)
+
+
+def test_metadata_that_would_be_overwritten_are_refused(write_jsonl):
+    rows = [{"_id": "a", "text": "apple", "parent_id": "b"}]
+    settings = IndexSettings(
+        corpus=str(write_jsonl("own.jsonl", rows)), index="own", model="bm25", passages=PASSAGES
+    )
+    with pytest.raises(InputError, match="'a' has metadata 'parent_id'"):
+        index_corpus(settings)
+
+
+def test_vectors_of_other_passages_are_refused(corpus, sparse_ir, tmp_path):
+    ran = sparse_ir("encode", "--corpus", corpus, "--model", "bm25", "--out", tmp_path / "shards")
+    assert ran.exit_code == 0, ran.err
+    ran = sparse_ir(
+        "index", "--corpus", corpus, "--vectors", tmp_path / "shards", "--passages", "max"
+    )
+    assert ran.exit_code == 2
+    assert "are of passages '', not 'max,words=200,overlap=40'" in ran.err
 
 
 def test_an_unknown_grouping_is_refused():
