@@ -63,7 +63,8 @@ def encoder_for(
 ) -> Iterator[SparseEncoder | EncoderPool]:
     """Load a model, once a device; ``bm25`` is fitted to the corpus first and kept.
 
-    One device is used by this process itself, several by processes of their own.
+    One CPU is used by this process itself. GPUs and several devices have a process each: while this
+    one reads and writes, they encode.
 
     Args:
         model: As ``load_encoder`` takes it, or "bm25".
@@ -77,7 +78,7 @@ def encoder_for(
     named = devices_for(model, devices)
     if model == "bm25":
         model = str(_fitted(corpus, limit=limit, skip_bad=skip_bad))
-    if len(named) == 1:
+    if named == ("cpu",):
         yield load_encoder(model, device=named[0], precision=precision, batch_tokens=batch_tokens)
         return
     threads = threads_each(named)

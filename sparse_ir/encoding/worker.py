@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
-import queue
 import signal
 import sys
 import threading
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -104,7 +104,7 @@ def main() -> None:
     outlet = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     settings: WorkerSettings = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own parent's
-    tasks = _received(sys.stdin.buffer)
+    inbox = _Inbox(sys.stdin.buffer)
 
     def send(message: Any) -> None:
         pickle.dump(message, outlet, protocol=pickle.HIGHEST_PROTOCOL)
@@ -112,7 +112,7 @@ def main() -> None:
 
     with suppress(BrokenPipeError):
         try:
-            _work(settings, tasks, send)
+            _work(settings, inbox, send)
         except SparseIRError as error:
             send(Failed(type(error).__name__, str(error)))
         except Exception as error:  # noqa: BLE001 - of any library: our parent tells it
@@ -124,7 +124,7 @@ def main() -> None:
             send(Failed("EncodingError", message))
 
 
-def _work(settings: WorkerSettings, tasks: Iterator[Task], send: Callable[[Any], None]) -> None:
+def _work(settings: WorkerSettings, inbox: _Inbox, send: Callable[[Any], None]) -> None:
     from sparse_ir.models.loading import load_encoder
 
     encoder = load_encoder(settings.model, device=settings.device, **settings.options)
@@ -136,31 +136,43 @@ def _work(settings: WorkerSettings, tasks: Iterator[Task], send: Callable[[Any],
             encoder.query_fingerprints,
         )
     )
-    for task in tasks:
-        send(_encode(encoder, task, send))
+    foresee = getattr(encoder, "foresee", lambda texts: None)
+    for task in inbox:
+
+        def advance(n: int, number: int = task.number) -> None:
+            send(Advanced(number, n))
+            if inbox.following is not None:
+                foresee(inbox.following.texts)
+
+        cuts: list[int] = []
+        batch = encoder.encode_documents(
+            task.texts, ids=task.ids, on_cut=cuts.append, advance=advance
+        )
+        send(Done(task.number, batch, sum(cuts)))
 
 
-def _received(stream: BinaryIO) -> Iterator[Task]:
-    """Take tasks off the stream as they come, so that the parent never waits for us to listen."""
-    waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
+class _Inbox:
+    """Takes tasks off a stream as they come, so that the parent never waits for us to listen."""
 
-    def listen() -> None:
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._tasks: deque[Task] = deque()
+        self._there = threading.Semaphore(0)
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def __iter__(self) -> Iterator[Task]:
+        while True:
+            self._there.acquire()
+            yield self._tasks.popleft()
+
+    @property
+    def following(self) -> Task | None:
+        """The task that comes next, if it is here."""
+        return self._tasks[0] if self._tasks else None
+
+    def _listen(self) -> None:
         with suppress(EOFError, OSError, pickle.UnpicklingError):
             while True:
-                waiting.put(pickle.load(stream))  # noqa: S301
+                self._tasks.append(pickle.load(self._stream))  # noqa: S301 - our own parent's
+                self._there.release()
         os._exit(0)  # nobody is there to take what is under way
-
-    threading.Thread(target=listen, daemon=True).start()
-    while True:
-        yield waiting.get()
-
-
-def _encode(encoder: Any, task: Task, send: Callable[[Any], None]) -> Done:
-    cuts: list[int] = []
-    batch = encoder.encode_documents(
-        task.texts,
-        ids=task.ids,
-        on_cut=cuts.append,
-        advance=lambda n: send(Advanced(task.number, n)),
-    )
-    return Done(task.number, batch, sum(cuts))

@@ -102,11 +102,12 @@ class Ranks(NamedTuple):
             RuntimeError: some are not, after some minutes.
             ValueError: the environment does not say where to meet.
         """
-        import torch.distributed as dist
+        from torch.distributed import rendezvous  # type: ignore[attr-defined]
+        from torch.distributed.distributed_c10d import PrefixStore
 
-        store, _, _ = next(iter(dist.rendezvous("env://", timeout=_MEETING)))
+        store, _, _ = next(iter(rendezvous("env://", timeout=_MEETING)))
         again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-        store = dist.PrefixStore(f"sparse_ir/{again}", store)
+        store = PrefixStore(f"sparse_ir/{again}", store)
         store.set(f"here/{self.rank}", "1")
         store.wait([f"here/{rank}" for rank in range(self.processes)], _MEETING)
         store.set_timeout(_PATIENCE)

@@ -33,6 +33,7 @@ from sparse_ir.models.masked_lm import (
 from sparse_ir.models.memory import is_out_of_memory
 from sparse_ir.models.origins import token_words
 from sparse_ir.models.screening import weigher
+from sparse_ir.models.tokens_ahead import TokensAhead
 from sparse_ir.pruning import keep_top_terms
 from sparse_ir.vectors import SparseBatch, concatenate, select
 
@@ -122,6 +123,10 @@ class SpladeEncoder:
         return weigher(self._model.layer)
 
     @cached_property
+    def _ahead(self) -> TokensAhead:
+        return TokensAhead(self.tokenizer, self.max_length, window=_WINDOW)
+
+    @cached_property
     def vocabulary(self) -> tuple[str, ...]:
         """The term of every column; a column without a token of its own is "[id:N]"."""
         return vocabulary_terms(self.tokenizer, self._model.size)
@@ -155,6 +160,10 @@ class SpladeEncoder:
     ) -> SparseBatch:
         """Weigh documents, in the order given; see ``SparseEncoder``."""
         return self._encode(texts, self.layout.document_prompt, ids, on_cut, advance)
+
+    def foresee(self, texts: Sequence[str]) -> None:
+        """Begin to tokenise what ``encode_documents`` will get next: this very sequence."""
+        self._ahead.begin(texts, 0, self.layout.document_prompt)
 
     def encode_queries(
         self, texts: Sequence[str], *, ids: Sequence[str] | None = None
@@ -220,11 +229,10 @@ class SpladeEncoder:
             raise ValueError(f"{len(names)} ids for {len(texts)} texts")
         cut = 0
         batches = []
-        for start in range(0, len(texts), _WINDOW):
-            window = [prompt + text for text in texts[start : start + _WINDOW]]
-            tokens = tokenize(self.tokenizer, window, self.max_length)
+        for start in range(0, len(texts), self._ahead.window):
+            tokens = self._ahead.take(texts, start, prompt)
             cut += sum(tokens.cut)
-            ids = names[start : start + _WINDOW]
+            ids = names[start : start + self._ahead.window]
             batches.append(self._encode_tokens(tokens.ids, ids, advance))
         if cut and on_cut is not None:
             on_cut(cut)

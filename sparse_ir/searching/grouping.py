@@ -9,8 +9,8 @@ from sparse_ir.encoding.passages import MARK
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sparse_ir.engines.base import Entry, SearchRequest
-    from sparse_ir.types import ScoredDoc
+    from sparse_ir.engines.base import SearchRequest
+    from sparse_ir.types import Entry, ScoredDoc
 
 BEST, SUM, EACH = "best", "sum", "each"
 GROUPINGS = (BEST, SUM, EACH)
