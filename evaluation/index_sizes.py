@@ -1,10 +1,10 @@
 """Bytes of an index for each stored weight, for every engine and field type.
 
-    python evaluation/index_sizes.py --index INDEX [--url URL ...]
+    python evaluation/index_sizes.py --index INDEX [--url URL ...] [--limit 10000]
 
-INDEX is an embedded index. Its entries go into a fresh index of every engine three times: with the
-heaviest term alone, with all terms, and with their texts too; merged to one segment where the
-engine can. What a weight, a document and a byte of text take are the differences.
+INDEX is an embedded index. Its first entries go into a fresh index of every engine three times:
+with the heaviest term alone, with all terms, and with their texts too; merged to one segment where
+the engine can. What a weight, a document and a byte of text take are the differences.
 ``engines/sizes.py`` keeps the figures for ``sparse-ir plan``.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from dataclasses import replace
+from itertools import islice
 
 from sparse_ir.engines.fields import CHOICES
 from sparse_ir.engines.opening import open_engine
@@ -21,8 +22,8 @@ from sparse_ir.errors import SparseIRError
 from sparse_ir.types import Document
 
 
-def entries(source, index, *, terms, texts):
-    for entry in source.scan(index):
+def entries(source, index, limit, *, terms, texts):
+    for entry in islice(source.scan(index), limit):
         document = entry.document if texts else Document(entry.document.doc_id, "")
         vector = entry.vector
         if not terms:
@@ -31,14 +32,16 @@ def entries(source, index, *, terms, texts):
         yield entry._replace(document=document, vector=vector)
 
 
-def size(source, index, address, field, *, terms=True, texts=False):
+def size(source, index, limit, address, field, *, terms=True, texts=False):
     options = ClusterOptions(field=field, replicas=0, shards=1, force_merge=True)
     with open_engine(address, options=options) as engine:
         if engine.exists(index):
             engine.drop(index)
         stamp = replace(source.describe(index), corpus="")
         physical = engine.create(index, stamp, source.vocabulary(index))
-        failures = list(engine.add(physical, entries(source, index, terms=terms, texts=texts)))
+        failures = list(
+            engine.add(physical, entries(source, index, limit, terms=terms, texts=texts))
+        )
         if failures:
             raise SystemExit(f"{address}: {failures[0]}")
         engine.publish(index, physical)
@@ -52,10 +55,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--index", required=True)
     parser.add_argument("--url", action="append", default=[])
+    parser.add_argument("--limit", type=int, default=10_000)
     args = parser.parse_args()
     with open_engine("embedded") as source, tempfile.TemporaryDirectory() as folder:
         documents = weights = raw = 0
-        for entry in source.scan(args.index):
+        for entry in islice(source.scan(args.index), args.limit):
             documents += 1
             weights += len(entry.vector)
             raw += len(entry.document.content.encode())
@@ -71,9 +75,9 @@ def main():
         ]
         for address, field in places:
             try:
-                _, least = size(source, args.index, address, field, terms=False)
-                server, bare = size(source, args.index, address, field)
-                _, whole = size(source, args.index, address, field, texts=True)
+                _, least = size(source, args.index, args.limit, address, field, terms=False)
+                server, bare = size(source, args.index, args.limit, address, field)
+                _, whole = size(source, args.index, args.limit, address, field, texts=True)
             except SparseIRError as error:  # a field type that this server does not have
                 print(f"| {address} | {field} | {error} | | |", flush=True)
                 continue

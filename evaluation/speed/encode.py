@@ -140,6 +140,7 @@ SYSTEMS = {
     "onnxruntime": onnx_encoder,
     "sparse-ir": sparse_ir_encoder,
     "sparse-ir bf16": partial(sparse_ir_encoder, precision="bf16"),
+    "sparse-ir int8": partial(sparse_ir_encoder, precision="int8"),
 }
 PRECISION = {"sparse-ir bf16": "bf16"}
 

@@ -141,7 +141,7 @@ def devices_options(command: Any) -> Any:
 def _precision(command: Any) -> Any:
     return click.option(
         "--precision",
-        type=click.Choice(["fp32", "bf16", "fp16"]),
+        type=click.Choice(["fp32", "bf16", "fp16", "int8"]),
         default="fp32",
         show_default=True,
         help="Arithmetic of the model's body; weights are pooled in fp32.",

@@ -54,7 +54,7 @@ class EncodeSettings:
         out: Folder for the shards.
         model: As ``load_encoder`` takes it, "bm25", or None for the bundled model.
         devices: As ``read_devices`` takes them: "auto", "cpu", "cuda:0,cuda:1", "cpu,cpu", "mps".
-        precision: As ``load_encoder`` takes it: "fp32", "bf16" or "fp16".
+        precision: As ``load_encoder`` takes it: "fp32", "bf16", "fp16" or "int8".
         batch_tokens: As ``load_encoder`` takes it.
         limit: Read at most so many documents.
         skip_bad: Pass over unusable rows and report them.

@@ -45,7 +45,7 @@ class IndexSettings:
         model: As ``load_encoder`` takes it, "bm25", or None for the bundled model.
         vectors: A folder of vector shards made by ``encode``; no model is run then.
         devices: As ``read_devices`` takes them: "auto", "cpu", "cuda:0,cuda:1", "cpu,cpu", "mps".
-        precision: As ``load_encoder`` takes it: "fp32", "bf16" or "fp16".
+        precision: As ``load_encoder`` takes it: "fp32", "bf16", "fp16" or "int8".
         batch_tokens: As ``load_encoder`` takes it.
         limit: Read at most so many documents.
         skip_bad: Pass over unusable rows and report them.

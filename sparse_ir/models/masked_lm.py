@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 from sparse_ir.errors import ConfigError, ModelError
 from sparse_ir.models.fingerprint import vocabulary_files
 from sparse_ir.models.head import OutputLayer
+from sparse_ir.models.int8 import use_int8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,9 +76,15 @@ class MaskedLM:
         return captured_hidden(self._model, input_ids, attention_mask)
 
     def to(self, device: torch.device, precision: str) -> None:
-        """Move to a device; the parameters take the precision, the output layer stays float32."""
-        dtype = PRECISIONS[precision]
-        if dtype is not torch.float32:
+        """Move to a device; the body takes the precision, the output layer stays float32.
+
+        Raises:
+            ConfigError: the device cannot do it.
+        """
+        dtype = PRECISIONS.get(precision, torch.float32)
+        if precision == "int8":
+            use_int8(self._model.base_model, device, spare=self._model.get_output_embeddings())
+        elif dtype is not torch.float32:
             for parameter in self._model.parameters():
                 # Parameters only: buffers, as tables of rotary positions, lose too much in 16 bits.
                 # A new tensor each, so that the layer below keeps its own.

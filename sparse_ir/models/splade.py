@@ -81,7 +81,8 @@ class SpladeEncoder:
             path: A folder that transformers or sentence-transformers saved.
             name: What ``load_encoder`` takes to load it again; the folder by default.
             device: "auto" (CUDA, then MPS, then CPU) or any name torch knows.
-            precision: "fp32", "bf16" or "fp16"; the logits are float32 in each.
+            precision: "fp32", "bf16", "fp16", or "int8" on a CPU with VNNI; the logits are float32
+                in each.
             batch_tokens: Upper bound of texts times longest text in a batch.
             max_length: Read fewer tokens of a text than the model allows.
             layout: Use the folder otherwise than its files say.
@@ -98,8 +99,8 @@ class SpladeEncoder:
         self._table = table
         self._chosen_length = max_length
         self._device = find_device(device)
-        if precision not in PRECISIONS:
-            raise ConfigError(f"precision is {precision!r}. Use fp32, bf16 or fp16.")
+        if precision not in (*PRECISIONS, "int8"):
+            raise ConfigError(f"precision is {precision!r}. Use fp32, bf16, fp16 or int8.")
         self.layout = layout or read_layout(self.path)
         folder = self.layout.model
         self.tokenizer = load_tokenizer(

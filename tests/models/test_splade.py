@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sparse_ir.errors import ConfigError, ModelError
 from sparse_ir.models.layouts import SpladeLayout
+from sparse_ir.models.screening import can_screen
 from sparse_ir.models.splade import SpladeEncoder
 from sparse_ir.vectors import to_terms
 
@@ -311,6 +312,20 @@ def test_16_bits_stay_close(tiny, encoder, precision):
         rtol=0.1,
         atol=0.1,
     )
+    assert found.fingerprint == encoder.fingerprint
+
+
+@pytest.mark.skipif(not can_screen(torch.device("cpu")), reason="this processor has no VNNI")
+def test_int8_stays_close_in_any_batch(tiny, encoder):
+    found = SpladeEncoder(tiny, precision="int8")
+    texts = ["the cat", "the cat sat on the mat and read one more book", "a dog"]
+    weights = found.encode_documents(texts).weights.toarray()
+    exact = encoder.encode_documents(texts).weights.toarray()
+    error = np.linalg.norm(weights - exact, axis=1) / np.linalg.norm(exact, axis=1)
+    assert error.min() > 0
+    assert error.max() < 0.1
+    alone = [found.encode_documents([text]).weights.toarray()[0] for text in texts]
+    np.testing.assert_allclose(weights, alone, rtol=1e-5, atol=1e-5)
     assert found.fingerprint == encoder.fingerprint
 
 
