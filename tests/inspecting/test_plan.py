@@ -30,7 +30,7 @@ def test_all_of_a_corpus_gives_its_own_figures(corpus):
     assert found.query_terms is None
     embedded = next(size for size in found.sizes if size.engine.startswith("embedded"))
     measured = next(size for size in SIZES if size.engine == embedded.engine)
-    assert embedded.vectors == round(500 * measured.weight)
+    assert embedded.vectors == round(500 * measured.weight + 200 * measured.document)
     assert embedded.texts == round(found.text_bytes * measured.text)
 
 
@@ -41,9 +41,9 @@ def test_a_sample_is_scaled_to_the_whole(corpus):
     assert (found.documents, found.vectors, found.sampled) == (1_000_000, 1_000_000, 80)
     assert found.terms.mean == pytest.approx(2.5, abs=0.4)
     assert found.seconds == pytest.approx(1_000_000 / found.rate)
-    weights = found.terms.mean * 1_000_000
     for size, measured in zip(found.sizes, SIZES, strict=True):
-        assert size.vectors == pytest.approx(weights * measured.weight, rel=1e-6)
+        a_document = found.terms.mean * measured.weight + measured.document
+        assert size.vectors == pytest.approx(a_document * 1_000_000, rel=1e-6)
 
 
 def test_passages_and_queries_are_counted(corpus, write_jsonl):
