@@ -64,7 +64,7 @@ class TermUse:
         term: The term.
         documents: Share of the documents that have it.
         queries: Share of the queries that have it.
-        expanded: Of those queries, the share whose text does not hold it as a word.
+        expanded: Of those queries, the share whose text does not hold it.
         gain: Mean over those queries of nDCG@10 with the term, less nDCG@10 without it.
     """
 

@@ -138,7 +138,27 @@ class Searcher:
             documents: Whether hits bring title, text and metadata.
             vectors: Whether hits bring their term weights.
         """
-        weighed = weigh_queries(queries, self.encoder, pruning=self._pruning)
+        weighed = self.weigh(queries)
+        found = self.answer(queries, weighed, k=k, documents=documents, vectors=vectors)
+        return [
+            SearchResult(query, terms, hits)
+            for query, terms, hits in zip(queries, weighed, found, strict=True)
+        ]
+
+    def weigh(self, queries: Sequence[Query]) -> list[SparseVector]:
+        """Encode queries and prune them: what is searched for, in order."""
+        return weigh_queries(queries, self.encoder, pruning=self._pruning)
+
+    def answer(
+        self,
+        queries: Sequence[Query],
+        weighed: Sequence[SparseVector],
+        *,
+        k: int | None = None,
+        documents: bool = True,
+        vectors: bool = False,
+    ) -> list[list[ScoredDoc]]:
+        """Answer queries that are weighed; the other arguments are those of ``search``."""
         requests = [
             build_request(
                 terms,
@@ -152,11 +172,7 @@ class Searcher:
             )
             for terms in weighed
         ]
-        found = self._answer(queries, requests)
-        return [
-            SearchResult(query, terms, hits)
-            for query, terms, hits in zip(queries, weighed, found, strict=True)
-        ]
+        return self._answer(queries, requests)
 
     def _answer(
         self, queries: Sequence[Query], requests: Sequence[SearchRequest]
