@@ -32,6 +32,8 @@ _COMMANDS = (
     "explain",
     "evaluate",
     "verify",
+    "benchmark",
+    "tune",
     "compare",
     "swap",
     "rollback",

@@ -88,7 +88,7 @@ def training_curve(
         axes[-1].xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
         axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         figure.align_ylabels(axes)
-        return _save(figure, out)
+        return save_figure(figure, out)
 
 
 def _draw_loss(axis: Any, log: Mapping[str, Sequence[float]]) -> None:
@@ -211,7 +211,8 @@ def _columns(path: Path) -> dict[str, list[float]]:
     return columns
 
 
-def _save(figure: Any, out: Path) -> tuple[Path, Path]:
+def save_figure(figure: Any, out: Path) -> tuple[Path, Path]:
+    """Write a matplotlib figure as SVG and PNG, without dates."""
     svg, png = out.with_suffix(".svg"), out.with_suffix(".png")
     with writing(svg, "wb") as file:
         figure.savefig(file, format="svg", metadata={"Date": None})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sparse_ir.config import load_settings
@@ -91,12 +91,12 @@ class Outcome:
         hits: query_id -> the ten best.
         latency: By number of clients, ascending.
         query_terms: Terms of each judged query, in the dataset's order, as they are searched for.
-        document_terms: Terms of a sample of documents, as they are stored.
+        document_terms: Terms of each document, as they are indexed; of 10,000 where there are more.
         flops: Expected products per query and document, sum over terms of the share of queries
             that have it times the share of documents that have it.
         index_bytes: On disk; None where the engine does not tell.
         index_seconds: To write the vectors into the engine, until they could be searched.
-        encode_seconds: To encode the documents; 0 where another system's vectors were used.
+        encode_seconds: To encode the documents, once for all systems that search these vectors.
         peak_bytes: Largest resident memory of this process while it answered.
         terms: What terms did, the most used first.
     """
@@ -109,16 +109,16 @@ class Outcome:
     mean: dict[str, float]
     per_query: dict[str, dict[str, float]]
     unanswered: int = 0
-    hits: dict[str, list[Hit]] = field(default_factory=dict)
-    latency: list[Latency] = field(default_factory=list)
-    query_terms: list[int] = field(default_factory=list)
-    document_terms: list[int] = field(default_factory=list)
+    hits: dict[str, list[Hit]] = dataclasses.field(default_factory=dict)
+    latency: list[Latency] = dataclasses.field(default_factory=list)
+    query_terms: list[int] = dataclasses.field(default_factory=list)
+    document_terms: list[int] = dataclasses.field(default_factory=list)
     flops: float = 0.0
     index_bytes: int | None = None
     index_seconds: float | None = None
     encode_seconds: float | None = None
     peak_bytes: int | None = None
-    terms: list[TermUse] = field(default_factory=list)
+    terms: list[TermUse] = dataclasses.field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -197,8 +197,8 @@ class Results:
     baseline: str
     datasets: list[Facts]
     outcomes: list[Outcome]
-    differences: list[Difference] = field(default_factory=list)
-    made: dict[str, Any] = field(default_factory=dict)
+    differences: list[Difference] = dataclasses.field(default_factory=list)
+    made: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def systems(self) -> list[str]:

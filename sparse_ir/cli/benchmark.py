@@ -1,0 +1,169 @@
+"""``sparse-ir benchmark``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sparse_ir.cli.options import json_option
+from sparse_ir.cli.output import note, print_json, print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparse_ir.evaluating.benchmark_settings import System
+    from sparse_ir.evaluating.results import Results
+
+
+@click.command(short_help="Measure systems on datasets; write a report.")
+@click.argument("datasets", nargs=-1, required=True)
+@click.option("--out", required=True, help="Folder for the report.")
+@click.option(
+    "--systems",
+    type=click.Path(path_type=Path),
+    help="YAML file of systems. Default: BM25 and the bundled model in five ways.",
+)
+@click.option(
+    "--engine", "engines", multiple=True, help="Measure on this engine; may be given repeatedly."
+)
+@click.option("--model", help="In the place of the bundled model.")
+@click.option("--split", default="test", show_default=True, help="The datasets' judgements.")
+@click.option(
+    "--metrics",
+    default="ndcg@10,mrr@10,recall@100",
+    show_default=True,
+    help="Comma-separated; the first decides.",
+)
+@click.option("--baseline", default="", help="Compare the others with this system.")
+@click.option("--clients", default="1,4", show_default=True, help="Ask with so many at once.")
+@click.option(
+    "--latency-queries",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="Queries timed.",
+)
+@click.option("--precision", default="fp32", show_default=True, help="fp32, bf16, fp16 or int8.")
+@click.option("--devices", default="auto", show_default=True, help="As for encode.")
+@click.option("--keep-indexes", is_flag=True, help="Leave the indexes in their engines.")
+@json_option
+def benchmark(
+    datasets: Sequence[str],
+    systems: Path | None,
+    engines: Sequence[str],
+    split: str,
+    metrics: str,
+    clients: str,
+    as_json: bool,
+    model: str | None,
+    precision: str,
+    **options: Any,
+) -> None:
+    """Measure systems on datasets: quality, latency, size and cost side by side.
+
+    DATASETS are names of evaluation/benchmarks.yaml or folders in BEIR layout. A stopped benchmark
+    goes on when it is called again. The report is a page, with Markdown, CSV and JSON beside it.
+    """
+    from sparse_ir.config import load_settings
+    from sparse_ir.evaluating.benchmark import benchmark as measure
+    from sparse_ir.evaluating.benchmark_settings import BenchmarkSettings
+
+    chosen = _on_engines(_read_systems(systems), engines, model=model, precision=precision)
+    settings = load_settings(
+        BenchmarkSettings,
+        {
+            **options,
+            "name": Path(options["out"]).name,
+            "datasets": [{"source": source, "split": split} for source in datasets],
+            "systems": chosen,
+            "metrics": _parts(metrics),
+            "clients": _numbers(clients),
+        },
+        where="benchmark",
+    )
+    results = measure(settings, tell=note)
+    written = _write(results, Path(settings.out))
+    if as_json:
+        print_json({"report": [str(path) for path in written], "results": _means(results)})
+        return
+    _print(results)
+    click.echo(f"Report: {written[0]}")
+
+
+def _write(results: Results, out: Path) -> list[Path]:
+    from sparse_ir.evaluating.report import write_report
+
+    return write_report(results, out)
+
+
+def _read_systems(path: Path | None) -> list[System]:
+    from sparse_ir.config import load_settings, read_yaml
+    from sparse_ir.errors import ConfigError
+    from sparse_ir.evaluating.benchmark_settings import System
+    from sparse_ir.resources import resource
+
+    path = path or resource("evaluation", "systems.yaml")
+    rows = read_yaml(path).get("systems")
+    if not isinstance(rows, list) or not rows:
+        raise ConfigError(f"{path}: systems is missing. List at least one, each with a name.")
+    return [
+        load_settings(System, row, where=f"{path}, system {i}") for i, row in enumerate(rows, 1)
+    ]
+
+
+def _on_engines(
+    systems: list[System], engines: Sequence[str], *, model: str | None, precision: str
+) -> list[dict[str, Any]]:
+    """Every system that names no engine on each engine; the model in place of the bundled one."""
+    from dataclasses import asdict
+
+    found = []
+    for engine in engines or ("embedded",):
+        for system in systems:
+            own = replace(system, model=system.model or model)
+            if own.model != "bm25":
+                own = replace(own, precision=precision)
+            if own.engine == "embedded" and engine != "embedded":
+                own = replace(own, engine=engine)
+            if len(engines) > 1:
+                own = replace(own, name=f"{own.name}, {_short(own.engine)}")
+            if asdict(own) not in found:
+                found.append(asdict(own))
+    return found
+
+
+def _short(engine: str) -> str:
+    return engine.partition("://")[2] or engine
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in _parts(text)]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of numbers.", param_hint="clients") from None
+
+
+def _means(results: Results) -> list[dict[str, Any]]:
+    return [
+        {"dataset": outcome.dataset, "system": outcome.system, **outcome.mean}
+        for outcome in results.outcomes
+    ]
+
+
+def _print(results: Results) -> None:
+    metric = results.metrics[0]
+    rows = []
+    for system in results.systems:
+        cells = []
+        for dataset in results.datasets:
+            outcome = results.of(dataset.name).get(system)
+            cells.append("-" if outcome is None else f"{outcome.mean[metric]:.4f}")
+        rows.append([system, *cells])
+    print_table([metric, *(d.name for d in results.datasets)], rows)

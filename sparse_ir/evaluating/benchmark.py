@@ -1,0 +1,196 @@
+"""Every system on every dataset: encoded once, indexed, searched, scored, timed, explained."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sparse_ir.data.files import writing
+from sparse_ir.data.manifest import provenance
+from sparse_ir.encoding.encode import EncodeSettings, encode
+from sparse_ir.evaluating.benchmark_settings import system_key
+from sparse_ir.evaluating.diagnosis import Named, differences, telling_documents
+from sparse_ir.evaluating.judged import Judged, read_judged
+from sparse_ir.evaluating.measure import Vectors, answered, build, drop_index, measure
+from sparse_ir.evaluating.measured import Measured, read_measured, write_measured
+from sparse_ir.evaluating.results import Difference, Facts, Results
+from sparse_ir.evaluating.stored_vectors import StoredVectors
+from sparse_ir.pruning import parse_pruning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sparse_ir.evaluating.benchmark_settings import (
+        BenchmarkDataset,
+        BenchmarkSettings,
+        System,
+    )
+
+
+def benchmark(
+    settings: BenchmarkSettings, *, tell: Callable[[str], None] = lambda line: None
+) -> Results:
+    """Measure systems on datasets; ``write_report`` makes pages of it.
+
+    A corpus is encoded once for all systems that search the same vectors, and indexed once for all
+    that search the same index. A stopped benchmark goes on when it is called again: what was
+    measured with the same settings stands.
+
+    Args:
+        settings: What is measured and where it is kept.
+        tell: Called with a line before each piece of work.
+
+    Raises:
+        ConfigError: a dataset or setting is unknown.
+        InputError: a file cannot be read.
+        ModelError: a model cannot be loaded.
+    """
+    started = datetime.now(timezone.utc)
+    facts: list[Facts] = []
+    found: list[list[Measured]] = []
+    parted: list[Difference] = []
+    for chosen in settings.datasets:  # all are looked up before the first is encoded
+        chosen.open()
+    for chosen in settings.datasets:
+        bench = _Bench(settings, chosen, tell)
+        measured = bench.measure_all()
+        found.append(measured)
+        facts.append(bench.facts(measured[0].documents))
+        parted += bench.differences(measured)
+    return Results(
+        name=settings.name,
+        metrics=list(settings.metrics),
+        baseline=settings.compared_with,
+        datasets=facts,
+        outcomes=[m.outcome for measured in found for m in measured],
+        differences=parted,
+        made=provenance(started=started),
+    )
+
+
+class _Bench:
+    """One dataset with all systems."""
+
+    def __init__(
+        self, settings: BenchmarkSettings, chosen: BenchmarkDataset, tell: Callable[[str], None]
+    ) -> None:
+        self._settings, self._chosen, self._tell = settings, chosen, tell
+        self._dataset = chosen.open()
+        self._judged: Judged = read_judged(self._dataset.queries, self._dataset.qrels)
+        self._work = Path(settings.out, "work", chosen.file_name)
+
+    def measure_all(self) -> list[Measured]:
+        """Measure the systems that are not measured yet; index by index."""
+        found = {s.name: read_measured(self._part(s)) for s in self._settings.systems}
+        left = [s for s in self._settings.systems if found[s.name] is None]
+        for key in dict.fromkeys(s.index_key() for s in left):
+            sharing = [s for s in left if s.index_key() == key]
+            found.update(self._measure_index(sharing, f"benchmark-{key}-{self._chosen.file_name}"))
+        return [self._named(found[s.name], s) for s in self._settings.systems]
+
+    def facts(self, documents: int) -> Facts:
+        """What was searched."""
+        qrels = self._judged.qrels
+        return Facts(
+            name=self._chosen.called,
+            documents=documents,
+            queries={q.query_id: q.text for q in self._judged.queries},
+            min_grade=self._dataset.min_grade,
+            relevant={
+                q.query_id: sum(g >= self._dataset.min_grade for g in qrels[q.query_id].values())
+                for q in self._judged.queries
+            },
+        )
+
+    def differences(self, measured: list[Measured]) -> list[Difference]:
+        """Where each system parts from the baseline."""
+        metric = self._settings.metrics[0]
+        by_name = {m.outcome.system: m for m in measured}
+        systems = {s.name: s for s in self._settings.systems}
+        base = by_name[self._settings.compared_with]
+        parted = []
+        for own in measured:
+            if own is base:
+                continue
+            doc_ids = telling_documents(
+                Named(own.outcome.system, answered(own, {}, metric)),
+                Named(base.outcome.system, answered(base, {}, metric)),
+                self._judged.qrels,
+            )
+            sides = [
+                Named(
+                    m.outcome.system,
+                    answered(m, self._stored(systems[m.outcome.system]).gather(doc_ids), metric),
+                )
+                for m in (own, base)
+            ]
+            titles = {**base.titles, **own.titles}
+            parted += differences(
+                self._chosen.called, sides[0], sides[1], self._judged.qrels, titles
+            )
+        return parted
+
+    def _measure_index(self, systems: list[System], name: str) -> dict[str, Measured | None]:
+        first = systems[0]
+        called = self._chosen.called
+        self._tell(f"{called}: encode with {first.model or 'the bundled model'}")
+        vectors = self._encode(first)
+        self._tell(f"{called}: index into {first.engine}")
+        indexed = build(first, name, self._dataset.corpus, vectors)
+        found: dict[str, Measured | None] = {}
+        for system in systems:
+            self._tell(f"{called}: search as {system.name}")
+            measured = measure(
+                system, indexed, vectors, self._dataset, self._judged, self._settings
+            )
+            write_measured(self._part(system), measured)
+            found[system.name] = measured
+        if not self._settings.keep_indexes:
+            drop_index(first, name)
+        return found
+
+    def _encode(self, system: System) -> Vectors:
+        folder = self._vectors_folder(system)
+        timing = folder.with_suffix(".json")
+        before = json.loads(timing.read_text()) if timing.is_file() else 0.0
+        report = encode(
+            EncodeSettings(
+                corpus=self._dataset.corpus,
+                out=str(folder),
+                model=system.model,
+                precision=system.precision,
+                passages=system.passages,
+                devices=self._settings.devices,
+                skip_bad=True,
+                resume=True,
+            )
+        )
+        seconds = before + report.seconds if report.encoded else before
+        with writing(timing) as stream:
+            stream.write(json.dumps(seconds))
+        return Vectors(folder, seconds)
+
+    def _stored(self, system: System) -> StoredVectors:
+        pruning = parse_pruning(system.document_pruning)
+        return StoredVectors(self._vectors_folder(system), pruning)
+
+    def _vectors_folder(self, system: System) -> Path:
+        return self._work / f"vectors-{system.vectors_key()}"
+
+    def _part(self, system: System) -> Path:
+        return self._work / f"{system_key(system, self._settings, self._chosen)}.json"
+
+    def _named(self, measured: Measured | None, system: System) -> Measured:
+        """Under the names of today: they are no part of what was measured."""
+        if measured is None:
+            raise RuntimeError(f"{system.name} was not measured")
+        return rename(measured, system.name, self._chosen.called)
+
+
+def rename(measured: Measured, system: str, dataset: str) -> Measured:
+    """Call a measured system and its dataset otherwise."""
+    outcome = replace(measured.outcome, system=system, dataset=dataset)
+    return replace(measured, outcome=outcome)

@@ -1,0 +1,226 @@
+"""One system on one dataset: index it, ask every judged query, time some, look at the terms."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from sparse_ir.engines.opening import open_engine
+from sparse_ir.evaluating.diagnosis import Answered, expected_products, term_uses
+from sparse_ir.evaluating.latency import measure_latency
+from sparse_ir.evaluating.measured import Measured
+from sparse_ir.evaluating.memory import PeakMemory
+from sparse_ir.evaluating.metrics import Evaluation, score_run
+from sparse_ir.evaluating.results import Hit, Outcome, TermUse
+from sparse_ir.evaluating.stored_vectors import StoredVectors, TermCounts
+from sparse_ir.indexing.index import IndexSettings, index_corpus
+from sparse_ir.pruning import parse_pruning
+from sparse_ir.searching.search import Searcher, SearchSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from sparse_ir.data.datasets import Dataset
+    from sparse_ir.evaluating.benchmark_settings import BenchmarkSettings, System
+    from sparse_ir.evaluating.judged import Judged
+    from sparse_ir.searching.search import SearchResult
+    from sparse_ir.types import Document, Run, SparseVector
+
+_LEAST_DEPTH = 10
+_DEPTH = 100  # hits kept, and ranked again without a term
+_LENGTHS = 10_000  # documents whose number of terms is kept
+_TITLE = 80  # characters
+_BATCH = 256
+
+
+class Vectors(NamedTuple):
+    """A corpus that is encoded.
+
+    Attributes:
+        folder: Where its shards are.
+        seconds: What the encoding took.
+    """
+
+    folder: Path
+    seconds: float
+
+
+class Indexed(NamedTuple):
+    """An index of it.
+
+    Attributes:
+        name: The index.
+        seconds: To write the vectors into the engine.
+        counts: Of its terms.
+    """
+
+    name: str
+    seconds: float
+    counts: TermCounts
+
+
+def build(system: System, name: str, corpus: str, vectors: Vectors) -> Indexed:
+    """Index encoded documents as a system wants them, or find that they are."""
+    report = index_corpus(
+        IndexSettings(
+            corpus=corpus,
+            index=name,
+            engine=system.engine,
+            model=system.model,
+            vectors=str(vectors.folder),
+            document_pruning=system.document_pruning,
+            field=system.field,
+            replicas=0 if "://" in system.engine else None,
+            keep_vectors=False,
+            skip_bad=True,
+            resume=True,
+            replace=True,
+        )
+    )
+    stored = StoredVectors(vectors.folder, parse_pruning(system.document_pruning))
+    return Indexed(name, report.seconds, stored.count_terms())
+
+
+def measure(
+    system: System,
+    indexed: Indexed,
+    vectors: Vectors,
+    dataset: Dataset,
+    judged: Judged,
+    settings: BenchmarkSettings,
+    *,
+    advance: Callable[[int], None] = lambda n: None,
+) -> Measured:
+    """Ask an index every judged query; score, time and explain the answers."""
+    search = SearchSettings(
+        index=indexed.name,
+        engine=system.engine,
+        query_encoder=system.query_encoder,
+        query_pruning=system.query_pruning,
+        two_step=system.two_step,
+        hybrid=system.hybrid,
+        server_pruning=system.server_pruning,
+        group=system.group,
+    )
+    with PeakMemory() as memory, Searcher(search) as searcher:
+        depth = max(deepest(settings.metrics), _DEPTH)
+        results = list(searcher.stream(judged.queries, k=depth, advance=advance))
+        latency = [
+            measure_latency(
+                searcher,
+                judged.queries,
+                clients=clients,
+                count=settings.latency_queries,
+                warm_up=settings.warm_up,
+                k=_LEAST_DEPTH,
+            )
+            for clients in sorted(settings.clients)
+        ]
+        run = {r.query.query_id: {hit.doc_id: hit.score for hit in r.hits} for r in results}
+        scored = score_run(run, judged.qrels, settings.metrics, min_grade=dataset.min_grade)
+        stats = searcher.engine.stats(indexed.name)
+        details = searcher.engine.details(indexed.name)
+        kept = {query_id: _best(hits, _DEPTH) for query_id, hits in run.items()}
+        titles = _titles(searcher, indexed.name, _worth_naming(kept, judged))
+    queries = [r.terms for r in results]
+    outcome = Outcome(
+        system=system.name,
+        dataset=dataset.name,
+        model=searcher.encoder.name,
+        engine=str(details.get("server") or searcher.engine.address.partition(":")[0]),
+        field=str(details.get("field", "")),
+        mean=scored.mean,
+        per_query=scored.per_query,
+        unanswered=scored.unanswered,
+        hits={q: [Hit(d, s) for d, s in _best(h, _LEAST_DEPTH).items()] for q, h in run.items()},
+        latency=latency,
+        query_terms=[len(terms) for terms in queries],
+        document_terms=_spread(indexed.counts.lengths),
+        flops=expected_products(queries, indexed.counts.shares),
+        index_bytes=stats.bytes,
+        index_seconds=indexed.seconds,
+        encode_seconds=vectors.seconds,
+        peak_bytes=memory.bytes,
+        terms=_terms(system, indexed, vectors, judged, results, kept, scored),
+    )
+    asked = {r.query.query_id: r.terms for r in results}
+    return Measured(outcome, kept, asked, titles, stats.documents)
+
+
+def _terms(
+    system: System,
+    indexed: Indexed,
+    vectors: Vectors,
+    judged: Judged,
+    results: Sequence[SearchResult],
+    kept: Run,
+    scored: Evaluation,
+) -> list[TermUse]:
+    if system.hybrid or system.passages:
+        return []  # a score is then no sum over the terms of the document's own vector
+    stored = StoredVectors(vectors.folder, parse_pruning(system.document_pruning))
+    answered = Answered(
+        queries={r.query.query_id: r.terms for r in results},
+        run=kept,
+        vectors=stored.gather({doc_id for hits in kept.values() for doc_id in hits}),
+        values=next(iter(scored.per_query.values())),
+    )
+    texts = {query.query_id: query.text for query in judged.queries}
+    return term_uses(answered, texts, judged.qrels, indexed.counts.shares)
+
+
+def deepest(metrics: Iterable[str]) -> int:
+    """How many hits the metrics look at; 1000 where one has no cutoff."""
+    cutoffs = [re.search(r"@(\d+)", metric) for metric in metrics]
+    if None in cutoffs:
+        return 1000
+    return max((int(c[1]) for c in cutoffs if c is not None), default=_LEAST_DEPTH)
+
+
+def drop_index(system: System, name: str) -> None:
+    """Remove an index that a benchmark made, if it is there."""
+    engine = open_engine(system.engine)
+    try:
+        if engine.exists(name):
+            engine.drop(name)
+    finally:
+        engine.close()
+
+
+def _best(hits: dict[str, float], k: int) -> dict[str, float]:
+    chosen = sorted(hits.items(), key=lambda hit: (-hit[1], hit[0]))[:k]
+    return dict(chosen)
+
+
+def _worth_naming(kept: Run, judged: Judged) -> list[str]:
+    """The relevant documents of the queries that were asked."""
+    found = {d for q in kept for d, grade in judged.qrels[q].items() if grade > 0}
+    return sorted(found)
+
+
+def _titles(searcher: Searcher, index: str, doc_ids: Sequence[str]) -> dict[str, str]:
+    titles = {}
+    for start in range(0, len(doc_ids), _BATCH):
+        part = doc_ids[start : start + _BATCH]
+        for entry in searcher.engine.get(index, part, vectors=False):
+            if entry is not None:
+                titles[entry.document.doc_id] = _title(entry.document)
+    return titles
+
+
+def _title(document: Document) -> str:
+    text = document.title or " ".join(document.text.split())
+    return text if len(text) <= _TITLE else text[: _TITLE - 1].rstrip() + "…"
+
+
+def _spread(lengths: list[int]) -> list[int]:
+    """At most so many, from all over the corpus."""
+    step = -(-len(lengths) // _LENGTHS) or 1
+    return lengths[::step]
+
+
+def answered(measured: Measured, vectors: dict[str, SparseVector], metric: str) -> Answered:
+    """What was measured, with the vectors that explain it."""
+    values = measured.outcome.per_query[metric]
+    return Answered(measured.queries, measured.run, vectors, values)
