@@ -1,0 +1,138 @@
+"""Systems on datasets: encoded once, measured once, resumed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from sparse_ir.errors import ConfigError
+from sparse_ir.evaluating.benchmark import benchmark
+from sparse_ir.evaluating.benchmark_settings import BenchmarkDataset, BenchmarkSettings, System
+from sparse_ir.evaluating.results import read_results, write_results
+
+
+@pytest.fixture
+def collection(tmp_path):
+    """Apples and pears; the second query's document is not the best match."""
+    folder = tmp_path / "fruit"
+    (folder / "qrels").mkdir(parents=True)
+    texts = {
+        "a": "apple apple tree",
+        "b": "pear tree in the garden",
+        "c": "pear",
+        "d": "a garden",
+    }
+    rows = [json.dumps({"_id": i, "title": f"T{i}", "text": t}) for i, t in texts.items()]
+    (folder / "corpus.jsonl").write_text("\n".join(rows) + "\n")
+    queries = {"q1": "apple", "q2": "pear", "q3": "nothing here"}
+    rows = [json.dumps({"_id": i, "text": t}) for i, t in queries.items()]
+    (folder / "queries.jsonl").write_text("\n".join(rows) + "\n")
+    (folder / "qrels" / "test.tsv").write_text(
+        "query-id\tcorpus-id\tscore\nq1\ta\t1\nq2\tb\t1\nq3\td\t1\n"
+    )
+    return folder
+
+
+def settings(collection, tmp_path, *systems, **more):
+    return BenchmarkSettings(
+        out=str(tmp_path / "out"),
+        datasets=(BenchmarkDataset(str(collection)),),
+        systems=systems or (System("BM25", model="bm25"),),
+        metrics=("mrr@10", "recall@100"),
+        clients=(1, 2),
+        latency_queries=6,
+        warm_up=1,
+        **more,
+    )
+
+
+PRUNED = System("one term", model="bm25", document_pruning="top_k=1")
+
+
+def test_every_figure_of_a_small_collection(collection, tmp_path):
+    found = benchmark(settings(collection, tmp_path))
+    (outcome,) = found.outcomes
+    assert outcome.per_query["mrr@10"] == {"q1": 1.0, "q2": 0.5, "q3": 0.0}
+    assert outcome.mean["mrr@10"] == pytest.approx(0.5)
+    assert outcome.unanswered == 1
+    assert [hit.doc_id for hit in outcome.hits["q2"]] == ["c", "b"]
+    assert outcome.query_terms == [1, 1, 2]
+    assert outcome.document_terms == [3, 5, 2, 3]  # T and the letter are stems of their own
+    assert outcome.engine == "embedded"
+    assert outcome.index_bytes > 0
+    assert outcome.peak_bytes > 1 << 20
+    assert [latency.clients for latency in outcome.latency] == [1, 2]
+    for latency in outcome.latency:
+        assert latency.queries == 6
+        assert 0 < latency.encode.p50 <= latency.encode.p99
+        assert latency.total.p50 > latency.search.p50 > 0
+        assert latency.per_second > 0
+    (facts,) = found.datasets
+    assert (facts.documents, facts.relevant) == (4, {"q1": 1, "q2": 1, "q3": 1})
+    assert found.made["hardware"]["cores"] >= 1
+
+
+def test_documents_are_encoded_once_and_what_was_measured_stands(collection, tmp_path):
+    told = []
+    asked = settings(collection, tmp_path, System("BM25", model="bm25"), PRUNED)
+    first = benchmark(asked, tell=told.append)
+    assert len([line for line in told if "search as" in line]) == 2
+    assert len(list((tmp_path / "out" / "work" / "fruit").glob("vectors-*/"))) == 1
+    told.clear()
+    again = benchmark(replace(asked, name="other"), tell=told.append)
+    assert told == []
+    assert again.outcomes == first.outcomes
+    more = replace(
+        asked, systems=(*asked.systems, replace(PRUNED, name="q", query_pruning="top_k=1"))
+    )
+    third = benchmark(more, tell=told.append)
+    assert [line for line in told if "search as" in line] == ["fruit: search as q"]
+    assert third.outcomes[:2] == first.outcomes
+
+
+def test_differences_name_what_parts_a_system_from_the_baseline(collection, tmp_path):
+    found = benchmark(settings(collection, tmp_path, System("BM25", model="bm25"), PRUNED))
+    lost = {d.query_id: d for d in found.differences}
+    assert all(d.system == "one term" and d.baseline == "BM25" for d in found.differences)
+    for difference in lost.values():
+        assert difference.doc_id in "abcd"
+        assert difference.title == f"T{difference.doc_id}"
+        for share in difference.baseline_terms:
+            assert share.query > 0
+            assert share.document > 0
+
+
+def test_indexes_are_removed_unless_they_are_to_be_kept(collection, tmp_path):
+    from sparse_ir.engines.opening import open_engine
+
+    benchmark(settings(collection, tmp_path))
+    engine = open_engine("embedded")
+    assert engine.indexes() == []
+    benchmark(replace(settings(collection, tmp_path / "kept"), keep_indexes=True))
+    (name,) = engine.indexes()
+    assert name.startswith("benchmark-")
+    engine.close()
+
+
+def test_results_read_back_are_equal(collection, tmp_path):
+    found = benchmark(settings(collection, tmp_path, System("BM25", model="bm25"), PRUNED))
+    write_results(tmp_path / "r.json", found)
+    assert read_results(tmp_path / "r.json") == found
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"baseline": "x"}, "baseline 'x'"),
+        ({"systems": ()}, "at least one"),
+        ({"systems": (System("a"), System("a"))}, "two systems"),
+        ({"systems": (System("a", two_step="windows=1"),)}, "system 'a'"),
+        ({"clients": (0,)}, "clients"),
+        ({"metrics": ("mmr@10",)}, "mrr"),
+    ],
+)
+def test_wrong_settings_are_refused_before_anything_is_encoded(collection, tmp_path, more, message):
+    with pytest.raises(ConfigError, match=message):
+        replace(settings(collection, tmp_path), **more)

@@ -1,0 +1,124 @@
+"""The sweep of pruning and two-step search."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from sparse_ir.errors import ConfigError
+from sparse_ir.evaluating.benchmark_settings import BenchmarkDataset
+from sparse_ir.evaluating.tune import Choice, Point, TuneSettings, choose, front
+
+
+def point(name, value, milliseconds):
+    return Point(Choice(name, "", ""), value, milliseconds, 1.0, 1)
+
+
+POINTS = (
+    point("slow and best", 0.500, 9.0),
+    point("good", 0.496, 4.0),
+    point("beaten", 0.490, 5.0),
+    point("fast and poor", 0.400, 1.0),
+)
+
+
+def names(points):
+    return [p.choice.document_pruning for p in points]
+
+
+def test_the_front_holds_what_nothing_beats():
+    assert names(front(POINTS)) == ["fast and poor", "good", "slow and best"]
+
+
+def test_of_two_equally_fast_the_better_is_on_the_front():
+    assert names(front([point("a", 0.4, 1.0), point("b", 0.5, 1.0)])) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("within", "chosen"),
+    [(0.0, "slow and best"), (0.01, "good"), (0.02, "good"), (0.2, "fast and poor")],
+)
+def test_the_fastest_within_reach_of_the_best_is_chosen(within, chosen):
+    assert choose(POINTS, within=within).choice.document_pruning == chosen
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("metric", "ndgc@10"),
+        ("within", 1.0),
+        ("document_pruning", ("top=3",)),
+        ("two_step", ("windows=3",)),
+        ("rounds", 0),
+    ],
+)
+def test_wrong_settings_are_refused(setting, value):
+    with pytest.raises(ConfigError):
+        TuneSettings(BenchmarkDataset("x"), "out", **{setting: value})
+
+
+@pytest.fixture
+def collection(tmp_path):
+    """Thirty documents of eight words each; a query's first word decides."""
+    folder = tmp_path / "words"
+    (folder / "qrels").mkdir(parents=True)
+    with (folder / "corpus.jsonl").open("w") as file:
+        for i in range(30):
+            words = [f"rare{i}"] * 6 + [f"common{i % 3}", "everywhere"]
+            file.write(json.dumps({"_id": f"d{i}", "text": " ".join(words)}) + "\n")
+    with (folder / "queries.jsonl").open("w") as file:
+        for i in range(10):
+            text = f"rare{i} common{i % 3} everywhere"
+            file.write(json.dumps({"_id": f"q{i}", "text": text}) + "\n")
+    for split in ("dev", "test"):
+        rows = "".join(f"q{i}\td{i}\t1\n" for i in range(10))
+        (folder / "qrels" / f"{split}.tsv").write_text("query-id\tcorpus-id\tscore\n" + rows)
+    return folder
+
+
+def test_a_sweep_finds_settings_that_index_and_search_take(collection, tmp_path, sparse_ir):
+    out = tmp_path / "tuned"
+    done = sparse_ir(
+        "tune", collection, "--out", out, "--model", "bm25", "--json",
+        "--document-pruning", "top_k=1", "--query-pruning", "top_k=1", "--two-step", "window=20",
+        "--confirm", collection,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.err
+    found = json.loads(done.out)
+    assert len(found["points"]) == 8
+    # The rare word is the heaviest: neither pruning costs anything.
+    assert [p["value"] for p in found["points"]] == [1.0] * 8
+    assert {p["query_terms"] for p in found["points"]} == {1.0, 3.0}
+    assert [p["value"] for p in found["confirmed"]] == [1.0, 1.0]
+    names = {path.name for path in out.iterdir() if path.is_file()}
+    assert names == {"tuned.yaml", "tune.csv", "tune.svg", "tune.png"}
+    chosen = found["chosen"]["choice"]
+    settings = yaml.safe_load((out / "tuned.yaml").read_text()) or {}
+    assert settings.get("index", {}).get("document_pruning", "") == chosen["document_pruning"]
+    config = ("--config", out / "tuned.yaml")
+    corpus = collection / "corpus.jsonl"
+    done = sparse_ir(*config, "index", "--corpus", corpus, "--index", "x", "--model", "bm25")
+    assert done.exit_code == 0, done.err
+    done = sparse_ir(*config, "search", "--index", "x", "rare3 everywhere", "--json")
+    assert json.loads(done.out)["hits"][0]["doc_id"] == "d3"
+
+
+def test_no_index_is_left_behind(collection, tmp_path, sparse_ir):
+    from sparse_ir.engines.opening import open_engine
+
+    done = sparse_ir(
+        "tune", collection, "--out", tmp_path / "o", "--model", "bm25",
+        "--document-pruning", "none", "--query-pruning", "none", "--two-step", "none",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.err
+    engine = open_engine("embedded")
+    assert engine.indexes() == []
+    engine.close()
+
+
+def test_a_split_that_is_not_there_is_named(collection, tmp_path, sparse_ir):
+    done = sparse_ir("tune", collection, "--out", tmp_path / "o", "--split", "trian")
+    assert done.exit_code != 0
+    assert "trian" in done.err
