@@ -22,7 +22,7 @@ class Tick(NamedTuple):
 
 
 class Axis(NamedTuple):
-    """Values from low to high drawn from start to end; start lies below end on no axis of y."""
+    """Values from low to high, drawn from start to end of a picture."""
 
     low: float
     high: float

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from sparse_ir.evaluating.report_words import DASH, count, figure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sparse_ir.evaluating.report_quality import Comparison, Comparisons
     from sparse_ir.evaluating.results import Latency, Outcome, Results

@@ -30,7 +30,7 @@ class Bar(NamedTuple):
     y: float
     width: float
     height: float
-    count: int
+    texts: int
 
 
 class Row(NamedTuple):

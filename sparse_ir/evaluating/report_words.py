@@ -101,9 +101,9 @@ def metric_name(metric: str) -> str:
 
 
 def clipped(text: str, length: int = 300) -> str:
-    """A text on one line, without the end of a long one.
+    r"""A text on one line, without the end of a long one.
 
-    >>> clipped("one  two\\nthree", 8)
+    >>> clipped("one  two\nthree", 8)
     'one two…'
     """
     line = " ".join(text.split())
@@ -125,11 +125,12 @@ def provenance_rows(made: dict[str, Any]) -> list[tuple[str, str]]:
         f"{memory / 2**30:.0f} GiB" if memory else "",
         *(str(gpu) for gpu in hardware.get("gpus") or ()),
     ]
-    versions = {
+    known = {
         "sparse-ir": made.get("sparse_ir"),
         "Python": made.get("python"),
         **(made.get("versions") or {}),
     }
+    known = {name: version for name, version in known.items() if version}
     rows = [
         ("Date", str(made.get("finished") or "")),
         ("Duration", _duration(made.get("seconds"))),
