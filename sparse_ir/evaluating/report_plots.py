@@ -94,7 +94,6 @@ def quality_plots(results: Results) -> list[Plots]:
         ("Quality and latency", "Median latency, ms", milliseconds, f", asked by {who}"),
         ("Quality and index size", "Index, MB", megabytes, ""),
     )
-    datasets = [facts.name for facts in results.datasets]
     return [
         Plots(
             title,

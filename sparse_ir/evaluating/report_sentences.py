@@ -1,4 +1,4 @@
-"""What the reader of a report is told about its tables and pictures, on the page and in Markdown."""
+"""What the reader of a report is told about its tables and pictures."""
 
 from __future__ import annotations
 

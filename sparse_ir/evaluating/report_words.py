@@ -130,7 +130,6 @@ def provenance_rows(made: dict[str, Any]) -> list[tuple[str, str]]:
         "Python": made.get("python"),
         **(made.get("versions") or {}),
     }
-    known = {name: version for name, version in known.items() if version}
     rows = [
         ("Date", str(made.get("finished") or "")),
         ("Duration", _duration(made.get("seconds"))),
@@ -138,7 +137,7 @@ def provenance_rows(made: dict[str, Any]) -> list[tuple[str, str]]:
         ("System", str(made.get("platform") or "")),
         (
             "Versions",
-            ", ".join(f"{name} {version}" for name, version in versions.items() if version),
+            ", ".join(f"{name} {version}" for name, version in known.items() if version),
         ),
         ("Revision", str(made.get("revision") or "")),
         ("Command", _command(made.get("command"))),
