@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparse_ir.evaluating.report_words import figure
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _STEPS = (1, 2, 5)
+_FEW = 3  # a logarithmic axis of fewer round values takes those of a linear one
 _ROOM = 0.1  # of an axis, on either side of the points
 
 
@@ -40,9 +39,11 @@ class Axis(NamedTuple):
     def ticks(self, most: int = 6) -> list[Tick]:
         """Round values within the axis."""
         values = log_ticks(self.low, self.high, most) if self.log else []
-        if len(values) < 2:
+        alike = len(values) < _FEW
+        if alike:
             values = linear_ticks(self.low, self.high, most)
-        return [Tick(self.at(value), figure(value)) for value in values]
+        texts = _texts(values, alike=alike)
+        return [Tick(self.at(value), text) for value, text in zip(values, texts, strict=True)]
 
 
 def linear_axis(values: Sequence[float], start: float, end: float, *, least: float) -> Axis:
@@ -88,6 +89,19 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
         if len(within) <= most:
             return within
     return within[:: math.ceil(len(within) / most)]
+
+
+def _texts(values: Sequence[float], *, alike: bool) -> list[str]:
+    """Round values as texts, if wanted alike with as many digits after the point.
+
+    >>> _texts([0.58, 0.6], alike=True), _texts([0.5, 1000.0], alike=False)
+    (['0.58', '0.60'], ['0.5', '1,000'])
+    """
+    digits = [len(f"{value:.9f}".rstrip("0").partition(".")[2]) for value in values]
+    if alike:
+        digits = [max(digits)] * len(values)
+    texts = [f"{value:,.{n}f}" for value, n in zip(values, digits, strict=True)]
+    return [text.replace("-", "\N{MINUS SIGN}") for text in texts]
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:

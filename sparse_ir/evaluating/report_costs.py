@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sparse_ir.evaluating.report_quality import Comparison, Comparisons
     from sparse_ir.evaluating.results import Latency, Outcome, Results
 
-STAGES = ("encode", "search", "total")
+STAGES = {"total": "In all", "encode": "Encode", "search": "Search"}
 QUANTILES = ("mean", "p50", "p95", "p99")
 Value: TypeAlias = "str | float | int | None"
 

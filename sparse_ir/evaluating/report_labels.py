@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CHARACTER = 6.3  # width of a letter in units of the picture, on average and generously
+CHARACTER = 5.9  # width of a letter in units of the picture, on average
 _HEIGHT = 13.0
 _RADIUS = 7.0  # of a point with its air
 _ROUNDS = 4  # after the first, names are moved when a later one got in their way
@@ -34,15 +34,23 @@ class Box(NamedTuple):
 
 
 class Label(NamedTuple):
-    """A name's box, and whether it lies so far from its point that a line must join them."""
+    """Where a name lies.
+
+    Attributes:
+        box: The room it takes, as far as that is known without its letters.
+        side: Which end of it lies beside the point: "start", "mid" or "end".
+        far: Whether it lies so far from its point that a line must join them.
+    """
 
     box: Box
+    side: str
     far: bool
 
     @property
     def x(self) -> float:
-        """Its middle."""
-        return round((self.box.left + self.box.right) / 2, 1)
+        """Where its side lies."""
+        ends = {"start": self.box.left, "end": self.box.right}
+        return round(ends.get(self.side, (self.box.left + self.box.right) / 2), 1)
 
     @property
     def y(self) -> float:
@@ -103,5 +111,6 @@ def _places(x: float, y: float, name: str) -> list[Label]:
         for dx, dy in ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1)):
             left = x - width / 2 + dx * (width / 2 + side * (0.7 if dy else 1))
             top = y - height / 2 + dy * (height / 2 + up)
-            places.append(Label(Box(left, top, left + width, top + height), away > 1))
+            end = ("mid", "start", "end")[dx]
+            places.append(Label(Box(left, top, left + width, top + height), end, away > 1))
     return places

@@ -38,6 +38,8 @@ def page(results: Results, tables: Sequence[QualityTable], compared: Comparisons
             tables=tables,
             compared=compared,
             columns=report_costs.COLUMNS,
+            stages=report_costs.STAGES,
+            quantiles=report_costs.QUANTILES,
             cost_cells=report_costs.cost_cells,
             latency_rows=report_costs.latency_rows,
             plots=report_plots.quality_plots(results),

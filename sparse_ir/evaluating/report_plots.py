@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.evaluating.report_axes import Tick, linear_axis, log_axis, pareto_front
-from sparse_ir.evaluating.report_labels import Box, place_labels
+from sparse_ir.evaluating.report_labels import Box, Label, place_labels
 from sparse_ir.evaluating.report_words import clipped, figure, score
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 380, 270
 FRAME = Box(46, 22, 368, 232)
-_NAME = 22  # letters of a name in a picture
+_NAME = 24  # letters of a name in a picture
 _LEAST_QUALITY = 0.02  # an axis of quality is at least so much wide: tiny differences look tiny
 _LINE = 1.5
 
@@ -41,9 +41,7 @@ class Point(NamedTuple):
         x: Of the point.
         y: Of the point.
         label: Its name, perhaps clipped.
-        label_x: The label's middle.
-        label_y: The label's base line.
-        far: Whether a line joins point and label.
+        at: Where the label lies.
         says: The values in words.
     """
 
@@ -52,9 +50,7 @@ class Point(NamedTuple):
     x: float
     y: float
     label: str
-    label_x: float
-    label_y: float
-    far: bool
+    at: Label
     says: str
 
 
@@ -134,9 +130,7 @@ def _scatter(
             systems.index(system),
             *place,
             name,
-            label.x,
-            label.y,
-            label.far,
+            label,
             f"{system}: {score(value)}, {figure(spent)}",
         )
         for (system, spent, value), place, name, label in zip(

@@ -131,7 +131,7 @@ def _costs(results: Results) -> Iterator[str]:
 def _latency(results: Results) -> Iterator[str]:
     yield "## Latency"
     yield say.LATENCY
-    names = [f"{stage} {quantile}" for stage in STAGES for quantile in QUANTILES]
+    names = [f"{stage}, {quantile}" for stage in STAGES.values() for quantile in QUANTILES]
     rows = [
         [
             *(escape(facts.name), escape(row.system), row.clients),
