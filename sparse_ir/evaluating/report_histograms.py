@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.evaluating.report_axes import Axis, Tick
 from sparse_ir.evaluating.report_costs import mean
-from sparse_ir.evaluating.report_words import clipped, figure
+from sparse_ir.evaluating.report_words import clipped, count, figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +18,7 @@ WIDTH = 380
 LEFT, RIGHT = 12, 362
 ROW = 58  # of one system
 TOP, FOOT = 6, 38
+_LAST = 54  # room of the last tick
 _BARS = 30  # at most
 _BAR = 32.0  # height of the highest
 _MOST = 0.995  # of the texts; what lies beyond is heaped on the last bar
@@ -113,8 +114,8 @@ def _histogram(
     foot = TOP + ROW * len(rows)
     ticks = axis.ticks(7)
     if max(everything) >= width * bins:  # the last bar holds more than the axis says
-        ticks = [tick for tick in ticks if tick.at < RIGHT - 30]
-        ticks.append(Tick(axis.at(width * (bins - 0.5)), f"≥ {figure(width * (bins - 1))}"))
+        ticks = [tick for tick in ticks if tick.at < RIGHT - _LAST]
+        ticks.append(Tick(axis.at(width * (bins - 0.5)), f"≥ {count(width * (bins - 1))}"))
     return Histogram(dataset, side, foot + FOOT, foot, rows, ticks)
 
 

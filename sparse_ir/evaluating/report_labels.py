@@ -104,7 +104,7 @@ def _cost(
 
 def _places(x: float, y: float, name: str) -> list[Label]:
     """Around the point, the favourite first, then the same farther and farther away."""
-    width, height = CHARACTER * len(name), _HEIGHT
+    width, height = CHARACTER * len(name) + 4, _HEIGHT
     places = []
     for away in (1.0, 2.2, 3.6, 5.2):
         side, up = 7.0 * away, 6.0 * away
