@@ -49,8 +49,8 @@ def signed(value: float | None, digits: int = 3) -> str:
 def figure(value: float | None) -> str:
     """A quantity with three digits that mean something, the more before the point.
 
-    >>> figure(12345.6), figure(123.4), figure(12.34), figure(1.234), figure(0.01234)
-    ('12,346', '123', '12.3', '1.23', '0.0123')
+    >>> figure(12345.6), figure(123.4), figure(12.34), figure(1.234), figure(0.5)
+    ('12,346', '123', '12.3', '1.23', '0.500')
     """
     if value is None:
         return DASH
@@ -58,7 +58,7 @@ def figure(value: float | None) -> str:
     if size == 0:
         return "0"
     digits = 0 if size >= 99.95 else 1 if size >= 9.995 else 2 if size >= 0.995 else None
-    text = f"{value:.3g}" if digits is None else f"{value:,.{digits}f}"
+    text = f"{value:#.3g}" if digits is None else f"{value:,.{digits}f}"
     return text.replace("-", _MINUS)
 
 
