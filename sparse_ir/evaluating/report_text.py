@@ -81,7 +81,10 @@ def _quality(
     results: Results, tables: Sequence[QualityTable], compared: Comparisons
 ) -> Iterator[str]:
     yield "## Quality"
-    yield " ".join([say.BEST, *([escape(say.marks(results), 2000)] if compared else [])])
+    said = [say.BEST] if len(results.systems) > 1 else []
+    said += [escape(say.marks(results), 2000)] if compared else []
+    if said:
+        yield " ".join(said)
     for quality in tables:
         yield f"### {escape(metric_name(quality.metric))}"
         rows = [[escape(row.system), *map(_cell, row.scores)] for row in quality.rows]
