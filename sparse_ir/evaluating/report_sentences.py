@@ -49,6 +49,7 @@ def marks(results: Results) -> str:
     return (
         f"Against {results.baseline}: ▲ better, ▼ worse, by a two-sided paired randomisation test "
         f"over the queries of a dataset, corrected after Holm for {others} "
-        f"{'comparison' if others == 1 else 'comparisons'}, p\N{NO-BREAK SPACE}<\N{NO-BREAK SPACE}{LEVEL:g}. No mark does not mean "
-        "equal: these queries cannot tell the two apart. Means over datasets are not tested."
+        f"{'comparison' if others == 1 else 'comparisons'}, p\N{NO-BREAK SPACE}<\N{NO-BREAK SPACE}"
+        f"{LEVEL:g}. No mark does not mean equal: these queries cannot tell the two apart. Means "
+        "over datasets are not tested."
     )

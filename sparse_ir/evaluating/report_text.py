@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # What begins a heading, a quotation or a list does so at the beginning only, and an underscore
 # within a word is itself: names such as splade-v3 and rank_features stay readable.
 _SPECIAL = re.compile(r"([\\`*\[\]|~$]|^[#+=-]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z]))")
-_NUMBERED = re.compile(r"^(\d+)([.)])")
+_NUMBERED = re.compile(r"^(\d+)([.)])(?= |$)")
 # Embeddings and overrides of the direction of writing: one that is never closed turns the rest of
 # a table around. On the page <bdi> keeps them apart; Markdown has no such thing.
 _DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069]")

@@ -245,6 +245,7 @@ def test_values_that_look_equal_are_equally_best():
         ("a|b\nc", "a\\|b c"),
         ("# no heading", "\\# no heading"),
         ("1. no list", "1\\. no list"),
+        ("0.351", "0.351"),
         ("splade-v3 rank_features _it_", "splade-v3 rank_features \\_it\\_"),
         ("[x](javascript:y)", "\\[x\\](javascript:y)"),
         ("<b>&amp;", "&lt;b&gt;&amp;amp;"),
