@@ -218,7 +218,9 @@ def write_results(path: Path, results: Results) -> None:
     """
     values = {"format": FORMAT, "kind": "benchmark", **dataclasses.asdict(results)}
     with writing(path) as stream:
-        json.dump(values, stream, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False)
+        json.dump(
+            values, stream, indent=1, allow_nan=False
+        )  # ASCII: a lone surrogate may be in a text
         stream.write("\n")
 
 
