@@ -94,7 +94,9 @@ def require_test(test: str) -> str:
         ConfigError: there is no such test.
     """
     if test not in _TESTS:
-        raise ConfigError(f"there is no test {test!r}.{nearest(test, _TESTS)} Use {TESTS_IN_WORDS}.")
+        raise ConfigError(
+            f"there is no test {test!r}.{nearest(test, _TESTS)} Use {TESTS_IN_WORDS}."
+        )
     return test
 
 

@@ -146,5 +146,5 @@ def test_no_query_at_all_is_refused():
 
 
 def test_an_unknown_test_is_refused_with_the_nearest():
-    with pytest.raises(ConfigError, match="Did you mean randomisation?"):
+    with pytest.raises(ConfigError, match="Did you mean randomisation"):
         compare_systems({"q": 0.1}, {"b": {"q": 0.1}}, test="randomization")
