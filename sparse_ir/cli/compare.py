@@ -17,6 +17,7 @@ from sparse_ir.cli.options import (
     split_names,
 )
 from sparse_ir.cli.output import note, print_json, print_table, progress
+from sparse_ir.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,9 +96,9 @@ def compare(names: tuple[str, ...], as_json: bool, **options: Any) -> None:
         _refuse(("index", "candidate"), f"names an index, and so do {' and '.join(names)}")
         options["index"], options["candidate"] = names
     if options["candidate"] is None:
-        raise click.UsageError("Give two runs, or the --candidate to compare --index with.")
+        raise ConfigError("Give two runs, or the --candidate to compare --index with.")
     if options["queries"] is None:
-        raise click.UsageError("Comparing indexes needs --queries FILE.")
+        raise ConfigError("Comparing indexes needs --queries FILE.")
     kept = {name: value for name, value in options.items() if name not in _OF_RUNS}
     _compare_indexes(kept, as_json=as_json)
 
@@ -107,14 +108,13 @@ def _are_runs(names: tuple[str, ...], options: dict[str, Any]) -> bool:
     files = [name for name in names if Path(name).is_file()]
     others = [name for name in names if name not in files]
     if files and others:
-        raise click.UsageError(
+        raise ConfigError(
             f"{files[0]} is a file, {others[0]} is not. Compare two run files, or two indexes."
         )
     if len(names) == 1 or (len(names) > 2 and others):
-        raise click.UsageError("Give two runs or more, or two indexes.")
+        raise ConfigError("Give two runs or more, or two indexes.")
     if others and (options["queries"] is None or others[0].endswith(_RUN_ENDINGS)):
         from sparse_ir.data.files import missing
-        from sparse_ir.errors import InputError
 
         raise InputError(
             f"{missing(others[0])} To compare two indexes, give their names and --queries."
@@ -127,7 +127,7 @@ def _refuse(names: Sequence[str], why: str) -> None:
     for name in names:
         if click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE:
             flag = "-k" if name == "k" else f"--{name.replace('_', '-')}"
-            raise click.UsageError(f"{flag} {why}.")
+            raise ConfigError(f"{flag} {why}.")
 
 
 def _compare_indexes(options: dict[str, Any], *, as_json: bool) -> None:

@@ -52,10 +52,13 @@ def _print_run(name: str, run: RunComparison, found: RunsComparison) -> None:
     ]
     print_table(["", *headers], rows)
     first = next(iter(run.metrics))
-    for direction, queries in (("gained", run.gained), ("lost", run.lost)):
+    listed = (("gained", run.gained), ("lost", run.lost))
+    for direction, queries in listed:
         if queries:
             title = f"{direction} most in {first}"
             print_table([title, found.baseline, name], [_query(query) for query in queries])
+    if not run.gained and not run.lost:
+        note(f"{name}: no query differs in {first}.")
 
 
 def _query(query: QueryGain) -> list[str]:

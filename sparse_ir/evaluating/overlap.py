@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
+from difflib import SequenceMatcher
+from itertools import islice, product
 from typing import TYPE_CHECKING
 
 from sparse_ir.errors import InputError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 NAMES = ("the run", "the qrels")
 _EXAMPLES = 3
+_TRIED = 20  # ids of each side, to find a pair that is alike
 
 
 def require_common_queries(run: Run, qrels: Qrels, *, names: tuple[str, str] = NAMES) -> None:
@@ -54,13 +56,20 @@ def require_overlap(run: Run, qrels: Qrels, *, names: tuple[str, str] = NAMES) -
     if not common or any(not known.isdisjoint(run[query_id]) for query_id in common):
         return
     query_id = common[0]
-    hit = max(run[query_id], key=lambda doc_id: run[query_id][doc_id])
-    (judged,) = difflib.get_close_matches(hit, list(qrels[query_id]), n=1, cutoff=0.0)
+    hit, judged = _most_alike(run[query_id], qrels[query_id])
     hits = sum(len(run[one]) for one in common)
     raise InputError(
         f"0 of {hits:,} hits are judged, so every metric would be 0: for query {query_id!r} "
         f"{names[0]} has document {hit!r}, {names[1]} {judged!r}. Give run and qrels with the "
         "same document ids."
+    )
+
+
+def _most_alike(first: Iterable[str], second: Iterable[str]) -> tuple[str, str]:
+    """Of two sets of ids a pair that shows how they differ."""
+    pairs = product(islice(first, _TRIED), islice(second, _TRIED))
+    return max(
+        pairs, key=lambda pair: SequenceMatcher(None, pair[0].lower(), pair[1].lower()).ratio()
     )
 
 
