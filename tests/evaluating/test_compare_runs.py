@@ -110,8 +110,8 @@ def test_what_cannot_be_compared_is_refused(three, qrels, save):
         compare_runs(CompareRunsSettings(three, qrels, metrics=()))
     with pytest.raises(ConfigError, match="no test 'sign'"):
         compare_runs(CompareRunsSettings(three, qrels, test="sign"))
+    other = save("other.trec", {"q1": {"GOOD": 1.0}})
     with pytest.raises(InputError, match=r"other\.trec has document 'GOOD'"):
-        other = save("other.trec", {"q1": {"GOOD": 1.0}})
         compare_runs(CompareRunsSettings((three[0], other), qrels))
 
 
