@@ -7,8 +7,8 @@ FOLDER holds one folder a collection (corpus.jsonl[.gz], queries.jsonl, qrels/SP
 indexed with the model and with BM25, and searched with its judged queries: weighed by the model,
 by the model's table (inference-free), and by BM25. A stopped run goes on where it was. Prints a
 Markdown page and writes it to OUT, with a paired randomisation test's p-value for each difference
-in nDCG@10, corrected for the two comparisons a collection, and the means of two groups: collections that neither the bundled model nor its backbone
-was trained on, and the others.
+in nDCG@10, corrected for the two comparisons of a collection, and the means of two groups:
+collections that neither the bundled model nor its backbone was trained on, and the others.
 """
 
 from __future__ import annotations

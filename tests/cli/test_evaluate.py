@@ -132,6 +132,6 @@ def test_an_index_that_was_never_finished_is_not_evaluated(sparse_ir, fruit, fol
     asked = ("--queries", "queries.jsonl", "--qrels", "qrels.txt")
     by_name = sparse_ir("evaluate", "--index", "default", *asked)
     assert_one_line(by_name, 5, "index 'default'", "is not finished", "--resume")
-    (build,) = set(re.findall(r"default@\w+", by_name.err))
+    (build,) = set(re.findall(r"default@[\w-]+", by_name.err))
     by_build = sparse_ir("evaluate", "--index", build, *asked)
     assert_one_line(by_build, 5, "is not finished", "documents so far", "--resume")
