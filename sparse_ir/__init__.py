@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from sparse_ir.engines.options import ClusterOptions
     from sparse_ir.errors import SparseIRError
     from sparse_ir.evaluating.compare_indexes import CompareSettings, compare_indexes
+    from sparse_ir.evaluating.compare_runs import CompareRunsSettings, compare_runs
     from sparse_ir.evaluating.evaluate import evaluate
+    from sparse_ir.evaluating.significance import compare_systems
     from sparse_ir.indexing.changes import update_index
     from sparse_ir.indexing.index import IndexSettings, index_corpus
     from sparse_ir.inspecting.verify import VerifySettings, verify
@@ -33,6 +35,7 @@ __version__ = "0.1.0"
 # Resolved on first use, so that `import sparse_ir` stays cheap and loads no torch.
 _PUBLIC = {
     "ClusterOptions": "sparse_ir.engines.options",
+    "CompareRunsSettings": "sparse_ir.evaluating.compare_runs",
     "CompareSettings": "sparse_ir.evaluating.compare_indexes",
     "DistillSettings": "sparse_ir.training.distill",
     "Document": "sparse_ir.types",
@@ -56,6 +59,8 @@ _PUBLIC = {
     "TrainSettings": "sparse_ir.training.settings",
     "VerifySettings": "sparse_ir.inspecting.verify",
     "compare_indexes": "sparse_ir.evaluating.compare_indexes",
+    "compare_runs": "sparse_ir.evaluating.compare_runs",
+    "compare_systems": "sparse_ir.evaluating.significance",
     "distill": "sparse_ir.training.distill",
     "evaluate": "sparse_ir.evaluating.evaluate",
     "index_corpus": "sparse_ir.indexing.index",
@@ -72,6 +77,7 @@ _PUBLIC = {
 
 __all__ = [
     "ClusterOptions",
+    "CompareRunsSettings",
     "CompareSettings",
     "DistillSettings",
     "Document",
@@ -96,6 +102,8 @@ __all__ = [
     "VerifySettings",
     "__version__",
     "compare_indexes",
+    "compare_runs",
+    "compare_systems",
     "distill",
     "evaluate",
     "index_corpus",

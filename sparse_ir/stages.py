@@ -11,6 +11,7 @@ from sparse_ir.data.counting import count_rows
 from sparse_ir.data.shards import MANIFEST_NAME, read_shard_manifest
 from sparse_ir.encoding.encode import EncodeSettings, encode
 from sparse_ir.engines.opening import open_engine
+from sparse_ir.evaluating.bounds import parse_bounds, require_bounds
 from sparse_ir.evaluating.evaluate_index import EvaluateSettings, evaluate_index
 from sparse_ir.indexing.index import IndexSettings, index_corpus
 from sparse_ir.training.distill import DistillSettings, distill
@@ -80,6 +81,7 @@ def _encode_there(settings: EncodeSettings) -> bool:
 
 def _evaluate(settings: EvaluateSettings, advance: Callable[[int], None]) -> Made:
     result = evaluate_index(settings, advance=advance)
+    require_bounds(result.mean, parse_bounds(settings.fail_under))
     summary = ", ".join(f"{name} {value:.4f}" for name, value in result.mean.items())
     return Made(summary, result._asdict())
 

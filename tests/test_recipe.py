@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sparse_ir.errors import ConfigError
+from sparse_ir.errors import ConfigError, VerificationError
 from sparse_ir.recipe import find_recipe, read_recipe, run_recipe
 from sparse_ir.resources import resource
 
@@ -52,6 +52,16 @@ def test_stages_run_in_order_and_are_skipped_the_second_time(recipe):
     second = run(recipe)
     assert [o.skipped for o in second] == [True, True, True]
     assert second[1].result["mean"] == {"mrr@10": 1.0} == first[1].result["mean"]
+
+
+def test_an_evaluation_below_its_bound_ends_the_recipe_each_time(recipe):
+    judged = recipe.with_name("qrels.tsv")
+    judged.write_text("query-id\tcorpus-id\tscore\nq1\td2\t1\nother\td1\t1\n")
+    for _ in range(2):
+        with pytest.raises(VerificationError, match=r"mrr@10 is 0\.5000, below 0\.9"):
+            run(recipe, "score.fail_under=[mrr@10=0.9]")
+    assert not recipe.with_name("vectors").exists()
+    assert run(recipe, "score.fail_under=[mrr@10=0.5]")[1].result["mean"] == {"mrr@10": 0.5}
 
 
 def test_again_runs_what_is_done(recipe):

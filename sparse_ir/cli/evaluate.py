@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparse_ir.cli.options import engine_option, json_option, search_options
+from sparse_ir.cli.options import engine_option, json_option, search_options, split_names
 from sparse_ir.cli.output import note, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from sparse_ir.evaluating.metrics import Evaluation
+
+_FEW = 0.1  # even where one passage a query is judged, systems that work find far more
 
 
 @click.command(short_help="Score an index or a run against qrels.")
@@ -35,6 +37,12 @@ if TYPE_CHECKING:
 @click.option("--model", help="Another query encoder that fits the index.")
 @click.option("-k", "k", type=int, help="Hits per query. Default: as many as the metrics need.")
 @search_options
+@click.option(
+    "--fail-under",
+    multiple=True,
+    metavar="METRIC=VALUE",
+    help="Exit with code 8 where a mean is lower, as in ndcg@10=0.45. Repeatable.",
+)
 @click.option("--save-run", help="Write the run to this file (TREC).")
 @click.option("--per-query", is_flag=True, help="With --json: every query's values.")
 @json_option
@@ -50,13 +58,18 @@ def evaluate(
 
     Ties are ordered as trec_eval does; judged queries without an answer count as 0.
     """
+    from sparse_ir.evaluating.bounds import parse_bounds, require_bounds, with_bounds
+    from sparse_ir.evaluating.metrics import check_metrics
+
     if (index is None) == (run_file is None):
         raise click.UsageError("Give --index NAME or --run FILE.")
     if options["dataset"] is None and options["qrels"] is None:
         raise click.UsageError("Give --qrels FILE, or --dataset NAME.")
     if index is not None and options["dataset"] is None and options["queries"] is None:
         raise click.UsageError("--index needs --queries FILE, or --dataset NAME.")
-    names = tuple(name.strip() for name in metrics.split(",") if name.strip())
+    bounds = parse_bounds(options["fail_under"])
+    names = with_bounds(split_names(metrics), bounds)
+    check_metrics(names)
     if index is None:
         result = _evaluate_run(str(run_file), names, options)
     else:
@@ -65,6 +78,7 @@ def evaluate(
         print_json(_as_json(result, per_query=per_query))
     else:
         _print(index or str(run_file), result)
+    require_bounds(result.mean, bounds)
 
 
 def _evaluate_run(run_file: str, metrics: tuple[str, ...], options: dict[str, Any]) -> Evaluation:
@@ -99,3 +113,12 @@ def _print(name: str, result: Evaluation) -> None:
     print_table(headers, [[name, *values, str(result.queries)]])
     if result.unanswered:
         note(f"{result.unanswered} judged queries have no answer and count as 0.")
+    if result.ignored:
+        note(f"{result.ignored} queries of the run are not judged and are left out.")
+    answered = result.queries - result.unanswered
+    matched = answered - result.unjudged
+    if matched < _FEW * answered:
+        note(
+            f"Only {matched} of {answered} answered queries have a judged hit. If that is not what "
+            "you expect, compare the document ids of run and qrels."
+        )

@@ -225,3 +225,8 @@ def search_options(command: Any) -> Any:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Split a comma-separated option."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -88,7 +88,9 @@ def read_run(path: str | Path) -> Run:
             raise _again(query_id, doc_id, path, number)
         scored[doc_id] = score
     if not run:
-        raise InputError("holds no results.", path=path)
+        raise InputError(
+            "holds no results. A line of a run is: query Q0 document rank score tag.", path=path
+        )
     return run
 
 

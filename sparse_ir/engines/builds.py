@@ -251,9 +251,8 @@ class Builds:
         return stamp
 
     def _not_found(self, name: str) -> str:
-        known = self.names()
-        there = f"There are: {', '.join(known)}." if known else "There is none yet."
-        return f"there is no index {name!r} in {self.root}. {there}"
+        builds = [build.physical for build in self.builds(name)]
+        return not_found(name, str(self.root), known=self.names(), builds=builds)
 
     def _read(self, build: Build, file: str) -> Any:
         try:
@@ -278,6 +277,25 @@ def _parts(index: str) -> tuple[str, str | None]:
     if not INDEX_NAME.match(name) or (at and not _STAMP.match(stamp)):
         raise IndexNotFoundError(f"there is no index {index!r}: no index has such a name.")
     return name, stamp if at else None
+
+
+def not_found(index: str, where: str, *, known: Sequence[str], builds: Sequence[str]) -> str:
+    """Say that no index of a name is published, and what is there instead.
+
+    Args:
+        index: The name.
+        where: A folder or an address.
+        known: The published indexes.
+        builds: Builds of this name, oldest first; none of them is published.
+    """
+    if builds:
+        return (
+            f"index {index!r} in {where} is not finished: its build {builds[-1]} was never "
+            "published. Go on with sparse-ir index and --resume, or publish a whole one: "
+            f"sparse-ir swap --index {index} --candidate {builds[-1]}"
+        )
+    there = f"There are: {', '.join(known)}." if known else "There is none yet."
+    return f"there is no index {index!r} in {where}. {there}"
 
 
 def require_vocabulary(stamp: Stamp, vocabulary: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from sparse_ir.engines.base import INDEX_NAME, require_index_name
-from sparse_ir.engines.builds import require_vocabulary
+from sparse_ir.engines.builds import not_found, require_vocabulary
 from sparse_ir.engines.connection import ServerError
 from sparse_ir.engines.fields import SEISMIC, SPARSE_VECTOR, VECTOR, require_seismic
 from sparse_ir.engines.stamp import Stamp, read_stamp
@@ -238,10 +238,13 @@ class Lifecycle:
                 f"the alias {index!r} stands for {len(found)} indexes ({', '.join(found)}). Let it "
                 "stand for one: sparse-ir swap"
             )
-        known = self.names()
-        there = f"There are: {', '.join(known)}." if known else "There is none yet."
         raise IndexNotFoundError(
-            f"there is no index {index!r} in {self._connection.address}. {there}"
+            not_found(
+                index,
+                str(self._connection.address),
+                known=self.names(),
+                builds=self.builds(index),
+            )
         )
 
     def names(self) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.engines.base import Failure, IndexStats, require_index_name, require_request
-from sparse_ir.engines.builds import Build, Builds, folder_bytes, require_vocabulary
+from sparse_ir.engines.builds import Build, Builds, folder_bytes, not_found, require_vocabulary
 from sparse_ir.engines.local import answer, kept, scores_of, unchanged
 from sparse_ir.engines.memory_table import Table
 from sparse_ir.errors import EngineError, IndexNotFoundError
@@ -307,6 +307,6 @@ class _BuildsInMemory:
     def _find(self, index: str) -> _Kept:
         kept = self._kept.get(self._published.get(index, index))
         if kept is None:
-            known = ", ".join(self.names()) or "none yet"
-            raise IndexNotFoundError(f"there is no index {index!r} in memory. There is: {known}.")
+            builds = [build.physical for build in self.builds(index)]
+            raise IndexNotFoundError(not_found(index, "memory", known=self.names(), builds=builds))
         return kept

@@ -10,6 +10,7 @@ from sparse_ir.data.corpora import read_queries
 from sparse_ir.data.trec import read_qrels
 from sparse_ir.errors import ConfigError
 from sparse_ir.evaluating.metrics import DEFAULT_METRICS, score_run
+from sparse_ir.evaluating.overlap import require_overlap
 from sparse_ir.models.loading import MODEL
 from sparse_ir.searching.search import Searcher, SearchSettings
 
@@ -186,6 +187,7 @@ def _metrics(
     for results in answers:
         run = {r.query.query_id: {hit.doc_id: hit.score for hit in r.hits} for r in results}
         judged = {query_id: grades for query_id, grades in qrels.items() if query_id in run}
+        require_overlap(run, judged or qrels, names=("the queries' answers", "the qrels"))
         scored.append(score_run(run, judged, DEFAULT_METRICS).mean)
     return {name: (scored[0][name], scored[1][name]) for name in scored[0]}
 

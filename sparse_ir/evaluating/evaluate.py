@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparse_ir.data.trec import read_qrels, read_run
-from sparse_ir.evaluating.metrics import DEFAULT_METRICS, Evaluation, score_run
+from sparse_ir.evaluating.metrics import DEFAULT_METRICS, Evaluation, check_metrics, score_run
+from sparse_ir.evaluating.overlap import NAMES, require_overlap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,11 +32,15 @@ def evaluate(
 
     Raises:
         ConfigError: an unknown metric, a bad cutoff or grade.
-        InputError: a file cannot be read, or run and qrels have no query in common.
+        InputError: a file cannot be read, run and qrels have no query in common, or the qrels
+            know no document of the run.
     """
-    return score_run(
-        read_run(run) if isinstance(run, str | Path) else run,
-        read_qrels(qrels) if isinstance(qrels, str | Path) else qrels,
-        metrics,
-        min_grade=min_grade,
+    check_metrics(metrics)
+    names = (
+        str(run) if isinstance(run, str | Path) else NAMES[0],
+        str(qrels) if isinstance(qrels, str | Path) else NAMES[1],
     )
+    scored = read_run(run) if isinstance(run, str | Path) else run
+    judged = read_qrels(qrels) if isinstance(qrels, str | Path) else qrels
+    require_overlap(scored, judged, names=names)
+    return score_run(scored, judged, metrics, min_grade=min_grade)

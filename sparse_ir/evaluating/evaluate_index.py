@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 from sparse_ir.data.corpora import read_queries
 from sparse_ir.data.datasets import open_dataset
 from sparse_ir.data.trec import read_qrels, write_run
-from sparse_ir.errors import ConfigError, InputError
-from sparse_ir.evaluating.metrics import DEFAULT_METRICS, Evaluation, score_run
+from sparse_ir.errors import ConfigError, EngineError, InputError
+from sparse_ir.evaluating.bounds import parse_bounds, with_bounds
+from sparse_ir.evaluating.metrics import DEFAULT_METRICS, Evaluation, check_metrics, score_run
+from sparse_ir.evaluating.overlap import require_common_queries, require_overlap
 from sparse_ir.models.loading import MODEL
 from sparse_ir.searching.search import Searcher, SearchSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sparse_ir.engines.base import Engine
     from sparse_ir.types import Qrels, Query
 
 _LEAST_HITS = 10
@@ -41,6 +44,8 @@ class EvaluateSettings:
         k: Hits per query; None for as many as the metrics look at, at most 1000.
         query_pruning: With two_step, hybrid, server_pruning and group, as in ``SearchSettings``.
         save_run: Write the run to this file.
+        fail_under: Bounds such as "ndcg@10=0.45", whose metrics are computed too; who shows the
+            figures holds them against these, with ``require_bounds``.
     """
 
     index: str
@@ -60,6 +65,7 @@ class EvaluateSettings:
     server_pruning: bool = False
     group: str = "best"
     save_run: str | None = None
+    fail_under: tuple[str, ...] = ()
 
 
 def evaluate_index(
@@ -72,10 +78,15 @@ def evaluate_index(
         advance: Called with the number of queries answered.
 
     Raises:
-        ConfigError: neither dataset nor queries and qrels are given; an unknown metric.
-        InputError: a file cannot be read, or the qrels match no query.
+        ConfigError: neither dataset nor queries and qrels are given; an unknown metric or a bad
+            bound.
+        InputError: a file cannot be read, the qrels match no query, or they know no document of
+            the index that was found.
         IndexNotFoundError: there is no such index.
+        EngineError: it is a build that is not finished.
     """
+    metrics = with_bounds(settings.metrics, parse_bounds(settings.fail_under))
+    check_metrics(metrics)
     queries, qrels, min_grade = _judged(settings)
     search = SearchSettings(
         index=settings.index,
@@ -89,12 +100,24 @@ def evaluate_index(
         group=settings.group,
     )
     with Searcher(search) as searcher:
-        run = searcher.run(queries, k=settings.k or _deepest(settings.metrics), advance=advance)
+        _require_whole(searcher.engine, settings.index)
+        run = searcher.run(queries, k=settings.k or _deepest(metrics), advance=advance)
     if settings.save_run is not None:
         write_run(settings.save_run, run, tag=settings.index)
     if not any(run.values()):
         raise InputError(f"index {settings.index!r} has no hit for any of the queries.")
-    return score_run(run, qrels, settings.metrics, min_grade=min_grade)
+    require_overlap(run, qrels, names=(f"index {settings.index!r}", "the qrels"))
+    return score_run(run, qrels, metrics, min_grade=min_grade)
+
+
+def _require_whole(engine: Engine, index: str) -> None:
+    """A name stands for a finished build; a build that is named itself may be half of one."""
+    if "@" in index and not engine.settled(index):
+        raise EngineError(
+            f"build {index!r} is not finished, so its figures would say little: it holds "
+            f"{engine.stats(index).documents:,} documents so far. Go on with the command that "
+            "began it and --resume."
+        )
 
 
 def _judged(settings: EvaluateSettings) -> tuple[list[Query], Qrels, int]:
@@ -109,10 +132,8 @@ def _judged(settings: EvaluateSettings) -> tuple[list[Query], Qrels, int]:
     queries = list(read_queries(queries_source))
     judged = [query for query in queries if query.query_id in qrels]
     if not judged:
-        raise InputError(
-            f"the qrels match no query: {queries_source} has e.g. {queries[0].query_id!r}, "
-            f"{qrels_source} has e.g. {next(iter(qrels))!r}."
-        )
+        asked = {query.query_id: {"": 0.0} for query in queries}
+        require_common_queries(asked, qrels, names=(queries_source, qrels_source))
     return judged, qrels, min_grade if settings.min_grade is None else settings.min_grade
 
 

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from sparse_ir.config import nearest
-from sparse_ir.errors import ConfigError, InputError, StorageError
+from sparse_ir.errors import ConfigError, StorageError
+from sparse_ir.evaluating.overlap import require_common_queries
 from sparse_ir.evaluating.ranking import Table, tables
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Evaluation(NamedTuple):
         per_query: Metric -> query_id -> value, for every judged query.
         queries: How many queries are judged; the means are over these.
         unanswered: How many of them have no hit in the run. Each counts as 0.
+        unjudged: How many others have no judged hit among those that the metrics look at.
         ignored: How many queries of the run have no judgements. They do not count.
         min_grade: The lowest grade that is relevant.
     """
@@ -65,6 +67,7 @@ class Evaluation(NamedTuple):
     per_query: dict[str, dict[str, float]]
     queries: int
     unanswered: int
+    unjudged: int
     ignored: int
     min_grade: int
 
@@ -107,17 +110,21 @@ def score_run(
         raise ConfigError(f"min_grade is {min_grade}. It must be at least 1.")
     asked = [_parse_metric(text, min_grade) for text in metrics]
     judged = {query_id: grades for query_id, grades in qrels.items() if grades}
-    _require_common(run, judged)
+    require_common_queries(run, judged)
     per_query: dict[str, dict[str, float]] = {metric.asked: {} for metric in asked}
+    with_judged_hit = 0
     for table in tables(run, judged, depth=_depth(asked)):
+        with_judged_hit += int(np.isfinite(table.found[:, :, 0]).any(axis=1).sum())
         for metric in asked:
             values = _values(metric, table).tolist()
             per_query[metric.asked].update(zip(table.queries, values, strict=True))
+    answered = sum(bool(run.get(query_id)) for query_id in judged)
     return Evaluation(
         mean={name: float(np.mean(list(values.values()))) for name, values in per_query.items()},
         per_query=per_query,
         queries=len(judged),
-        unanswered=sum(not run.get(query_id) for query_id in judged),
+        unanswered=len(judged) - answered,
+        unjudged=answered - with_judged_hit,
         ignored=sum(query_id not in judged for query_id in run),
         min_grade=min_grade,
     )
@@ -179,18 +186,6 @@ def _parse_metric(text: str, min_grade: int) -> _Metric:
 def _depth(metrics: Sequence[_Metric]) -> int | None:
     cutoffs = [metric.k for metric in metrics]
     return None if 0 in cutoffs else max(cutoffs, default=1)
-
-
-def _require_common(run: Run, qrels: Qrels) -> None:
-    if not any(run.values()):
-        raise InputError("the run is empty: it holds no hit for any query.")
-    if not qrels:
-        raise InputError("the qrels are empty: they hold no judgement.")
-    if not any(query_id in qrels for query_id in run):
-        raise InputError(
-            f"the qrels match no query of the run; e.g. the run has {min(run)!r}, the qrels "
-            f"{min(qrels)!r}. Give the qrels of these queries."
-        )
 
 
 def _values(metric: _Metric, table: Table) -> NDArray[Any]:

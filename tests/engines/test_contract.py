@@ -409,6 +409,13 @@ def test_a_build_comes_into_sight_whole(engine):
     assert engine.indexes() == ["fruit"]
 
 
+def test_an_index_that_was_begun_and_never_published_is_called_unfinished(engine):
+    physical = engine.create("fruit", make_stamp(), VOCABULARY)
+    with pytest.raises(IndexNotFoundError, match="not finished") as caught:
+        engine.resolve("fruit")
+    assert physical in str(caught.value)
+
+
 def test_publishing_what_is_published_changes_nothing(engine):
     build(engine, entry("a"))
     engine.publish("fruit", engine.resolve("fruit"))

@@ -177,7 +177,9 @@ def test_min_grade_below_one_is_refused():
 
 
 def test_qrels_that_match_no_query_are_refused_with_an_example_of_both():
-    with pytest.raises(InputError, match=r"the run has '7', the qrels 'q7'"):
+    with pytest.raises(
+        InputError, match=r"0 of 1 queries are judged: the run has '7', the qrels 'q7'"
+    ):
         score_run({"7": {"a": 1.0}}, {"q7": {"a": 1}})
 
 
