@@ -94,9 +94,11 @@ def benchmark(
 
 
 def _write(results: Results, out: Path) -> list[Path]:
+    from sparse_ir.evaluating.published import read_published
     from sparse_ir.evaluating.report import write_report
+    from sparse_ir.evaluating.significance import compare_systems
 
-    return write_report(results, out)
+    return write_report(results, out, significance=compare_systems, published=read_published())
 
 
 def _read_systems(path: Path | None) -> list[System]:

@@ -6,18 +6,17 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sparse_ir.data.corpora import read_queries
 from sparse_ir.data.datasets import open_dataset
-from sparse_ir.data.trec import read_qrels, write_run
+from sparse_ir.data.trec import write_run
 from sparse_ir.errors import ConfigError, EngineError, InputError
 from sparse_ir.evaluating.bounds import parse_bounds, with_bounds
 from sparse_ir.evaluating.metrics import DEFAULT_METRICS, Evaluation, check_metrics, score_run
-from sparse_ir.evaluating.overlap import require_common_queries, require_overlap
+from sparse_ir.evaluating.overlap import require_overlap
 from sparse_ir.models.loading import MODEL
 from sparse_ir.searching.search import Searcher, SearchSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sparse_ir.engines.base import Engine
     from sparse_ir.types import Qrels, Query
@@ -101,7 +100,7 @@ def evaluate_index(
     )
     with Searcher(search) as searcher:
         _require_whole(searcher.engine, settings.index)
-        run = searcher.run(queries, k=settings.k or _deepest(metrics), advance=advance)
+        run = searcher.run(queries, k=settings.k or deepest(metrics), advance=advance)
     if settings.save_run is not None:
         write_run(settings.save_run, run, tag=settings.index)
     if not any(run.values()):
@@ -128,16 +127,11 @@ def _judged(settings: EvaluateSettings) -> tuple[list[Query], Qrels, int]:
         min_grade = dataset.min_grade
     if queries_source is None or qrels_source is None:
         raise ConfigError("evaluate needs queries and qrels, or a dataset.")
-    qrels = read_qrels(qrels_source)
-    queries = list(read_queries(queries_source))
-    judged = [query for query in queries if query.query_id in qrels]
-    if not judged:
-        asked = {query.query_id: {"": 0.0} for query in queries}
-        require_common_queries(asked, qrels, names=(queries_source, qrels_source))
+    judged, qrels = read_judged(queries_source, qrels_source)
     return judged, qrels, min_grade if settings.min_grade is None else settings.min_grade
 
 
-def _deepest(metrics: tuple[str, ...]) -> int:
+def deepest(metrics: Sequence[str]) -> int:
     """How many hits the metrics look at; 1000 where one has no cutoff."""
     cutoffs = [re.search(r"@(\d+)", metric) for metric in metrics]
     if None in cutoffs:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.data.corpora import read_queries
 from sparse_ir.data.trec import read_qrels
-from sparse_ir.errors import InputError
+from sparse_ir.evaluating.overlap import require_common_queries
 
 if TYPE_CHECKING:
     from sparse_ir.types import Qrels, Query
@@ -34,8 +34,6 @@ def read_judged(queries_source: str, qrels_source: str) -> Judged:
     queries = list(read_queries(queries_source))
     judged = [query for query in queries if query.query_id in qrels]
     if not judged:
-        raise InputError(
-            f"the qrels match no query: {queries_source} has e.g. {queries[0].query_id!r}, "
-            f"{qrels_source} has e.g. {next(iter(qrels))!r}."
-        )
+        asked = {query.query_id: {"": 0.0} for query in queries}
+        require_common_queries(asked, qrels, names=(queries_source, qrels_source))
     return Judged(judged, qrels)

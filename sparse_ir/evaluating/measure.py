@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.evaluating.diagnosis import Answered, expected_products, term_uses
+from sparse_ir.evaluating.evaluate_index import deepest
 from sparse_ir.evaluating.latency import measure_latency
 from sparse_ir.evaluating.measured import Measured
 from sparse_ir.evaluating.memory import PeakMemory
@@ -18,7 +18,7 @@ from sparse_ir.pruning import parse_pruning
 from sparse_ir.searching.search import Searcher, SearchSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from sparse_ir.data.datasets import Dataset
@@ -168,14 +168,6 @@ def _terms(
     )
     texts = {query.query_id: query.text for query in judged.queries}
     return term_uses(answered, texts, judged.qrels, indexed.counts.shares)
-
-
-def deepest(metrics: Iterable[str]) -> int:
-    """How many hits the metrics look at; 1000 where one has no cutoff."""
-    cutoffs = [re.search(r"@(\d+)", metric) for metric in metrics]
-    if None in cutoffs:
-        return 1000
-    return max((int(c[1]) for c in cutoffs if c is not None), default=_LEAST_DEPTH)
 
 
 def drop_index(system: System, name: str) -> None:

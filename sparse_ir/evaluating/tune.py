@@ -14,8 +14,9 @@ from sparse_ir.encoding.encode import EncodeSettings, encode
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.errors import ConfigError
 from sparse_ir.evaluating.benchmark_settings import BenchmarkDataset, System
+from sparse_ir.evaluating.evaluate_index import deepest
 from sparse_ir.evaluating.judged import read_judged
-from sparse_ir.evaluating.measure import Vectors, build, deepest, drop_index
+from sparse_ir.evaluating.measure import Vectors, build, drop_index
 from sparse_ir.evaluating.metrics import check_metrics, score_run
 from sparse_ir.models.loading import MODEL, load_encoder
 from sparse_ir.pruning import parse_pruning, prune
