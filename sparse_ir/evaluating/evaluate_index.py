@@ -10,6 +10,7 @@ from sparse_ir.data.datasets import open_dataset
 from sparse_ir.data.trec import write_run
 from sparse_ir.errors import ConfigError, EngineError, InputError
 from sparse_ir.evaluating.bounds import parse_bounds, with_bounds
+from sparse_ir.evaluating.judged import read_judged
 from sparse_ir.evaluating.metrics import DEFAULT_METRICS, Evaluation, check_metrics, score_run
 from sparse_ir.evaluating.overlap import require_overlap
 from sparse_ir.models.loading import MODEL
