@@ -76,7 +76,7 @@ def _asked(words: Sequence[str], path: str | None) -> list[Query]:
         raise click.UsageError(
             'Give a query, as in: sparse-ir search "your question", or --queries FILE.'
         )
-    return list(read_queries(path)) if path is not None else [Query("1", text)]
+    return list(read_queries(path, vectors=True)) if path is not None else [Query("1", text)]
 
 
 def _save_run(results: Sequence[SearchResult], path: str) -> None:
@@ -109,6 +109,10 @@ def _as_json(result: SearchResult, searcher: Searcher, *, explain: bool) -> dict
 def _matched(result: SearchResult, searcher: Searcher) -> list[tuple[SharedTerm, ...]]:
     from sparse_ir.searching.explain import explain_hit
 
+    if result.query.vector is not None or searcher.settings.query_encoder == "ready":
+        raise click.UsageError(
+            "--explain names the words that a model weighed; ready query vectors have none."
+        )
     query = searcher.encoder.explain(result.query.text, query=True)
     return [explain_hit(result.terms, query, hit, searcher.encoder) for hit in result.hits]
 

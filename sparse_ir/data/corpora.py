@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from sparse_ir.data.records import RowError, to_document, to_query
+from sparse_ir.data.records import RowError, to_document, to_query, to_weighed_query
 from sparse_ir.data.rows import BadRow
 from sparse_ir.data.seen import SeenIds
 from sparse_ir.data.sources import find_parts
@@ -57,7 +57,9 @@ def read_documents(
     return islice(_records(source, "corpus", to_document, on_bad), limit)
 
 
-def read_queries(source: str, *, limit: int | None = None) -> Iterator[Query]:
+def read_queries(
+    source: str, *, limit: int | None = None, vectors: bool = False
+) -> Iterator[Query]:
     """Stream the queries of a source; ids are unique.
 
     A file with one query a line gives the line numbers as ids.
@@ -65,11 +67,14 @@ def read_queries(source: str, *, limit: int | None = None) -> Iterator[Query]:
     Args:
         source: What ``find_parts`` takes.
         limit: Read at most so many queries.
+        vectors: Take the vector that a row brings (an object of terms and weights) in the place of
+            its text; by default such a field is passed over.
 
     Raises:
         InputError: there is no such source, it holds no queries, or a row is bad.
     """
-    return islice(_records(source, "queries", to_query, None), limit)
+    convert = to_weighed_query if vectors else to_query
+    return islice(_records(source, "queries", convert, None), limit)
 
 
 def _records(

@@ -37,7 +37,8 @@ class EvaluateSettings:
             dataset says, else 1.
         engine: As ``open_engine`` takes it.
         model: As ``load_encoder`` takes it; None for the model that made the index.
-        query_encoder: Which of its query sides: "model" or "inference-free".
+        query_encoder: Which of its query sides: "model" or "inference-free"; "ready" takes the
+            queries' own terms. A query row with a vector is always searched by that.
         k: Hits per query; None for as many as the metrics look at, at most 1000.
         query_pruning: With two_step, hybrid, server_pruning and group, as in ``SearchSettings``.
         save_run: Write the run to this file.
@@ -106,7 +107,7 @@ def _judged(settings: EvaluateSettings) -> tuple[list[Query], Qrels, int]:
     if queries_source is None or qrels_source is None:
         raise ConfigError("evaluate needs queries and qrels, or a dataset.")
     qrels = read_qrels(qrels_source)
-    queries = list(read_queries(queries_source))
+    queries = list(read_queries(queries_source, vectors=True))
     judged = [query for query in queries if query.query_id in qrels]
     if not judged:
         raise InputError(
