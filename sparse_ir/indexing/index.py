@@ -26,7 +26,7 @@ from sparse_ir.pruning import parse_pruning
 from sparse_ir.vectors import vocabulary_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sparse_ir.encoding.pool import EncoderPool
     from sparse_ir.engines.base import Engine
     from sparse_ir.models.base import SparseEncoder
+    from sparse_ir.types import Document
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,7 @@ def _run(
     skipped: list[BadRow] = []
     build = _open_build(engine, settings, encoder, ledger)
     before = build.ledger.documents
+    documents: Iterator[Document]
     if settings.texts_beside_vectors:
         documents = islice(ready_documents(corpus), settings.limit)
     else:

@@ -47,14 +47,15 @@ class ReadyVectors(StoredVectors):
         terms = _terms(path)
         fingerprint = sha256_text(READY_VECTORS, *map(sha256_file, impact_files(path)))
         vocabulary: Sequence[str] = sorted(terms)
-        name, query_fingerprints = READY_VECTORS, (fingerprint,)
+        name = READY_VECTORS
+        query_fingerprints: tuple[str, ...] = (fingerprint,)
         if model is not None:
             encoder = load_encoder(model)
             unknown = terms.difference(encoder.vocabulary)
             if unknown:
                 raise ModelMismatchError(
-                    f"{path} holds the term {min(unknown)!r}, which {encoder.name!r} does not have: "
-                    "another model made these vectors."
+                    f"{path} holds the term {min(unknown)!r}, which {encoder.name!r} does not "
+                    "have: another model made these vectors."
                 )
             name, vocabulary = encoder.name, encoder.vocabulary
             query_fingerprints = encoder.query_fingerprints

@@ -51,8 +51,8 @@ def query_encoder(
         if model is None:
             return None
         raise ModelMismatchError(
-            f"index {index!r} was made of ready vectors, and nothing says by which model. If it was "
-            f"{model!r}, index them again with --model {model}."
+            f"index {index!r} was made of ready vectors, and nothing says by which model. If it "
+            f"was {model!r}, index them again with --model {model}."
         )
     encoder = load_encoder(model or stamp.model, queries=queries)
     require_same_model(stamp, encoder, index=index)
