@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--model", help="Another query encoder that fits the index.")
 @click.option("-k", "k", type=int, help="Hits per query. Default: as many as the metrics need.")
 @search_options
-@click.option("--save-run", help="Write the run to this file (TREC).")
+@click.option("--save-run", help="Write the run to this file (TREC), and its manifest.")
 @click.option("--per-query", is_flag=True, help="With --json: every query's values.")
 @json_option
 def evaluate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -37,7 +38,9 @@ _SHOWN_CHARACTERS = 200
 )
 @search_options
 @click.option("--explain", is_flag=True, help="Show which terms matched and their words.")
-@click.option("--save-run", help="Write the hits to this file as a TREC run.")
+@click.option(
+    "--save-run", help="Write the hits to this file as a TREC run, with a manifest beside it."
+)
 @json_option
 def search(
     query: tuple[str, ...],
@@ -57,9 +60,10 @@ def search(
     asked = _asked(query, queries)
     settings = load_settings(SearchSettings, options, where="search")
     with Searcher(settings) as searcher:
+        started = datetime.now(timezone.utc)
         results = searcher.search(asked, vectors=explain)
         if save_run is not None:
-            _save_run(results, save_run)
+            _save_run(results, save_run, searcher, queries, started)
         for result in results:
             if as_json:
                 print_json(_as_json(result, searcher, explain=explain))
@@ -79,11 +83,17 @@ def _asked(words: Sequence[str], path: str | None) -> list[Query]:
     return list(read_queries(path, vectors=True)) if path is not None else [Query("1", text)]
 
 
-def _save_run(results: Sequence[SearchResult], path: str) -> None:
-    from sparse_ir.data.trec import write_run
+def _save_run(
+    results: Sequence[SearchResult],
+    path: str,
+    searcher: Searcher,
+    queries: str | None,
+    started: datetime,
+) -> None:
+    from sparse_ir.searching.runs import save_run
 
     run = {r.query.query_id: {hit.doc_id: hit.score for hit in r.hits} for r in results}
-    write_run(path, run, tag="sparse-ir")
+    save_run(path, run, searcher, queries=queries, k=searcher.settings.k, started=started)
     note(f"{path}: {sum(map(len, run.values())):,} hits of {len(run):,} queries.")
 
 

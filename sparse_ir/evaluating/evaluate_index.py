@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from sparse_ir.data.corpora import read_queries
 from sparse_ir.data.datasets import open_dataset
-from sparse_ir.data.trec import read_qrels, write_run
+from sparse_ir.data.trec import read_qrels
 from sparse_ir.errors import ConfigError, InputError
 from sparse_ir.evaluating.metrics import DEFAULT_METRICS, Evaluation, score_run
 from sparse_ir.models.loading import MODEL
+from sparse_ir.searching.runs import save_run
 from sparse_ir.searching.search import Searcher, SearchSettings
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ class EvaluateSettings:
             queries' own terms. A query row with a vector is always searched by that.
         k: Hits per query; None for as many as the metrics look at, at most 1000.
         query_pruning: With two_step, hybrid, server_pruning and group, as in ``SearchSettings``.
-        save_run: Write the run to this file.
+        save_run: Write the run to this file, and its manifest beside it.
     """
 
     index: str
@@ -77,7 +79,8 @@ def evaluate_index(
         InputError: a file cannot be read, or the qrels match no query.
         IndexNotFoundError: there is no such index.
     """
-    queries, qrels, min_grade = _judged(settings)
+    started = datetime.now(timezone.utc)
+    queries, qrels, min_grade, source = _judged(settings)
     search = SearchSettings(
         index=settings.index,
         engine=settings.engine,
@@ -89,16 +92,25 @@ def evaluate_index(
         server_pruning=settings.server_pruning,
         group=settings.group,
     )
+    k = settings.k or _deepest(settings.metrics)
     with Searcher(search) as searcher:
-        run = searcher.run(queries, k=settings.k or _deepest(settings.metrics), advance=advance)
-    if settings.save_run is not None:
-        write_run(settings.save_run, run, tag=settings.index)
+        run = searcher.run(queries, k=k, advance=advance)
+        if settings.save_run is not None:
+            save_run(
+                settings.save_run,
+                run,
+                searcher,
+                queries=source,
+                k=k,
+                tag=settings.index,
+                started=started,
+            )
     if not any(run.values()):
         raise InputError(f"index {settings.index!r} has no hit for any of the queries.")
     return score_run(run, qrels, settings.metrics, min_grade=min_grade)
 
 
-def _judged(settings: EvaluateSettings) -> tuple[list[Query], Qrels, int]:
+def _judged(settings: EvaluateSettings) -> tuple[list[Query], Qrels, int, str]:
     queries_source, qrels_source, min_grade = settings.queries, settings.qrels, 1
     if settings.dataset is not None:
         dataset = open_dataset(settings.dataset, split=settings.split)
@@ -114,7 +126,8 @@ def _judged(settings: EvaluateSettings) -> tuple[list[Query], Qrels, int]:
             f"the qrels match no query: {queries_source} has e.g. {queries[0].query_id!r}, "
             f"{qrels_source} has e.g. {next(iter(qrels))!r}."
         )
-    return judged, qrels, min_grade if settings.min_grade is None else settings.min_grade
+    grade = min_grade if settings.min_grade is None else settings.min_grade
+    return judged, qrels, grade, queries_source
 
 
 def _deepest(metrics: tuple[str, ...]) -> int:
