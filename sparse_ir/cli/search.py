@@ -38,9 +38,7 @@ _SHOWN_CHARACTERS = 200
 )
 @search_options
 @click.option("--explain", is_flag=True, help="Show which terms matched and their words.")
-@click.option(
-    "--save-run", help="Write the hits to this file as a TREC run, with a manifest beside it."
-)
+@click.option("--save-run", help="Write the hits to this file (TREC), and its manifest.")
 @json_option
 def search(
     query: tuple[str, ...],

@@ -158,7 +158,7 @@ def source_sha256(source: str, kind: Kind = "corpus") -> str | None:
     Raises:
         InputError: a file cannot be read.
     """
-    if source == PYTHON_DOCS or source == STANDARD_INPUT or not Path(source).exists():
+    if source in (PYTHON_DOCS, STANDARD_INPUT) or not Path(source).exists():
         return None
     files = [Path(part.label) for part in find_parts(source, kind)]
     if len(files) == 1 and files[0].is_file():

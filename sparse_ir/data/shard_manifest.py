@@ -15,13 +15,8 @@ if TYPE_CHECKING:
 
 MANIFEST_NAME = "manifest.json"
 _KIND = "vectors"
-_ELSEWHERE = (
-    "corpus",
-    "corpus_sha256",
-    "options",
-    "shards",
-    "made",
-)  # under the names that all manifests share
+# Under the names that all manifests share.
+_ELSEWHERE = ("corpus", "corpus_sha256", "options", "shards", "made")
 
 
 @dataclass(frozen=True)
