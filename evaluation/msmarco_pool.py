@@ -34,7 +34,7 @@ PLACES = {
     "dev": [("queries.dev.tsv", "qrels.dev.tsv"), ("queries.dev.small.tsv", "qrels.dev.small.tsv")],
     "test": [("msmarco-test2019-queries.tsv", "2019qrels-pass.txt")],
 }
-TRIPLES = "qidpidtriples.train.full.2.tsv"
+TRIPLES = "qidpidtriples.train.full.2.tsv.gz"
 
 
 def main() -> None:
