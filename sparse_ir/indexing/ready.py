@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sparse_ir.data.files import sha256_file, sha256_text
 from sparse_ir.data.impacts import impact_files, read_impacts
 from sparse_ir.data.seen import SeenIds
-from sparse_ir.errors import InputError, ModelMismatchError
+from sparse_ir.errors import ConfigError, InputError, ModelMismatchError
 from sparse_ir.indexing.vectors import StoredVectors
 from sparse_ir.models.loading import READY_VECTORS, load_encoder
 from sparse_ir.vectors import from_terms
@@ -39,11 +39,17 @@ class ReadyVectors(StoredVectors):
                 None, only ready query vectors can be asked.
 
         Raises:
+            ConfigError: the model is "bm25", which is many models.
             InputError: as ``read_impacts``; there is no document, or an id is there twice.
             ModelMismatchError: the vectors hold a term that the model does not have.
             ModelError: there is no such model.
         """
         path = Path(source)
+        if model == "bm25":
+            raise ConfigError(
+                "bm25 is fitted to a corpus. Give the folder of the fitted model that made the "
+                "vectors, as inspect shows it, or leave --model away."
+            )
         terms = _terms(path)
         fingerprint = sha256_text(READY_VECTORS, *map(sha256_file, impact_files(path)))
         vocabulary: Sequence[str] = sorted(terms)

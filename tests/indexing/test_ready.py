@@ -148,6 +148,7 @@ def test_vectors_of_another_model_are_noticed(sparse_ir, write_jsonl):
     [
         (("index",), "corpus is missing"),
         (("index", "--vectors", "missing.jsonl"), "no such file"),
+        (("index", "--vectors", "v.jsonl", "--model", "bm25"), "Give the folder of the fitted"),
         (("export", "--queries", "q.jsonl", "--vectors", "v", "--out", "x"), "not both"),
         (("export", "--out", "x"), "Give --index NAME, --vectors FOLDER or --queries FILE"),
         (("export", "--index", "i", "--scale", "9", "--out", "x"), "goes with --format anserini"),
