@@ -9,6 +9,22 @@ import pytest
 from sparse_ir.data.exports import read_jsonl
 from sparse_ir.data.impacts import read_impacts
 
+TEXTS = [
+    "Open a file and read it line by line.",
+    "Write text to a file on the disk.",
+    "Measure how long a program runs.",
+    "Parse a date and a time from text.",
+    "Read lines of text from standard input.",
+    "A clock that measures the time of a process.",
+    "Format a date as text.",
+    "Delete a file, or a folder of files.",
+    "Wait for some time, then run again.",
+    "Split a text into lines.",
+    "Copy a file line by line.",
+    "The date on which a file was changed.",
+    "Run a program and read what it writes.",
+    "Sort lines by their length.",
+]
 QUESTIONS = [
     {"_id": "q1", "text": "read a file line by line"},
     {"_id": "q2", "text": "how long did my program run"},
@@ -40,7 +56,8 @@ def test_exported_impacts_come_back_with_the_ranking_of_rounded_weights(
 ):
     questions = write_jsonl("q.jsonl", QUESTIONS)
     where = ("--engine", engine)
-    indexed = sparse_ir("index", "--corpus", "python-docs", "--limit", "60", *where)
+    corpus = write_jsonl("c.jsonl", [{"_id": f"d{i}", "text": t} for i, t in enumerate(TEXTS)])
+    indexed = sparse_ir("index", "--corpus", corpus, *where)
     assert indexed.exit_code == 0, indexed.err
     out, topics = tmp_path / "anserini" / "docs.jsonl.gz", tmp_path / "topics.tsv"
     impacts = ("--format", "anserini")
