@@ -82,10 +82,11 @@ def read_run(path: str | Path) -> Run:
         width = line.count("\t") + 1
         if width in (3, 4):
             query_id, doc_id, rank = line.split("\t", 2)
-            place = int(rank) if width == 3 and _INTEGER.fullmatch(rank) else None
-            if width == 3 and place is None:
+            if width == 4:  # candidates have no rank: the order of the file
+                rank = str(len(run.get(query_id, {})) + 1)
+            if not _INTEGER.fullmatch(rank):
                 raise InputError(f"the rank {rank!r} is no whole number.", path=path, line=number)
-            score = -float(place or len(run.get(query_id, {})) + 1)
+            score = -float(rank)
         else:
             query_id, _, doc_id, _, written, _ = _columns(line, 6, path, number)
             score = _score(written, path, number)

@@ -24,6 +24,10 @@ TEXTS = [
     "The date on which a file was changed.",
     "Run a program and read what it writes.",
     "Sort lines by their length.",
+    "Count the lines of a text file.",
+    "Run a program at a time of the day.",
+    "Read a date from a file name.",
+    "Print how much time is left.",
 ]
 QUESTIONS = [
     {"_id": "q1", "text": "read a file line by line"},
@@ -91,7 +95,9 @@ def test_exported_impacts_come_back_with_the_ranking_of_rounded_weights(
     for query in read_jsonl(weighed):
         terms = [(t, round(w * 100)) for t, w in query.vector.items()]
         assert found[query.document.doc_id] == dots(terms, rounded)[:10]
-        assert len(found[query.document.doc_id]) >= (10 if model == "default" else 3)
+        assert len(found[query.document.doc_id]) >= 3
+    if model == "default":  # which finds more than it is asked for
+        assert max(map(len, found.values())) == 10
 
 
 def test_texts_come_with_the_vectors(sparse_ir, write_jsonl):

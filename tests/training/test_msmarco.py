@@ -108,8 +108,7 @@ def test_the_recipe_leads_from_raw_files_to_figures(
 
 def test_a_pool_is_written_as_raw_files(tmp_path):
     source = tiny_run.write_collection(tmp_path / "beir")
-    documents = [json.loads(line)["_id"] for line in (source / "corpus.jsonl").open()]
-    queries = [json.loads(line)["_id"] for line in (source / "queries.jsonl").open()]
+    documents, queries = [f"d{i}" for i in range(12)], [f"q{i}" for i in range(12)]
     for split in ("train", "dev", "test"):
         (source / "qrels" / f"{split}.tsv").write_text(
             f"query-id\tcorpus-id\tscore\n{queries[0]}\t{documents[0]}\t1\n"
