@@ -35,6 +35,8 @@ def load_settings(cls: type[T], values: Mapping[str, Any], *, where: str) -> T:
     _check_names(cls, values, where=where, prefix="")
     try:
         return TypeAdapter(cls).validate_python(dict(values))
+    except ConfigError as error:  # of the dataclass itself, about several settings
+        raise ConfigError(f"{where}: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])

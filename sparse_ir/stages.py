@@ -171,7 +171,11 @@ STAGES: dict[str, Stage] = {
         settings=IndexSettings,
         run=_index,
         there=_index_there,
-        input_key=lambda s: [files_stamp(s.corpus), model_key(s.model), model_key(s.vectors)],
+        input_key=lambda s: [
+            files_stamp(s.corpus),
+            model_key(s.model),
+            files_stamp(s.vectors) if s.vectors else None,
+        ],
         total=lambda s: count_rows(s.corpus, limit=s.limit),
     ),
     "encode": Stage(

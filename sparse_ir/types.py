@@ -41,10 +41,17 @@ class Document(NamedTuple):
 
 
 class Query(NamedTuple):
-    """A question, with the id by which qrels and runs know it."""
+    """A question, with the id by which qrels and runs know it.
+
+    Attributes:
+        query_id: Unique within its file.
+        text: What is asked; empty where only a vector is known.
+        vector: Its terms, where they are ready and no model is to weigh the text.
+    """
 
     query_id: str
     text: str
+    vector: SparseVector | None = None
 
 
 class Entry(NamedTuple):

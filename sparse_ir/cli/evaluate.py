@@ -43,7 +43,7 @@ _FEW = 0.1  # even where one passage a query is judged, systems that work find f
     metavar="METRIC=VALUE",
     help="Exit with code 8 where a mean is lower, as in ndcg@10=0.45. Repeatable.",
 )
-@click.option("--save-run", help="Write the run to this file (TREC).")
+@click.option("--save-run", help="Write the run to this file (TREC), and its manifest.")
 @click.option("--per-query", is_flag=True, help="With --json: every query's values.")
 @json_option
 def evaluate(

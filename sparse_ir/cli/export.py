@@ -3,41 +3,121 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import click
 
-from sparse_ir.cli.options import engine_option
-from sparse_ir.cli.output import progress
+from sparse_ir.cli.options import engine_option, query_encoder_option
+from sparse_ir.cli.output import note, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PACKED_FOR_ANSERINI = (".json", ".jsonl", ".gz")
 
 
-@click.command(short_help="Write vectors as JSONL term dicts.")
-@click.option("--index", help="Export the vectors of this index.")
+@click.command(short_help="Write vectors for other tools.")
+@click.option("--index", help="Export the vectors of this index; of --queries: as it is asked.")
 @click.option("--vectors", help="Export this folder of vector shards.")
+@click.option("--queries", help="Export these queries, weighed by the model, or by the index's.")
 @engine_option
+@click.option("--model", help="With --queries: the model that weighs them.")
+@query_encoder_option
 @click.option("--out", required=True, help="File to write; .gz and .zst compress.")
 @click.option(
-    "--quantize",
+    "--format",
+    "layout",
+    type=click.Choice(["terms", "anserini"]),
+    default="terms",
+    show_default=True,
+    help="terms: JSONL with the weights as they are. anserini: whole numbers, round(weight * "
+    "scale), as impact indexes want them; queries as TSV.",
+)
+@click.option(
+    "--scale",
     type=click.IntRange(min=1),
-    metavar="Q",
-    help="Whole-number weights, round(weight * Q), as impact indexes want them.",
+    metavar="N",
+    help="With --format anserini: what weights are multiplied by. Default: 100.",
 )
 def export(
-    index: str | None, vectors: str | None, engine: str, out: str, quantize: int | None
+    index: str | None,
+    vectors: str | None,
+    queries: str | None,
+    engine: str,
+    model: str | None,
+    query_encoder: str,
+    out: str,
+    layout: str,
+    scale: int | None,
 ) -> None:
-    """Write vectors as JSONL term dicts, as Anserini and Pyserini read them."""
+    """Write vectors of documents or queries for other tools, Anserini and Pyserini among them."""
+    from sparse_ir.data.impacts import SCALE
+
+    if scale is not None and layout != "anserini":
+        raise click.UsageError("--scale goes with --format anserini.")
+    factor = (scale or SCALE) if layout == "anserini" else None
+    with ExitStack() as stack:
+        advance = stack.enter_context(progress("export"))
+        if queries is not None:
+            if vectors is not None:
+                raise click.UsageError("Give --queries or --vectors, not both.")
+            _queries(queries, index, engine, model, query_encoder, out, factor, advance)
+            return
+        if (index is None) == (vectors is None):
+            raise click.UsageError("Give --index NAME, --vectors FOLDER or --queries FILE.")
+        if model is not None or query_encoder != "model":
+            raise click.UsageError("--model and --query-encoder go with --queries.")
+        if factor is not None and not out.endswith(_PACKED_FOR_ANSERINI):
+            raise click.UsageError("Anserini reads files that end with .json, .jsonl or .gz.")
+        _documents(index, vectors, engine, out, factor, advance, stack)
+
+
+def _documents(
+    index: str | None,
+    vectors: str | None,
+    engine: str,
+    out: str,
+    factor: int | None,
+    advance: Callable[[int], None],
+    stack: ExitStack,
+) -> None:
     from sparse_ir.data.exports import export_jsonl
     from sparse_ir.engines.opening import open_engine
     from sparse_ir.indexing.vectors import read_entries
 
-    if (index is None) == (vectors is None):
-        raise click.UsageError("Give --index NAME or --vectors FOLDER.")
-    with ExitStack() as stack:
-        if index is None:
-            entries = read_entries(str(vectors))
-        else:
-            opened = open_engine(engine)
-            stack.callback(opened.close)
-            entries = opened.scan(index)
-        advance = stack.enter_context(progress("export"))
-        count = export_jsonl(entries, out, quantize=quantize, advance=advance)
+    if index is None:
+        entries = read_entries(str(vectors))
+    else:
+        opened = open_engine(engine)
+        stack.callback(opened.close)
+        entries = opened.scan(index)
+    count = export_jsonl(entries, out, quantize=factor, advance=advance)
     click.echo(f"{out}: {count:,} vectors.")
+
+
+def _queries(
+    queries: str,
+    index: str | None,
+    engine: str,
+    model: str | None,
+    query_encoder: str,
+    out: str,
+    factor: int | None,
+    advance: Callable[[int], None],
+) -> None:
+    from sparse_ir.data.exports import export_jsonl
+    from sparse_ir.data.impacts import export_queries
+    from sparse_ir.searching.ready import weighed_queries
+    from sparse_ir.types import Document, Entry
+
+    weighed = weighed_queries(
+        queries, index=index, engine=engine, model=model, queries=query_encoder
+    )
+    if factor is None:
+        rows = (Entry(Document(query.query_id, query.text), vector) for query, vector in weighed)
+        count = export_jsonl(rows, out, advance=advance)
+    else:
+        count, empty = export_queries(weighed, out, scale=factor, advance=advance)
+        if empty:
+            note(f"{empty:,} queries without a term of weight 1 or more were left out.")
+    click.echo(f"{out}: {count:,} queries.")

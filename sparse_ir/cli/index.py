@@ -8,7 +8,6 @@ import click
 
 from sparse_ir.cli.options import (
     cluster_options,
-    corpus_option,
     devices_options,
     document_pruning_option,
     engine_option,
@@ -38,11 +37,19 @@ _LISTED = 20
 
 
 @click.command()
-@corpus_option
+@click.option(
+    "--corpus",
+    default="",
+    help="BEIR folder, JSONL, TSV, CSV or Parquet (plain, gzip, zstd), Hub dataset id, irds:ID, "
+    "python-docs, or - for standard input. Ready vectors bring their own texts.",
+)
 @index_option
 @engine_option
 @click.option("--model", help="Folder or hub id of the model, or bm25. Default: the bundled one.")
-@click.option("--vectors", help="Take the vectors from this folder, made by encode.")
+@click.option(
+    "--vectors",
+    help="Take the vectors from this folder, made by encode, or ready ones (Anserini's JSONL).",
+)
 @resume_option
 @click.option("--replace", is_flag=True, help="Build anew; the old index serves until then.")
 @click.option(

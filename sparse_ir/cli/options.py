@@ -185,10 +185,22 @@ def query_encoder_option(command: Any) -> Any:
     )(command)
 
 
+def _asking_option(command: Any) -> Any:
+    """``--query-encoder`` of a search, which may also take query vectors as they are."""
+    return click.option(
+        "--query-encoder",
+        type=click.Choice(["model", "inference-free", "ready"]),
+        default="model",
+        show_default=True,
+        help="The model's own query side, or its table of token weights (needs no network); ready: "
+        "a query is terms, each weighing as often as it stands (Anserini's topics), no model.",
+    )(command)
+
+
 def search_options(command: Any) -> Any:
     """How a query is searched: the same for one search and for an evaluation."""
     options = (
-        query_encoder_option,
+        _asking_option,
         click.option(
             "--query-pruning",
             default="",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -37,7 +38,7 @@ _SHOWN_CHARACTERS = 200
 )
 @search_options
 @click.option("--explain", is_flag=True, help="Show which terms matched and their words.")
-@click.option("--save-run", help="Write the hits to this file as a TREC run.")
+@click.option("--save-run", help="Write the hits to this file (TREC), and its manifest.")
 @json_option
 def search(
     query: tuple[str, ...],
@@ -57,9 +58,10 @@ def search(
     asked = _asked(query, queries)
     settings = load_settings(SearchSettings, options, where="search")
     with Searcher(settings) as searcher:
+        started = datetime.now(timezone.utc)
         results = searcher.search(asked, vectors=explain)
         if save_run is not None:
-            _save_run(results, save_run)
+            _save_run(results, save_run, searcher, queries, started)
         for result in results:
             if as_json:
                 print_json(_as_json(result, searcher, explain=explain))
@@ -76,14 +78,20 @@ def _asked(words: Sequence[str], path: str | None) -> list[Query]:
         raise click.UsageError(
             'Give a query, as in: sparse-ir search "your question", or --queries FILE.'
         )
-    return list(read_queries(path)) if path is not None else [Query("1", text)]
+    return list(read_queries(path, vectors=True)) if path is not None else [Query("1", text)]
 
 
-def _save_run(results: Sequence[SearchResult], path: str) -> None:
-    from sparse_ir.data.trec import write_run
+def _save_run(
+    results: Sequence[SearchResult],
+    path: str,
+    searcher: Searcher,
+    queries: str | None,
+    started: datetime,
+) -> None:
+    from sparse_ir.searching.runs import save_run
 
     run = {r.query.query_id: {hit.doc_id: hit.score for hit in r.hits} for r in results}
-    write_run(path, run, tag="sparse-ir")
+    save_run(path, run, searcher, queries=queries, k=searcher.settings.k, started=started)
     note(f"{path}: {sum(map(len, run.values())):,} hits of {len(run):,} queries.")
 
 
@@ -109,6 +117,10 @@ def _as_json(result: SearchResult, searcher: Searcher, *, explain: bool) -> dict
 def _matched(result: SearchResult, searcher: Searcher) -> list[tuple[SharedTerm, ...]]:
     from sparse_ir.searching.explain import explain_hit
 
+    if result.query.vector is not None or searcher.settings.query_encoder == "ready":
+        raise click.UsageError(
+            "--explain names the words that a model weighed; ready query vectors have none."
+        )
     query = searcher.encoder.explain(result.query.text, query=True)
     return [explain_hit(result.terms, query, hit, searcher.encoder) for hit in result.hits]
 

@@ -8,7 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from sparse_ir.data.records import RowError, to_document, to_query
+from sparse_ir.data.files import STANDARD_INPUT, sha256_file, sha256_text
+from sparse_ir.data.records import RowError, to_document, to_query, to_weighed_query
 from sparse_ir.data.rows import BadRow
 from sparse_ir.data.seen import SeenIds
 from sparse_ir.data.sources import find_parts
@@ -28,6 +29,7 @@ __all__ = [
     "files_stamp",
     "read_documents",
     "read_queries",
+    "source_sha256",
 ]
 
 PYTHON_DOCS = "python-docs"
@@ -57,7 +59,9 @@ def read_documents(
     return islice(_records(source, "corpus", to_document, on_bad), limit)
 
 
-def read_queries(source: str, *, limit: int | None = None) -> Iterator[Query]:
+def read_queries(
+    source: str, *, limit: int | None = None, vectors: bool = False
+) -> Iterator[Query]:
     """Stream the queries of a source; ids are unique.
 
     A file with one query a line gives the line numbers as ids.
@@ -65,11 +69,14 @@ def read_queries(source: str, *, limit: int | None = None) -> Iterator[Query]:
     Args:
         source: What ``find_parts`` takes.
         limit: Read at most so many queries.
+        vectors: Take the vector that a row brings (an object of terms and weights) in the place of
+            its text; by default such a field is passed over.
 
     Raises:
         InputError: there is no such source, it holds no queries, or a row is bad.
     """
-    return islice(_records(source, "queries", to_query, None), limit)
+    convert = to_weighed_query if vectors else to_query
+    return islice(_records(source, "queries", convert, None), limit)
 
 
 def _records(
@@ -136,6 +143,28 @@ def corpus_bytes(source: str) -> int | None:
         return None
     files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files)
+
+
+def source_sha256(source: str, kind: Kind = "corpus") -> str | None:
+    """SHA-256, hex, of what a source's files hold; None where it has no files of its own.
+
+    One file has the checksum that ``sha256sum`` prints; of several it is that of their names and
+    checksums.
+
+    Args:
+        source: As ``find_parts`` takes it.
+        kind: Which of a folder's files are meant.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    if source in (PYTHON_DOCS, STANDARD_INPUT) or not Path(source).exists():
+        return None
+    files = [Path(part.label) for part in find_parts(source, kind)]
+    if len(files) == 1 and files[0].is_file():
+        return sha256_file(files[0])
+    inner = sorted(p for f in files for p in (f.rglob("*") if f.is_dir() else [f]) if p.is_file())
+    return sha256_text(*(word for p in inner for word in (p.name, sha256_file(p))))
 
 
 def files_stamp(source: str) -> Any:

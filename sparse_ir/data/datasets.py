@@ -40,7 +40,9 @@ def open_dataset(name_or_folder: str, *, split: str = "test") -> Dataset:
 
     Args:
         name_or_folder: A folder is ``corpus.jsonl``, ``queries.jsonl`` (plain or compressed) and
-            ``qrels/<split>.tsv``. A folder that is called like a benchmark: ``./name``.
+            ``qrels/<split>.tsv``; or the raw files of MS MARCO, ``collection.tsv``,
+            ``queries.<split>.tsv`` and ``qrels.<split>.tsv``. A folder that is called like a
+            benchmark: ``./name``.
         split: Which judgements.
 
     Raises:
@@ -52,6 +54,9 @@ def open_dataset(name_or_folder: str, *, split: str = "test") -> Dataset:
         return _benchmark(name_or_folder, benchmarks[name_or_folder], split)
     folder = Path(name_or_folder)
     if folder.is_dir():
+        collection = find_named(folder, "collection")
+        if collection is not None:
+            return _msmarco_folder(folder, collection, split)
         return _beir_folder(folder, split)
     raise ConfigError(
         f"{name_or_folder} is neither a benchmark nor a folder."
@@ -94,6 +99,15 @@ def _beir_folder(folder: Path, split: str) -> Dataset:
         if qrels.is_file():
             return Dataset(folder.resolve().name, str(corpus), str(queries), str(qrels))
     raise missing(folder / "qrels" / f"{split}.tsv")
+
+
+def _msmarco_folder(folder: Path, collection: Path, split: str) -> Dataset:
+    found = {stem: find_named(folder, f"{stem}.{split}") for stem in ("queries", "qrels")}
+    for stem, path in found.items():
+        if path is None:
+            raise missing(folder / f"{stem}.{split}.tsv")
+    name = folder.resolve().name
+    return Dataset(name, str(collection), str(found["queries"]), str(found["qrels"]))
 
 
 def _require(folder: Path, stem: str) -> Path:

@@ -1,8 +1,8 @@
 """Vectors for other tools: one JSON object a line, as Anserini and Pyserini read them.
 
 ``{"id": "7", "contents": "the text", "vector": {"term": weight, …}}`` is what Pyserini's encoders
-write and what Anserini's ``JsonVectorCollection`` reads. That reader takes whole numbers only: it
-repeats each term ``weight`` times, cutting off decimals, so 0.9 would vanish. Quantise for it.
+write and what Anserini's ``JsonVectorCollection`` reads. That reader takes whole numbers only:
+quantise for it (``impacts.py`` tells why, and reads such files back).
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from sparse_ir.data.files import open_binary, writing
+from sparse_ir.data.impacts import quantized, require_scale
 from sparse_ir.data.rows import numbered_lines
-from sparse_ir.errors import ConfigError, InputError
-from sparse_ir.types import Document, Entry, SparseVector
+from sparse_ir.errors import InputError
+from sparse_ir.types import Document, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -46,42 +47,22 @@ def export_jsonl(
             split it (only when quantising).
         StorageError: the file cannot be written.
     """
-    if quantize is not None and quantize < 1:
-        raise ConfigError(f"quantize is {quantize}. It must be at least 1.")
+    if quantize is not None:
+        require_scale(quantize)
     count = 0
-    whole: set[str] = set()  # terms known to hold no blank
     with writing(path, "wb") as stream:
         for document, vector in entries:
             if quantize is None:
-                weights = {t: float(f"{w:.9g}") for t, w in vector.items()}
+                weights: dict[str, Any] = {t: float(f"{w:.9g}") for t, w in vector.items()}
             else:
-                _require_whole(vector, whole, document)
-                weights = _quantized(vector, quantize, document)
+                weights = dict(quantized(vector, quantize, owner=f"document {document.doc_id!r}"))
             stream.write(_line(document, weights))
             count += 1
             advance(1)
     return count
 
 
-def _quantized(vector: SparseVector, quantize: int, document: Document) -> dict[str, float]:
-    try:
-        weights = {term: round(weight * quantize) for term, weight in vector.items()}
-    except (ValueError, OverflowError):
-        raise _not_finite(document) from None
-    return {term: weight for term, weight in weights.items() if weight > 0}
-
-
-def _require_whole(vector: SparseVector, whole: set[str], document: Document) -> None:
-    for term in vector.keys() - whole:
-        if term.split() != [term]:
-            raise InputError(
-                f"the term {term!r} of document {document.doc_id!r} holds a blank, at which an "
-                "impact index would split it. Export without --quantize."
-            )
-        whole.add(term)
-
-
-def _line(document: Document, weights: dict[str, float]) -> bytes:
+def _line(document: Document, weights: dict[str, Any]) -> bytes:
     row = {"id": document.doc_id, "contents": document.content, "vector": weights}
     try:
         return json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from sparse_ir.types import NO_METADATA, Document, Query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from sparse_ir.types import SparseVector
 
 # Control characters, line and paragraph separators and the byte order mark would break the lines
 # of runs and qrels; half a surrogate pair cannot be written at all.
@@ -62,12 +65,48 @@ def to_query(row: Mapping[str, Any]) -> Query:
     Raises:
         RowError: the id or the text is missing or unfit.
     """
-    query_id = to_id(row[_field(row, QUERY_ID_FIELDS, "id")])
+    query_id = _query_id(row)
     text_field = _field(row, QUERY_TEXT_FIELDS, "text")
     text = _text(row[text_field], text_field)
     if not text.strip():
         raise RowError("has no text")
     return Query(query_id, text)
+
+
+def to_weighed_query(row: Mapping[str, Any]) -> Query:
+    """Make a query of a row that may bring its vector, an object of terms and weights.
+
+    Raises:
+        RowError: as ``to_query``; with a vector no text is needed, but its weights must be fit.
+    """
+    weights = row.get("vector")
+    if not isinstance(weights, dict):
+        return to_query(row)
+    text = next((row[name] for name in (*QUERY_TEXT_FIELDS, "contents") if name in row), "")
+    return Query(_query_id(row), _text(text, "text"), to_vector(weights))
+
+
+def _query_id(row: Mapping[str, Any]) -> str:
+    return to_id(row[_field(row, QUERY_ID_FIELDS, "id")])
+
+
+def to_vector(weights: Mapping[str, Any]) -> SparseVector:
+    """Make a vector of a JSON object; weights of 0 are dropped.
+
+    Raises:
+        RowError: a weight is no number, not finite or negative.
+    """
+    vector = {}
+    for term, weight in weights.items():
+        number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not number or not math.isfinite(weight) or weight < 0:
+            raise RowError(
+                f"gives the term {term!r:.60} the weight {weight!r:.60}; weights are numbers that "
+                "are finite and not negative"
+            )
+        if weight:
+            vector[term] = float(weight)
+    return vector
 
 
 def to_id(value: Any) -> str:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 MANIFEST_NAME = "manifest.json"
 _KIND = "vectors"
-_ELSEWHERE = ("corpus", "options", "shards", "made")  # under the names that all manifests share
+# Under the names that all manifests share.
+_ELSEWHERE = ("corpus", "corpus_sha256", "options", "shards", "made")
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class ShardManifest:
         vocabulary_size: How many terms.
         document_pruning: As ``str(Pruning)`` writes it; empty for none.
         corpus: Where the documents came from, for people to read.
+        corpus_sha256: As ``source_sha256`` gives it; empty where that is not known.
         options: What else decided about the vectors, as JSON values.
         complete: Whether every document of the corpus is in.
         documents: How many, once complete.
@@ -60,6 +62,7 @@ class ShardManifest:
     vocabulary_size: int
     document_pruning: str = ""
     corpus: str = ""
+    corpus_sha256: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     complete: bool = False
     documents: int = 0
@@ -101,7 +104,7 @@ def write_shard_manifest(folder: str | Path, manifest: ShardManifest) -> ShardMa
     written = write_manifest(
         Path(folder, MANIFEST_NAME),
         kind=_KIND,
-        inputs={"corpus": manifest.corpus},
+        inputs={"corpus": manifest.corpus, "corpus_sha256": manifest.corpus_sha256},
         outputs=described["shards"],
         settings=manifest.options,
         extra={n: v for n, v in described.items() if n not in _ELSEWHERE},
@@ -126,6 +129,7 @@ def _from_json(stored: Mapping[str, Any]) -> ShardManifest:
         vocabulary_size=int(stored["vocabulary_size"]),
         document_pruning=str(stored["document_pruning"]),
         corpus=str(stored["inputs"]["corpus"]),
+        corpus_sha256=str(stored["inputs"].get("corpus_sha256", "")),  # that came later
         options=dict(stored["settings"]),
         complete=bool(stored["complete"]),
         documents=int(stored["documents"]),

@@ -1,4 +1,4 @@
-"""TREC runs and judgements (qrels), and BEIR's judgements.
+"""TREC runs and judgements (qrels), BEIR's judgements, and the runs of MS MARCO.
 
 Columns are separated by blanks, as every tool reads them. Where an id itself holds a blank, they
 are separated by tabs: a line with the full number of tabs is split at these only.
@@ -70,19 +70,26 @@ def read_qrels(path: str | Path) -> Qrels:
 def read_run(path: str | Path) -> Run:
     """Read a run: query, Q0, document, rank, score, tag; what counts is the score.
 
+    With tabs between them also MS MARCO's three columns (query, document, rank), and the four of
+    its candidates such as ``top1000.dev`` (query, document, two texts), in the order of the file.
+
     Raises:
         InputError: the file cannot be read, is empty, or a line has another number of columns, a
             score that is no number, or a pair that was there before.
     """
     run: Run = {}
     for number, line in _lines(path):
-        query_id, _, doc_id, _, written, _ = _columns(line, 6, path, number)
-        try:
-            score = float(written)
-        except ValueError:
-            score = math.nan
-        if not math.isfinite(score):
-            raise InputError(f"the score {written!r} is not a number.", path=path, line=number)
+        width = line.count("\t") + 1
+        if width in (3, 4):
+            query_id, doc_id, rank = line.split("\t", 2)
+            if width == 4:  # candidates have no rank: the order of the file
+                rank = str(len(run.get(query_id, {})) + 1)
+            if not _INTEGER.fullmatch(rank):
+                raise InputError(f"the rank {rank!r} is no whole number.", path=path, line=number)
+            score = -float(rank)
+        else:
+            query_id, _, doc_id, _, written, _ = _columns(line, 6, path, number)
+            score = _score(written, path, number)
         scored = run.setdefault(query_id, {})
         if doc_id in scored:
             raise _again(query_id, doc_id, path, number)
@@ -92,6 +99,16 @@ def read_run(path: str | Path) -> Run:
             "holds no results. A line of a run is: query Q0 document rank score tag.", path=path
         )
     return run
+
+
+def _score(written: str, path: str | Path, number: int) -> float:
+    try:
+        score = float(written)
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score):
+        raise InputError(f"the score {written!r} is not a number.", path=path, line=number)
+    return score
 
 
 def write_run(path: str | Path, run: Run, *, tag: str = "sparse-ir") -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sparse_ir.data.corpora import BadRow, corpus_bytes, read_documents
+from sparse_ir.data.corpora import BadRow, corpus_bytes, read_documents, source_sha256
 from sparse_ir.data.ledger import Chunk
 from sparse_ir.data.shards import (
     MANIFEST_NAME,
@@ -305,10 +305,15 @@ def _start(out: Path, settings: EncodeSettings, encoder: SparseEncoder | Encoder
         vocabulary_size=len(encoder.vocabulary),
         document_pruning=str(parse_pruning(settings.document_pruning)),
         corpus=settings.corpus,
+        corpus_sha256=source_sha256(settings.corpus) or "",
         options={
             "limit": settings.limit,
+            "skip_bad": settings.skip_bad,
             "shard_documents": settings.shard_documents,
             "passages": str(parse_passages(settings.passages)),
+            "devices": settings.devices,
+            "precision": settings.precision,
+            "batch_tokens": settings.batch_tokens,
         },
     )
     start_shards(out, manifest, encoder.vocabulary)

@@ -113,7 +113,7 @@ def compare_indexes(
     """
     if settings.k < 1:
         raise ConfigError(f"k is {settings.k}. It must be at least 1.")
-    queries = list(read_queries(settings.queries))[: settings.limit]
+    queries = list(read_queries(settings.queries, vectors=True))[: settings.limit]
     qrels = read_qrels(settings.qrels) if settings.qrels is not None else {}
     depth = max(settings.k, 100) if qrels else settings.k
     places = (
@@ -129,7 +129,7 @@ def compare_indexes(
     for index, engine, query_encoder in places:
         search = SearchSettings(index=index, engine=engine, query_encoder=query_encoder)
         with Searcher(search) as searcher:
-            models.append(searcher.encoder.name)
+            models.append(searcher.stamp.model)
             answers.append(list(searcher.stream(queries, k=depth, advance=advance)))
     changes = [
         _change(old, new, settings.k) for old, new in zip(answers[0], answers[1], strict=True)

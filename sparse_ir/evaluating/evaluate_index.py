@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from sparse_ir.data.datasets import open_dataset
-from sparse_ir.data.trec import write_run
 from sparse_ir.errors import ConfigError, EngineError, InputError
 from sparse_ir.evaluating.bounds import parse_bounds, with_bounds
 from sparse_ir.evaluating.judged import read_judged
 from sparse_ir.evaluating.metrics import DEFAULT_METRICS, Evaluation, check_metrics, score_run
 from sparse_ir.evaluating.overlap import require_overlap
 from sparse_ir.models.loading import MODEL
+from sparse_ir.searching.runs import save_run
 from sparse_ir.searching.search import Searcher, SearchSettings
 
 if TYPE_CHECKING:
@@ -40,10 +41,11 @@ class EvaluateSettings:
             dataset says, else 1.
         engine: As ``open_engine`` takes it.
         model: As ``load_encoder`` takes it; None for the model that made the index.
-        query_encoder: Which of its query sides: "model" or "inference-free".
+        query_encoder: Which of its query sides: "model" or "inference-free"; "ready" takes the
+            queries' own terms. A query row with a vector is always searched by that.
         k: Hits per query; None for as many as the metrics look at, at most 1000.
         query_pruning: With two_step, hybrid, server_pruning and group, as in ``SearchSettings``.
-        save_run: Write the run to this file.
+        save_run: Write the run to this file, and its manifest beside it.
         fail_under: Bounds such as "ndcg@10=0.45", whose metrics are computed too; who shows the
             figures holds them against these, with ``require_bounds``.
     """
@@ -87,7 +89,8 @@ def evaluate_index(
     """
     metrics = with_bounds(settings.metrics, parse_bounds(settings.fail_under))
     check_metrics(metrics)
-    queries, qrels, min_grade = _judged(settings)
+    started = datetime.now(timezone.utc)
+    queries, qrels, min_grade, source = _judged(settings)
     search = SearchSettings(
         index=settings.index,
         engine=settings.engine,
@@ -99,11 +102,20 @@ def evaluate_index(
         server_pruning=settings.server_pruning,
         group=settings.group,
     )
+    k = settings.k or deepest(metrics)
     with Searcher(search) as searcher:
         _require_whole(searcher.engine, settings.index)
-        run = searcher.run(queries, k=settings.k or deepest(metrics), advance=advance)
-    if settings.save_run is not None:
-        write_run(settings.save_run, run, tag=settings.index)
+        run = searcher.run(queries, k=k, advance=advance)
+        if settings.save_run is not None:
+            save_run(
+                settings.save_run,
+                run,
+                searcher,
+                queries=source,
+                k=k,
+                tag=settings.index,
+                started=started,
+            )
     if not any(run.values()):
         raise InputError(f"index {settings.index!r} has no hit for any of the queries.")
     require_overlap(run, qrels, names=(f"index {settings.index!r}", "the qrels"))
@@ -120,7 +132,7 @@ def _require_whole(engine: Engine, index: str) -> None:
         )
 
 
-def _judged(settings: EvaluateSettings) -> tuple[list[Query], Qrels, int]:
+def _judged(settings: EvaluateSettings) -> tuple[list[Query], Qrels, int, str]:
     queries_source, qrels_source, min_grade = settings.queries, settings.qrels, 1
     if settings.dataset is not None:
         dataset = open_dataset(settings.dataset, split=settings.split)
@@ -129,7 +141,8 @@ def _judged(settings: EvaluateSettings) -> tuple[list[Query], Qrels, int]:
     if queries_source is None or qrels_source is None:
         raise ConfigError("evaluate needs queries and qrels, or a dataset.")
     judged, qrels = read_judged(queries_source, qrels_source)
-    return judged, qrels, min_grade if settings.min_grade is None else settings.min_grade
+    grade = min_grade if settings.min_grade is None else settings.min_grade
+    return judged, qrels, grade, queries_source
 
 
 def deepest(metrics: Sequence[str]) -> int:

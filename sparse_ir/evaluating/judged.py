@@ -31,7 +31,7 @@ def read_judged(queries_source: str, qrels_source: str) -> Judged:
         InputError: a file cannot be read, or the qrels match no query.
     """
     qrels = read_qrels(qrels_source)
-    queries = list(read_queries(queries_source))
+    queries = list(read_queries(queries_source, vectors=True))
     judged = [query for query in queries if query.query_id in qrels]
     if not judged:
         asked = {query.query_id: {"": 0.0} for query in queries}

@@ -6,6 +6,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparse_ir import __version__
@@ -18,12 +19,14 @@ from sparse_ir.engines.options import ClusterOptions
 from sparse_ir.engines.stamp import Stamp
 from sparse_ir.errors import ConfigError
 from sparse_ir.indexing.build import Build, kept_rejects, look_up
+from sparse_ir.indexing.ready import ReadyVectors, ready_documents
+from sparse_ir.indexing.vectors import VectorShards, is_shards
 from sparse_ir.models.ranks import Ranks
 from sparse_ir.pruning import parse_pruning
 from sparse_ir.vectors import vocabulary_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from sparse_ir.encoding.pool import EncoderPool
     from sparse_ir.engines.base import Engine
     from sparse_ir.models.base import SparseEncoder
+    from sparse_ir.types import Document
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,14 @@ class IndexSettings:
     """How a corpus is indexed.
 
     Attributes:
-        corpus: As ``read_documents`` takes it.
+        corpus: As ``read_documents`` takes it; may be left out where ``vectors`` are ready ones,
+            which hold their texts themselves.
         index: The name it is searched by.
         engine: As ``open_engine`` takes it.
         model: As ``load_encoder`` takes it, "bm25", or None for the bundled model.
-        vectors: A folder of vector shards made by ``encode``; no model is run then.
+        vectors: A folder of vector shards made by ``encode``, or a file or folder of ready vectors
+            as ``read_impacts`` takes it; no model is run then. ``model`` says which one made ready
+            vectors, so that it can weigh their queries.
         devices: As ``read_devices`` takes them: "auto", "cpu", "cuda:0,cuda:1", "cpu,cpu", "mps".
         precision: As ``load_encoder`` takes it: "fp32", "bf16", "fp16" or "int8".
         batch_tokens: As ``load_encoder`` takes it.
@@ -59,7 +66,7 @@ class IndexSettings:
         field: With the rest, as in ``ClusterOptions``.
     """
 
-    corpus: str
+    corpus: str = ""
     index: str = "default"
     engine: str = "embedded"
     model: str | None = None
@@ -85,6 +92,18 @@ class IndexSettings:
     bulk_bytes: int = 4 << 20
     in_flight: int = 4
     patience: float = 600.0
+
+    def __post_init__(self) -> None:
+        if not self.corpus:
+            if self.vectors is None or is_shards(self.vectors):
+                shards = "" if self.vectors is None else " Vector shards hold no texts."
+                raise ConfigError(f"corpus is missing.{shards}")
+            object.__setattr__(self, "corpus", self.vectors)  # the texts lie beside the vectors
+
+    @property
+    def texts_beside_vectors(self) -> bool:
+        """Whether the documents are those of the ready vectors."""
+        return self.vectors is not None and self.corpus == self.vectors
 
     def cluster_options(self) -> ClusterOptions:
         """The settings that concern a cluster."""
@@ -176,9 +195,13 @@ def _run(
     skipped: list[BadRow] = []
     build = _open_build(engine, settings, encoder, ledger)
     before = build.ledger.documents
-    documents = read_documents(
-        corpus, limit=settings.limit, on_bad=skipped.append if settings.skip_bad else None
-    )
+    documents: Iterator[Document]
+    if settings.texts_beside_vectors:
+        documents = islice(ready_documents(corpus), settings.limit)
+    else:
+        documents = read_documents(
+            corpus, limit=settings.limit, on_bad=skipped.append if settings.skip_bad else None
+        )
     chunks = encode_corpus(
         documents,
         encoder,
@@ -215,9 +238,9 @@ def _vector_source(
     settings: IndexSettings, corpus: str, ledger: Ledger | None
 ) -> AbstractContextManager[SparseEncoder | EncoderPool]:
     if settings.vectors is not None:
-        from sparse_ir.indexing.vectors import VectorShards
-
-        return nullcontext(VectorShards(settings.vectors))
+        if is_shards(settings.vectors):
+            return nullcontext(VectorShards(settings.vectors))
+        return nullcontext(ReadyVectors(settings.vectors, model=settings.model))
     model = settings.model
     if ledger is not None and settings.resume and model == "bm25":
         stopped = ledger.settings

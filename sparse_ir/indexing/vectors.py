@@ -1,11 +1,19 @@
-"""Vector shards in the place of an encoder: an index is built, or rebuilt, without the model."""
+"""Stored vectors in the place of an encoder: an index is built, or rebuilt, without the model.
+
+They are the shards that ``encode`` wrote, or ready vectors that another program made.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparse_ir.data.shards import read_shard_manifest, read_shards, read_vocabulary
+from sparse_ir.data.shards import (
+    MANIFEST_NAME,
+    read_shard_manifest,
+    read_shards,
+    read_vocabulary,
+)
 from sparse_ir.errors import InputError, ModelError
 from sparse_ir.types import Document, Entry
 from sparse_ir.vectors import SparseBatch, concatenate, from_terms, select, to_terms
@@ -28,33 +36,48 @@ def read_entries(folder: str | Path) -> Iterator[Entry]:
             yield Entry(Document(doc_id, ""), vector)
 
 
-class VectorShards:
-    """The vectors that ``encode`` wrote, given out again in the order of the corpus.
+def is_shards(source: str | Path) -> bool:
+    """Whether a path is a folder that ``encode`` wrote; else it holds ready vectors."""
+    return Path(source, MANIFEST_NAME).is_file()
 
-    It stands where a ``SparseEncoder`` stands while an index is built; it knows no texts.
+
+class StoredVectors:
+    """Vectors on disk, given out again in the order of the corpus.
+
+    They stand where a ``SparseEncoder`` stands while an index is built; they know no texts.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        """Open a folder of finished vector shards.
+    def __init__(
+        self,
+        path: Path,
+        *,
+        name: str,
+        fingerprint: str,
+        query_fingerprints: tuple[str, ...],
+        vocabulary: Sequence[str],
+        shards: Iterator[SparseBatch],
+        passages: str = "",
+    ) -> None:
+        """Take what their maker says of them.
 
-        Raises:
-            InputError: there are none, they are damaged, or the run that makes them is not over.
+        Args:
+            path: Where they lie.
+            name: What ``load_encoder`` takes to weigh queries for them.
+            fingerprint: Of what made them.
+            query_fingerprints: Of the query encoders that fit them, at least one.
+            vocabulary: The term of every column.
+            shards: All of them, some at a time.
+            passages: As ``parse_passages`` takes it: what they are of.
         """
-        self.path = Path(folder)
-        self._manifest = read_shard_manifest(self.path)
-        if not self._manifest.complete:
-            raise InputError(
-                "the vectors are not complete. Finish them with: sparse-ir encode … --resume",
-                path=self.path,
-            )
-        self.name = self._manifest.model
-        self.passages = str(self._manifest.options.get("passages", ""))
-        self.fingerprint = self._manifest.fingerprint
-        self.query_fingerprints = self._manifest.query_fingerprints
-        self.query_fingerprint = self.query_fingerprints[0]
-        self.vocabulary = read_vocabulary(self.path)
-        self._shards = read_shards(self.path)
-        self._shard = from_terms([], {term: i for i, term in enumerate(self.vocabulary)})
+        self.path = path
+        self.name = name
+        self.passages = passages
+        self.fingerprint = fingerprint
+        self.query_fingerprints = query_fingerprints
+        self.query_fingerprint = query_fingerprints[0]
+        self.vocabulary = vocabulary
+        self._shards = shards
+        self._shard = from_terms([], {term: i for i, term in enumerate(vocabulary)})
         self._row = 0
 
     def encode_documents(
@@ -123,4 +146,31 @@ class VectorShards:
             f"there is no vector for document {doc_id!r}, or the corpus has another order than "
             "the one that was encoded. Give the corpus that the vectors were made from.",
             path=self.path,
+        )
+
+
+class VectorShards(StoredVectors):
+    """The vectors that ``encode`` wrote."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """Open a folder of finished vector shards.
+
+        Raises:
+            InputError: there are none, they are damaged, or the run that makes them is not over.
+        """
+        path = Path(folder)
+        manifest = read_shard_manifest(path)
+        if not manifest.complete:
+            raise InputError(
+                "the vectors are not complete. Finish them with: sparse-ir encode … --resume",
+                path=path,
+            )
+        super().__init__(
+            path,
+            name=manifest.model,
+            fingerprint=manifest.fingerprint,
+            query_fingerprints=manifest.query_fingerprints,
+            vocabulary=read_vocabulary(path),
+            shards=read_shards(path),
+            passages=str(manifest.options.get("passages", "")),
         )

@@ -7,10 +7,14 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sparse_ir.data.files import sha256_file
+from sparse_ir.data.manifest import read_manifest
 from sparse_ir.data.shards import MANIFEST_NAME, ShardManifest, read_shard_manifest
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.errors import InputError, NoVectorsError
 from sparse_ir.models.loading import DEFAULT, load_encoder
+from sparse_ir.searching.runs import KIND as RUN
+from sparse_ir.searching.runs import run_manifest_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,7 +47,7 @@ def _row(engine: Engine, name: str) -> dict[str, Any]:
 
 
 def inspect_target(target: str, engine_address: str) -> dict[str, Any]:
-    """Describe an index by name, or a model folder or shard folder by path.
+    """Describe an index by name, or a model folder, a shard folder or a run by path.
 
     Raises:
         InputError: the target is none of them.
@@ -53,6 +57,8 @@ def inspect_target(target: str, engine_address: str) -> dict[str, Any]:
         return {"kind": "vector shards", **_plain(read_shard_manifest(folder))}
     if folder.is_dir():
         return _model(target)
+    if folder.is_file() and run_manifest_path(folder).is_file():
+        return _run(folder)
     engine = open_engine(engine_address)
     try:
         if target in engine.indexes():
@@ -63,8 +69,8 @@ def inspect_target(target: str, engine_address: str) -> dict[str, Any]:
     if target == DEFAULT:
         return _model(target)
     raise InputError(
-        f"{target!r} is no index of {engine.address} (there: {known}), no model folder and no "
-        "folder of vector shards."
+        f"{target!r} is no index of {engine.address} (there: {known}), no model folder, no "
+        "folder of vector shards and no run with a manifest."
     )
 
 
@@ -78,6 +84,19 @@ def _plain(manifest: ShardManifest) -> dict[str, Any]:
         **{k: v for k, v in found.items() if k not in ("made", "options")},
         **found["options"],
         **found["made"],
+    }
+
+
+def _run(path: Path) -> dict[str, Any]:
+    manifest = read_manifest(run_manifest_path(path), kind=RUN)
+    made = manifest["outputs"].get(path.name, {})
+    return {
+        "kind": "run",
+        "unchanged": made.get("sha256") == sha256_file(path),
+        "hits": made.get("hits"),
+        **manifest["inputs"],
+        **manifest["settings"],
+        **manifest["made"],
     }
 
 

@@ -25,6 +25,12 @@ MODEL, INFERENCE_FREE = "model", "inference-free"
 QUERY_ENCODERS = (MODEL, INFERENCE_FREE)
 """The query sides that may be asked for: the folder's own, or its table of token weights."""
 
+READY = "ready"
+"""No query side at all: a search brings the terms and their weights itself."""
+
+READY_VECTORS = "ready vectors"
+"""What stands for the model where vectors were made elsewhere, and nobody said by which."""
+
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]  # all that is ever read of a hub model
 _NOT_READ = ["onnx/*", "openvino/*", "checkpoint-*", "runs/*"]
@@ -183,6 +189,12 @@ def find_model(
 
 def _find(name_or_path: str | Path | None, *, trust_remote_code: bool) -> tuple[str, Path]:
     """Return the encoder's lasting name and its folder."""
+    if str(name_or_path) == READY_VECTORS:
+        raise ModelError(
+            "these documents were indexed with ready vectors, and nothing says which model made "
+            "them. Give query vectors (--query-encoder ready, or rows with a vector), or index "
+            "again with --model NAME."
+        )
     if name_or_path is None or str(name_or_path) == DEFAULT:
         from sparse_ir.models.default_model import default_model
 

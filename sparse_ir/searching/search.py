@@ -9,13 +9,13 @@ from sparse_ir.encoding.passages import EACH as PASSAGES
 from sparse_ir.encoding.passages import PARENT, parse_passages
 from sparse_ir.engines.filters import AnyOf, parse_filter
 from sparse_ir.engines.opening import open_engine
-from sparse_ir.engines.stamp import require_same_model
 from sparse_ir.errors import ConfigError
-from sparse_ir.models.loading import MODEL, load_encoder
+from sparse_ir.models.loading import MODEL, READY, load_encoder
 from sparse_ir.pruning import parse_pruning
 from sparse_ir.searching.fusion import fuse, parse_fusion
 from sparse_ir.searching.grouping import BEST, GROUPINGS, GROUPS
-from sparse_ir.searching.query import build_request, parse_two_step, weigh_queries
+from sparse_ir.searching.query import build_request, parse_two_step
+from sparse_ir.searching.ready import query_encoder, weigh
 from sparse_ir.types import Query
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from sparse_ir.engines.base import Engine, SearchRequest
+    from sparse_ir.engines.stamp import Stamp
     from sparse_ir.models.base import SparseEncoder
     from sparse_ir.searching.fusion import Fusion
     from sparse_ir.types import Run, ScoredDoc, SparseVector
@@ -36,7 +37,8 @@ class SearchSettings:
         index: The index to search.
         engine: As ``open_engine`` takes it.
         model: As ``load_encoder`` takes it; None for the model that made the index.
-        query_encoder: Which of its query sides, as ``load_encoder`` takes ``queries``.
+        query_encoder: Which of its query sides, as ``load_encoder`` takes ``queries``; or "ready":
+            queries are terms, each weighing as often as it stands, and no model is loaded.
         k: Hits per query, at least 1.
         offset: Hits to pass over first.
         filters: Conditions as ``parse_filter`` takes them.
@@ -63,6 +65,8 @@ class SearchSettings:
     def __post_init__(self) -> None:
         if self.group not in GROUPINGS:
             raise ConfigError(f"group is {self.group!r}. Use {', '.join(GROUPINGS)}.")
+        if self.hybrid and self.query_encoder == READY:
+            raise ConfigError("hybrid searches by a query's text, and ready queries have none.")
 
 
 class SearchResult(NamedTuple):
@@ -96,12 +100,14 @@ class Searcher:
         self._fusion = parse_fusion(settings.hybrid)
         self.engine: Engine = open_engine(settings.engine)
         try:
-            stamp = self.engine.describe(settings.index)
-            self.encoder: SparseEncoder = load_encoder(
-                settings.model or stamp.model, queries=settings.query_encoder
+            self.stamp: Stamp = self.engine.describe(settings.index)
+            self._encoder = query_encoder(
+                self.stamp,
+                index=settings.index,
+                model=settings.model,
+                queries=settings.query_encoder,
             )
-            require_same_model(stamp, self.encoder, index=settings.index)
-            in_passages = parse_passages(stamp.passages).kind == PASSAGES
+            in_passages = parse_passages(self.stamp.passages).kind == PASSAGES
             self._group = GROUPS.get(settings.group) if in_passages else None
         except BaseException:
             self.engine.close()
@@ -117,6 +123,17 @@ class Searcher:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def encoder(self) -> SparseEncoder:
+        """What weighs the queries.
+
+        Raises:
+            ModelError: nothing does, as the index was made of ready vectors.
+        """
+        if self._encoder is None:  # asked for "ready" queries; the documents' model may be known
+            self._encoder = load_encoder(self.stamp.model)
+        return self._encoder
 
     def close(self) -> None:
         """Let go of the engine."""
@@ -147,7 +164,12 @@ class Searcher:
 
     def weigh(self, queries: Sequence[Query]) -> list[SparseVector]:
         """Encode queries and prune them: what is searched for, in order."""
-        return weigh_queries(queries, self.encoder, pruning=self._pruning)
+        return weigh(
+            queries,
+            lambda: self.encoder,
+            counted=self.settings.query_encoder == READY,
+            pruning=self._pruning,
+        )
 
     def answer(
         self,

@@ -95,3 +95,14 @@ def test_every_benchmark_is_known_to_ir_datasets(tmp_path, monkeypatch):
                 if source.startswith("irds:"):
                     loaded = ir_datasets.load(source.removeprefix("irds:"))
                     assert getattr(loaded, f"has_{what}")(), (name, split, what)
+
+
+def test_the_raw_files_of_ms_marco_are_a_dataset(tmp_path):
+    for name in ("collection.tsv", "queries.dev.small.tsv.gz", "qrels.dev.small.tsv"):
+        (tmp_path / name).write_text("")
+    found = open_dataset(str(tmp_path), split="dev.small")
+    assert (found.name, found.corpus) == (tmp_path.name, str(tmp_path / "collection.tsv"))
+    assert found.queries == str(tmp_path / "queries.dev.small.tsv.gz")
+    assert found.qrels == str(tmp_path / "qrels.dev.small.tsv")
+    with pytest.raises(InputError, match=r"queries\.dev\.tsv: no such file"):
+        open_dataset(str(tmp_path), split="dev")

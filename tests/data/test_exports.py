@@ -119,7 +119,7 @@ def test_a_term_that_an_impact_index_would_split_is_refused(tmp_path):
 
 
 def test_a_factor_below_one_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="quantize is 0"):
+    with pytest.raises(ConfigError, match="the scale is 0"):
         export_jsonl(ENTRIES, tmp_path / "v.jsonl", quantize=0)
 
 

@@ -155,3 +155,12 @@ def test_missing_files_are_input_errors(tmp_path):
     for read in (read_run, read_qrels):
         with pytest.raises(InputError, match="no such file"):
             read(tmp_path / "none")
+
+
+def test_runs_of_ms_marco_are_read_by_rank_and_candidates_in_their_order(tmp_path):
+    ranked = write(tmp_path / "run.tsv", "1\t20\t2\n1\t10\t1\n2\t30\t1\n")
+    assert read_run(ranked) == {"1": {"20": -2.0, "10": -1.0}, "2": {"30": -1.0}}
+    top1000 = write(tmp_path / "top1000.dev", "1\t10\ta query\ta text\n1\t20\ta query\tmore\n")
+    assert read_run(top1000) == {"1": {"10": -1.0, "20": -2.0}}
+    with pytest.raises(InputError, match=r"line 1: the rank 'x' is no whole number"):
+        read_run(write(tmp_path / "bad.tsv", "1\t10\tx\n"))

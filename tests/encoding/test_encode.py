@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -117,3 +118,20 @@ def _line_of(chunk):
     from sparse_ir.data.ledger import Chunk
 
     return Chunk(chunk.number, len(chunk.documents), 0, chunk.texts_cut, chunk.digest)
+
+
+def test_two_runs_of_one_machine_give_the_same_bytes_and_say_what_they_read(tmp_path, write_jsonl):
+    texts = ["Running shoes for wet roads.", "A pear is a green fruit.", "", "Bread needs time."]
+    rows = [{"_id": f"d{i}", "title": "t", "text": texts[i % 4] * (i + 1)} for i in range(12)]
+    corpus = write_jsonl("c.jsonl", rows)
+    manifests = []
+    for name in ("a", "b"):
+        settings = EncodeSettings(corpus=str(corpus), out=str(tmp_path / name), shard_documents=5)
+        assert encode(settings).documents == 12
+        manifests.append(read_shard_manifest(tmp_path / name))
+    for file in ("vocabulary.json", *manifests[0].shards):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    assert len(manifests[0].shards) == 3
+    assert manifests[0].shards == manifests[1].shards  # their checksums
+    assert manifests[0].corpus_sha256 == hashlib.sha256(corpus.read_bytes()).hexdigest()
+    assert manifests[0].options["precision"] == "fp32"
