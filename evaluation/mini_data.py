@@ -129,27 +129,6 @@ def papers(source: Path, out: Path) -> None:
     print(f"{out.name}: {len(documents):,} documents and queries")
 
 
-def questions(source: Path, out: Path) -> None:
-    """Questions that one sentence answers find one another: to match what people ask alike."""
-    texts = query_texts(source)
-    together: dict[str, list[str]] = {}
-    for query_id, grades in read_qrels(source / "qrels" / "train.tsv").items():
-        for doc_id in grades:
-            together.setdefault(doc_id, []).append(query_id)
-    examples = [
-        ScoredExample(f"to-{other}", (other,), texts[query_id])
-        for group in together.values()
-        for query_id, other in zip(group, [*group[1:], group[0]], strict=True)
-        if query_id != other
-    ]
-    asked = [
-        {"_id": i, "title": "", "text": texts[i]} for group in together.values() for i in group
-    ]
-    write(out / "corpus.jsonl.gz", asked)
-    write_examples(out / "examples.jsonl.gz", examples)
-    print(f"{out.name}: {len(asked):,} documents, {len(examples):,} queries")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
@@ -163,7 +142,6 @@ def main() -> None:
         arguments.out / "acl_titles",
         keep=lambda doc_id: acl_year(doc_id) >= FIRST_YEAR,
     )
-    questions(arguments.data / "squad_sent", arguments.out / "questions")
     papers(arguments.data / "acl_titles", arguments.out / "papers")
     lay_out(arguments.data / "msdocs_scale", arguments.out / "msdocs", every=PASSAGES_EVERY)
 
