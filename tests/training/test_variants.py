@@ -1,4 +1,4 @@
-"""Whole runs of what is less common: other pooling, activation, regularisers, accumulation, logs."""
+"""Whole runs of what is rarer: pooling, activation, regularisers, accumulation, TensorBoard."""
 
 from __future__ import annotations
 
