@@ -15,11 +15,11 @@ import gzip
 import json
 import random
 import tempfile
-from itertools import islice
 from pathlib import Path
 
 from sparse_ir.data.examples import ScoredExample, write_examples
 from sparse_ir.data.spans import sentences
+from sparse_ir.data.trec import read_qrels
 from sparse_ir.training.pseudo_queries import PseudoQuerySettings, pseudo_queries
 
 FIRST_YEAR = 2016
@@ -49,6 +49,10 @@ def corpus_of(folder: Path) -> Path:
     return next(p for p in (folder / "corpus.jsonl", folder / "corpus.jsonl.gz") if p.exists())
 
 
+def query_texts(source: Path) -> dict[str, str]:
+    return {row["_id"]: row["text"] for row in rows(source / "queries.jsonl")}
+
+
 def acl_year(doc_id: str) -> int:
     """The year of an ACL Anthology id: 2020.acl-main.1, or P19-1001."""
     if doc_id[:4].isdigit():
@@ -59,7 +63,7 @@ def acl_year(doc_id: str) -> int:
 
 def asked(source: Path, keep) -> list[ScoredExample]:
     """Training queries with their positives and mined negatives; the recipe's teachers score."""
-    texts = {r["_id"]: r["text"] for r in rows(source / "queries.jsonl")}
+    texts = query_texts(source)
     negatives: dict[tuple[str, str], list[str]] = {}
     for row in rows(source / "triplets.bm25.jsonl.gz"):
         if keep(row["pos"]):
@@ -101,9 +105,9 @@ def papers(source: Path, out: Path) -> None:
     Half of the papers are found by title, the others by title and the start of the abstract. Of a
     paper with its abstract the sentence is left out there, or words would match by themselves.
     """
-    with (source / "qrels" / "train.tsv").open(encoding="utf-8") as stream:
-        of_training = {line.split("\t")[1] for line in stream}
-    queries = {r["_id"]: r["text"] for r in rows(source / "queries.jsonl")}
+    judged = read_qrels(source / "qrels" / "train.tsv")
+    of_training = {doc_id for grades in judged.values() for doc_id in grades}
+    queries = query_texts(source)
     rng = random.Random(0)
     documents, examples = [], []
     for row in rows(corpus_of(source)):
@@ -125,28 +129,6 @@ def papers(source: Path, out: Path) -> None:
     print(f"{out.name}: {len(documents):,} documents and queries")
 
 
-def questions(source: Path, out: Path) -> None:
-    """Questions that one sentence answers find one another: to match what people ask alike."""
-    texts = {r["_id"]: r["text"] for r in rows(source / "queries.jsonl")}
-    together: dict[str, list[str]] = {}
-    with (source / "qrels" / "train.tsv").open(encoding="utf-8") as stream:
-        for line in islice(stream, 1, None):
-            query_id, doc_id, _ = line.split("\t")
-            together.setdefault(doc_id, []).append(query_id)
-    examples = [
-        ScoredExample(f"to-{other}", (other,), texts[query_id])
-        for group in together.values()
-        for query_id, other in zip(group, [*group[1:], group[0]], strict=True)
-        if query_id != other
-    ]
-    asked = [
-        {"_id": i, "title": "", "text": texts[i]} for group in together.values() for i in group
-    ]
-    write(out / "corpus.jsonl.gz", asked)
-    write_examples(out / "examples.jsonl.gz", examples)
-    print(f"{out.name}: {len(asked):,} documents, {len(examples):,} queries")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
@@ -160,7 +142,6 @@ def main() -> None:
         arguments.out / "acl_titles",
         keep=lambda doc_id: acl_year(doc_id) >= FIRST_YEAR,
     )
-    questions(arguments.data / "squad_sent", arguments.out / "questions")
     papers(arguments.data / "acl_titles", arguments.out / "papers")
     lay_out(arguments.data / "msdocs_scale", arguments.out / "msdocs", every=PASSAGES_EVERY)
 

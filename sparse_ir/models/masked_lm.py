@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
 from tokenizers import normalizers
-from transformers.utils import logging as transformers_logging
 
 from sparse_ir.errors import ConfigError, ModelError
 from sparse_ir.models.fingerprint import vocabulary_files
 from sparse_ir.models.head import OutputLayer
 from sparse_ir.models.int8 import use_int8
+from sparse_ir.models.pretrained import load_pretrained, quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from torch import Tensor
@@ -160,16 +157,10 @@ def load_masked_lm(folder: Path, *, trust_remote_code: bool = False) -> MaskedLM
         ModelError: there is no masked LM in the folder, weights of it are missing or damaged, or
             its head is of an unknown kind.
     """
-    dtype = "dtype" if _version() >= (4, 56) else "torch_dtype"
     try:
-        with quiet():
-            model, info = transformers.AutoModelForMaskedLM.from_pretrained(
-                str(folder),
-                output_loading_info=True,
-                trust_remote_code=trust_remote_code,
-                local_files_only=True,
-                **{dtype: torch.float32},
-            )
+        model, info = load_pretrained(
+            "AutoModelForMaskedLM", folder, trust_remote_code=trust_remote_code
+        )
     except Exception as error:  # whatever a file of unknown origin may make it raise
         raise _unloadable(folder, error) from error
     lacking = sorted(str(key) for key in info["missing_keys"])
@@ -260,23 +251,6 @@ def all_devices() -> tuple[str, ...]:
     return tuple(f"cuda:{i}" for i in range(count))
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers' bars, reports and warnings off the terminal, and put all back after."""
-    log: Any = transformers_logging  # in part untyped
-    verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
-    log.set_verbosity_error()
-    log.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.set_verbosity(verbosity)
-        if bars:
-            log.enable_progress_bar()
-
-
 def _unloadable(folder: Path, error: Exception) -> ModelError:
     if "AutoModelForMaskedLM" in str(error):
         return ModelError(f"{folder} is no masked LM: transformers has no masked-LM head for it.")
@@ -286,11 +260,6 @@ def _unloadable(folder: Path, error: Exception) -> ModelError:
             "trust_remote_code."
         )
     return ModelError(f"{folder}: the model cannot be loaded: {_line(error)}")
-
-
-def _version() -> tuple[int, int]:
-    major, minor = transformers.__version__.split(".")[:2]
-    return int(major), int(minor)
 
 
 def _line(error: Exception) -> str:

@@ -400,6 +400,11 @@ class TrainSettings:
                 "batch.chunk_texts and batch.accumulate both make large batches of small memory. "
                 "Set one: chunk_texts keeps all documents of the batch as negatives."
             )
+        if self.anchor.revive and self.model.pooling == "sum":
+            raise ConfigError(
+                "anchor.revive works with max pooling alone, and model.pooling is sum. Leave "
+                "anchor.revive out, or use model.pooling: max."
+            )
         if not self.examples:
             raise ConfigError("examples is empty. Name at least one source.")
         _check_teachers(self)

@@ -190,7 +190,7 @@ def test_the_loss_falls_and_the_folder_is_plain_transformers(settings, tmp_path,
     steps = []
     report = pretrain(settings(language=language, steps=150), advance=steps.append)
     assert sum(steps) == 150
-    assert report.loss < 0.9 * math.log(report.vocabulary)  # of what guessing costs
+    assert report.loss < 0.85 * math.log(report.vocabulary)  # of what guessing costs
     folder = tmp_path / "lm"
     model, info = transformers.AutoModelForMaskedLM.from_pretrained(
         folder, output_loading_info=True

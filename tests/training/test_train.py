@@ -311,6 +311,7 @@ def test_more_queries_than_examples_are_refused(run):
         ({"model__pooling": "mean"}, "pooling is 'mean'"),
         ({"batch__by": "topics"}, "needs a dense teacher"),
         ({"batch": {"queries": 4, "chunk_texts": 2, "accumulate": 2}}, "Set one"),
+        ({"model__pooling": "sum", "anchor": {"revive": True}}, "works with max pooling alone"),
     ],
 )
 def test_bad_settings_are_named(run, changes, message):
