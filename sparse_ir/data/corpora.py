@@ -164,6 +164,8 @@ def source_sha256(source: str, kind: Kind = "corpus") -> str | None:
     if len(files) == 1 and files[0].is_file():
         return sha256_file(files[0])
     inner = sorted(p for f in files for p in (f.rglob("*") if f.is_dir() else [f]) if p.is_file())
+    if not inner:
+        return None  # a pipe: what it gave is gone
     return sha256_text(*(word for p in inner for word in (p.name, sha256_file(p))))
 
 

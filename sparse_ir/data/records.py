@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 # Control characters, line and paragraph separators and the byte order mark would break the lines
 # of runs and qrels; half a surrogate pair cannot be written at all.
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
+_LARGEST = (2 - 2**-23) * 2.0**127  # of float32
 
 
 class RowError(ValueError):
@@ -94,15 +94,15 @@ def to_vector(weights: Mapping[str, Any]) -> SparseVector:
     """Make a vector of a JSON object; weights of 0 are dropped.
 
     Raises:
-        RowError: a weight is no number, not finite or negative.
+        RowError: a weight is no number, negative, or beyond what float32 holds.
     """
     vector = {}
     for term, weight in weights.items():
         number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not number or not math.isfinite(weight) or weight < 0:
+        if not number or not 0 <= weight <= _LARGEST:  # false for what is not a number, too
             raise RowError(
                 f"gives the term {term!r:.60} the weight {weight!r:.60}; weights are numbers that "
-                "are finite and not negative"
+                "are finite, not negative and within float32"
             )
         if weight:
             vector[term] = float(weight)

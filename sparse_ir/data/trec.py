@@ -71,7 +71,8 @@ def read_run(path: str | Path) -> Run:
     """Read a run: query, Q0, document, rank, score, tag; what counts is the score.
 
     With tabs between them also MS MARCO's three columns (query, document, rank), and the four of
-    its candidates such as ``top1000.dev`` (query, document, two texts), in the order of the file.
+    its candidates such as ``top1000.dev`` (query, document, two texts), in the order of the file; or
+    four columns of query, document, rank and score.
 
     Raises:
         InputError: the file cannot be read, is empty, or a line has another number of columns, a
@@ -81,12 +82,11 @@ def read_run(path: str | Path) -> Run:
     for number, line in _lines(path):
         width = line.count("\t") + 1
         if width in (3, 4):
-            query_id, doc_id, rank = line.split("\t", 2)
-            if width == 4:  # candidates have no rank: the order of the file
-                rank = str(len(run.get(query_id, {})) + 1)
-            if not _INTEGER.fullmatch(rank):
-                raise InputError(f"the rank {rank!r} is no whole number.", path=path, line=number)
-            score = -float(rank)
+            query_id, doc_id, rank, *rest = line.split("\t")
+            if not rest or _ranked(rank, rest[0]):
+                score = _score(rest[0], path, number) if rest else -_rank(rank, path, number)
+            else:  # candidates have no rank: the order of the file
+                score = -float(len(run.get(query_id, {})) + 1)
         else:
             query_id, _, doc_id, _, written, _ = _columns(line, 6, path, number)
             score = _score(written, path, number)
@@ -99,6 +99,20 @@ def read_run(path: str | Path) -> Run:
             "holds no results. A line of a run is: query Q0 document rank score tag.", path=path
         )
     return run
+
+
+def _ranked(rank: str, score: str) -> bool:
+    """Whether two columns are a rank and a score, and no texts."""
+    try:
+        return _INTEGER.fullmatch(rank) is not None and math.isfinite(float(score))
+    except ValueError:
+        return False
+
+
+def _rank(written: str, path: str | Path, number: int) -> float:
+    if not _INTEGER.fullmatch(written):
+        raise InputError(f"the rank {written!r} is no whole number.", path=path, line=number)
+    return float(written)
 
 
 def _score(written: str, path: str | Path, number: int) -> float:

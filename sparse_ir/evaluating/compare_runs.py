@@ -196,7 +196,7 @@ def _compare(
 
 
 def _texts(source: str) -> dict[str, str]:
-    return {query.query_id: query.text for query in read_queries(source)}
+    return {query.query_id: query.text for query in read_queries(source, vectors=True)}
 
 
 def _changed(

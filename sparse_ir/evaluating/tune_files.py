@@ -43,7 +43,8 @@ def _write_settings(path: Path, settings: TuneSettings, tuned: Tuned) -> Path:
     sections: dict[str, Any] = {}
     if choice.document_pruning:
         sections["index"] = {"document_pruning": choice.document_pruning}
-        sections["encode"] = {"document_pruning": choice.document_pruning}
+    if settings.field:
+        sections.setdefault("index", {})["field"] = settings.field
     if searched:
         sections |= {command: dict(searched) for command in ("search", "evaluate")}
     lines = [
