@@ -71,8 +71,8 @@ def read_run(path: str | Path) -> Run:
     """Read a run: query, Q0, document, rank, score, tag; what counts is the score.
 
     With tabs between them also MS MARCO's three columns (query, document, rank), and the four of
-    its candidates such as ``top1000.dev`` (query, document, two texts), in the order of the file; or
-    four columns of query, document, rank and score.
+    its candidates such as ``top1000.dev`` (query, document, two texts), in the order of the file;
+    or four of query, document, rank and score.
 
     Raises:
         InputError: the file cannot be read, is empty, or a line has another number of columns, a
