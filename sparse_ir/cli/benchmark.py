@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,6 @@ from sparse_ir.cli.output import note, print_json, print_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparse_ir.evaluating.benchmark_settings import System
     from sparse_ir.evaluating.results import Results
 
 
@@ -46,7 +44,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Queries timed.",
 )
-@click.option("--precision", default="fp32", show_default=True, help="fp32, bf16, fp16 or int8.")
+@click.option("--precision", help="Of systems that name none: fp32, bf16, fp16 or int8.")
 @click.option("--devices", default="auto", show_default=True, help="As for encode.")
 @click.option("--keep-indexes", is_flag=True, help="Leave the indexes in their engines.")
 @json_option
@@ -59,7 +57,7 @@ def benchmark(
     clients: str,
     as_json: bool,
     model: str | None,
-    precision: str,
+    precision: str | None,
     **options: Any,
 ) -> None:
     """Measure systems on datasets: quality, latency, size and cost side by side.
@@ -71,7 +69,11 @@ def benchmark(
     from sparse_ir.evaluating.benchmark import benchmark as measure
     from sparse_ir.evaluating.benchmark_settings import BenchmarkSettings
 
-    chosen = _on_engines(_read_systems(systems), engines, model=model, precision=precision)
+    skipped: list[str] = []
+    rows = _read_systems(systems)
+    chosen = _on_engines(rows, engines, model=model, precision=precision, skipped=skipped)
+    for line in skipped:
+        note(line)
     settings = load_settings(
         BenchmarkSettings,
         {
@@ -101,7 +103,8 @@ def _write(results: Results, out: Path) -> list[Path]:
     return write_report(results, out, significance=compare_systems, published=read_published())
 
 
-def _read_systems(path: Path | None) -> list[System]:
+def _read_systems(path: Path | None) -> list[dict[str, Any]]:
+    """The rows of a file of systems, each checked."""
     from sparse_ir.config import load_settings, read_yaml
     from sparse_ir.errors import ConfigError
     from sparse_ir.evaluating.benchmark_settings import System
@@ -111,29 +114,37 @@ def _read_systems(path: Path | None) -> list[System]:
     rows = read_yaml(path).get("systems")
     if not isinstance(rows, list) or not rows:
         raise ConfigError(f"{path}: systems is missing. List at least one, each with a name.")
-    return [
-        load_settings(System, row, where=f"{path}, system {i}") for i, row in enumerate(rows, 1)
-    ]
+    for number, row in enumerate(rows, start=1):
+        load_settings(System, row, where=f"{path}, system {number}")
+    return rows
 
 
 def _on_engines(
-    systems: list[System], engines: Sequence[str], *, model: str | None, precision: str
+    rows: list[dict[str, Any]],
+    engines: Sequence[str],
+    *,
+    model: str | None,
+    precision: str | None,
+    skipped: list[str],
 ) -> list[dict[str, Any]]:
-    """Every system that names no engine on each engine; the model in place of the bundled one."""
-    from dataclasses import asdict
+    """Every system that names no engine on each engine; what a row does not name is filled in."""
+    from sparse_ir.engines.addresses import is_cluster
 
-    found = []
+    found: list[dict[str, Any]] = []
     for engine in engines or ("embedded",):
-        for system in systems:
-            own = replace(system, model=system.model or model)
-            if own.model != "bm25":
-                own = replace(own, precision=precision)
-            if own.engine == "embedded" and engine != "embedded":
-                own = replace(own, engine=engine)
+        for row in rows:
+            own = {"engine": engine, **row}
+            if model and not own.get("model"):
+                own["model"] = model
+            if precision and own.get("model") != "bm25":
+                own.setdefault("precision", precision)
+            if own.get("hybrid") and not is_cluster(own["engine"]):
+                skipped.append(f"{own['name']} needs a cluster and is left out on {own['engine']}.")
+                continue
             if len(engines) > 1:
-                own = replace(own, name=f"{own.name}, {_short(own.engine)}")
-            if asdict(own) not in found:
-                found.append(asdict(own))
+                own["name"] = f"{own['name']}, {_short(own['engine'])}"
+            if own not in found:
+                found.append(own)
     return found
 
 

@@ -11,13 +11,22 @@ from typing import TYPE_CHECKING
 from sparse_ir.data.files import writing
 from sparse_ir.data.manifest import provenance
 from sparse_ir.encoding.encode import EncodeSettings, encode
-from sparse_ir.evaluating.benchmark_settings import system_key
+from sparse_ir.engines.opening import open_engine
+from sparse_ir.evaluating.benchmark_settings import dataset_key, key_of, system_key
 from sparse_ir.evaluating.diagnosis import Named, differences, telling_documents
 from sparse_ir.evaluating.judged import Judged, read_judged
-from sparse_ir.evaluating.measure import Vectors, answered, build, drop_index, measure
+from sparse_ir.evaluating.measure import (
+    Vectors,
+    answered,
+    build,
+    drop_index,
+    explained,
+    measure,
+)
 from sparse_ir.evaluating.measured import Measured, read_measured, write_measured
 from sparse_ir.evaluating.results import Difference, Facts, Results
 from sparse_ir.evaluating.stored_vectors import StoredVectors
+from sparse_ir.models.loading import MODEL, load_encoder
 from sparse_ir.pruning import parse_pruning
 
 if TYPE_CHECKING:
@@ -28,6 +37,7 @@ if TYPE_CHECKING:
         BenchmarkSettings,
         System,
     )
+    from sparse_ir.types import SparseVector
 
 
 def benchmark(
@@ -52,8 +62,7 @@ def benchmark(
     facts: list[Facts] = []
     found: list[list[Measured]] = []
     parted: list[Difference] = []
-    for chosen in settings.datasets:  # all are looked up before the first is encoded
-        chosen.open()
+    _require_all(settings)
     for chosen in settings.datasets:
         bench = _Bench(settings, chosen, tell)
         measured = bench.measure_all()
@@ -71,6 +80,18 @@ def benchmark(
     )
 
 
+def _require_all(settings: BenchmarkSettings) -> None:
+    """Look for every dataset, query side and engine before the first document is encoded."""
+    for chosen in settings.datasets:
+        dataset = chosen.open()
+        read_judged(dataset.queries, dataset.qrels)
+    for engine in dict.fromkeys(system.engine for system in settings.systems):
+        open_engine(engine).close()
+    sides = {(s.model, s.query_encoder) for s in settings.systems if s.query_encoder != MODEL}
+    for model, side in sorted(sides, key=str):
+        load_encoder(model, queries=side)
+
+
 class _Bench:
     """One dataset with all systems."""
 
@@ -81,6 +102,8 @@ class _Bench:
         self._dataset = chosen.open()
         self._judged: Judged = read_judged(self._dataset.queries, self._dataset.qrels)
         self._work = Path(settings.out, "work", chosen.file_name)
+        # Two benchmarks at a time may share an engine: each has indexes of its own.
+        self._place = key_of(str(Path(settings.out).absolute()), dataset_key(self._dataset))[:6]
 
     def measure_all(self) -> list[Measured]:
         """Measure the systems that are not measured yet; index by index."""
@@ -88,7 +111,8 @@ class _Bench:
         left = [s for s in self._settings.systems if found[s.name] is None]
         for key in dict.fromkeys(s.index_key() for s in left):
             sharing = [s for s in left if s.index_key() == key]
-            found.update(self._measure_index(sharing, f"benchmark-{key}-{self._chosen.file_name}"))
+            name = f"benchmark-{self._chosen.file_name}-{key}-{self._place}"
+            found.update(self._measure_index(sharing, name))
         return [self._named(found[s.name], s) for s in self._settings.systems]
 
     def facts(self, documents: int) -> Facts:
@@ -108,30 +132,41 @@ class _Bench:
     def differences(self, measured: list[Measured]) -> list[Difference]:
         """Where each system parts from the baseline."""
         metric = self._settings.metrics[0]
-        by_name = {m.outcome.system: m for m in measured}
-        systems = {s.name: s for s in self._settings.systems}
-        base = by_name[self._settings.compared_with]
+        base = next(m for m in measured if m.outcome.system == self._settings.compared_with)
+        others = [m for m in measured if m is not base]
+        bare = {id(m): Named(m.outcome.system, answered(m, {}, metric)) for m in measured}
+        grades = (self._judged.qrels, self._dataset.min_grade)
+        wanted = {
+            doc_id
+            for own in others
+            for doc_id in telling_documents(bare[id(own)], bare[id(base)], *grades)
+        }
+        whole = {
+            id(m): Named(m.outcome.system, answered(m, vectors, metric))
+            for m, vectors in zip(measured, self._vectors(measured, wanted), strict=True)
+        }
         parted = []
-        for own in measured:
-            if own is base:
-                continue
-            doc_ids = telling_documents(
-                Named(own.outcome.system, answered(own, {}, metric)),
-                Named(base.outcome.system, answered(base, {}, metric)),
-                self._judged.qrels,
-            )
-            sides = [
-                Named(
-                    m.outcome.system,
-                    answered(m, self._stored(systems[m.outcome.system]).gather(doc_ids), metric),
-                )
-                for m in (own, base)
-            ]
+        for own in others:
             titles = {**base.titles, **own.titles}
             parted += differences(
-                self._chosen.called, sides[0], sides[1], self._judged.qrels, titles
+                self._chosen.called, whole[id(own)], whole[id(base)], *grades, titles=titles
             )
         return parted
+
+    def _vectors(
+        self, measured: list[Measured], doc_ids: set[str]
+    ) -> list[dict[str, SparseVector]]:
+        """Each system's vectors of some documents; none where they do not explain its scores."""
+        systems = {s.name: s for s in self._settings.systems}
+        read: dict[tuple[str, str], dict[str, SparseVector]] = {}
+        found = []
+        for one in measured:
+            system = systems[one.outcome.system]
+            key = (system.vectors_key(), system.document_pruning)
+            if explained(system) and key not in read:
+                read[key] = self._stored(system).gather(doc_ids)
+            found.append(read[key] if explained(system) else {})
+        return found
 
     def _measure_index(self, systems: list[System], name: str) -> dict[str, Measured | None]:
         first = systems[0]
@@ -178,10 +213,10 @@ class _Bench:
         return StoredVectors(self._vectors_folder(system), pruning)
 
     def _vectors_folder(self, system: System) -> Path:
-        return self._work / f"vectors-{system.vectors_key()}"
+        return self._work / f"vectors-{system.vectors_key()}-{dataset_key(self._dataset)}"
 
     def _part(self, system: System) -> Path:
-        return self._work / f"{system_key(system, self._settings, self._chosen)}.json"
+        return self._work / f"{system_key(system, self._settings, self._dataset)}.json"
 
     def _named(self, measured: Measured | None, system: System) -> Measured:
         """Under the names of today: they are no part of what was measured."""

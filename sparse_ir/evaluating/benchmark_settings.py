@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
+from sparse_ir import __version__
+from sparse_ir.data.corpora import files_stamp
 from sparse_ir.data.datasets import Dataset, open_dataset
 from sparse_ir.encoding.passages import parse_passages
+from sparse_ir.engines.addresses import is_cluster
 from sparse_ir.errors import ConfigError
 from sparse_ir.evaluating.metrics import DEFAULT_METRICS, check_metrics
 from sparse_ir.models.loading import MODEL
 from sparse_ir.pruning import parse_pruning
 from sparse_ir.searching.fusion import parse_fusion
 from sparse_ir.searching.query import parse_two_step
+from sparse_ir.searching.search import SearchSettings
 
 
 @dataclass(frozen=True)
@@ -47,12 +52,12 @@ class System:
     group: str = "best"
 
     def vectors_key(self) -> str:
-        """Equal for systems that search the same vectors."""
-        return _key(self.model, self.precision, self.passages)
+        """Equal for systems that search the same vectors; another once the model's files change."""
+        return key_of(_model_stamp(self.model), self.precision, self.passages)
 
     def index_key(self) -> str:
         """Equal for systems that search the same index."""
-        return _key(self.vectors_key(), self.engine, self.field, self.document_pruning)
+        return key_of(self.vectors_key(), self.engine, self.field, self.document_pruning)
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,9 @@ class BenchmarkDataset:
 
     @property
     def file_name(self) -> str:
-        """Its name in letters, digits and hyphens."""
-        return "".join(c if c.isalnum() and c.isascii() else "-" for c in self.called).lower()
+        """Its name in letters, digits and hyphens, unlike that of any other dataset."""
+        plain = "".join(c if c.isalnum() and c.isascii() else "-" for c in self.called).lower()
+        return f"{plain}-{key_of(self.source, self.split, self.called)[:6]}"
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,7 @@ class BenchmarkSettings:
         clients: How many ask at once when latency is measured, once for each number.
         latency_queries: Queries timed with each number of clients.
         warm_up: Queries asked before that.
+        k: Hits a query, for quality and latency alike; None for as many as the metrics look at.
         devices: Where documents are encoded, as ``read_devices`` takes it.
         keep_indexes: Leave the indexes where they are; by default each is removed after its last
             system was measured.
@@ -122,6 +129,7 @@ class BenchmarkSettings:
     clients: tuple[int, ...] = (1, 4)
     latency_queries: int = 200
     warm_up: int = 20
+    k: int | None = None
     devices: str = "auto"
     keep_indexes: bool = False
 
@@ -132,9 +140,10 @@ class BenchmarkSettings:
         _require_unique([s.name for s in self.systems], "system")
         _require_unique([d.called for d in self.datasets], "dataset")
         if self.baseline and self.baseline not in [s.name for s in self.systems]:
-            raise ConfigError(f"the baseline {self.baseline!r} is none of the systems.")
-        if min((*self.clients, self.latency_queries), default=1) < 1 or self.warm_up < 0:
-            raise ConfigError("clients and latency_queries must be at least 1, warm_up 0.")
+            names = ", ".join(s.name for s in self.systems)
+            raise ConfigError(f"the baseline {self.baseline!r} is none of the systems: {names}.")
+        if min((*self.clients, self.latency_queries, self.k or 1)) < 1 or self.warm_up < 0:
+            raise ConfigError("clients, latency_queries and k must be at least 1, warm_up 0.")
         for system in self.systems:
             _check(system)
 
@@ -152,6 +161,11 @@ def _check(system: System) -> None:
         parse_two_step(system.two_step)
         parse_fusion(system.hybrid)
         parse_passages(system.passages)
+        SearchSettings(group=system.group)
+        if system.hybrid and not is_cluster(system.engine):
+            raise ConfigError(
+                f"hybrid search needs a cluster, and {system.engine} has no text index of its own."
+            )
     except ConfigError as error:
         raise ConfigError(f"system {system.name!r}: {error}") from None
 
@@ -162,12 +176,23 @@ def _require_unique(names: list[str], what: str) -> None:
             raise ConfigError(f"two {what}s are called {name!r}. Give each a name of its own.")
 
 
-def system_key(system: System, settings: BenchmarkSettings, dataset: BenchmarkDataset) -> str:
-    """Changes with everything that decides what is measured, the name aside."""
-    values = {**asdict(system), "name": ""}
+def system_key(system: System, settings: BenchmarkSettings, dataset: Dataset) -> str:
+    """Changes with everything that decides what is measured, names aside."""
+    values = {**asdict(system), "name": "", "model": system.vectors_key()}
     measured = (settings.metrics, settings.clients, settings.latency_queries, settings.warm_up)
-    return _key(values, asdict(dataset), measured)
+    return key_of(values, measured, settings.k, dataset_key(dataset), __version__)
 
 
-def _key(*parts: object) -> str:
+def dataset_key(dataset: Dataset) -> str:
+    """Changes with the dataset's files."""
+    files = (dataset.corpus, dataset.queries, dataset.qrels)
+    return key_of([files_stamp(source) for source in files], dataset.min_grade)
+
+
+def _model_stamp(model: str | None) -> object:
+    return files_stamp(model) if model and Path(model).is_dir() else [model, __version__]
+
+
+def key_of(*parts: object) -> str:
+    """Twelve hexadecimal digits that tell JSON values apart."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]

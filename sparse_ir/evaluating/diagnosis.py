@@ -131,8 +131,9 @@ def differences(
     system: Named,
     baseline: Named,
     qrels: Qrels,
-    titles: Mapping[str, str],
+    min_grade: int = 1,
     *,
+    titles: Mapping[str, str],
     each: int = 5,
     terms: int = 8,
 ) -> list[Difference]:
@@ -143,6 +144,7 @@ def differences(
         system: The system that is looked at.
         baseline: The one that it is compared with.
         qrels: The judgements.
+        min_grade: The lowest grade that is relevant.
         titles: doc_id -> what a document is called.
         each: How many wins, and how many losses.
         terms: How many terms are named on each side.
@@ -156,7 +158,7 @@ def differences(
     losses = sorted((q for q in gaps if gaps[q] < 0), key=lambda q: (gaps[q], q))[:each]
     found = []
     for query_id in (*wins, *losses):
-        doc_id, ranks = _telling(query_id, system, baseline, qrels[query_id])
+        doc_id, ranks = _telling(query_id, system, baseline, qrels[query_id], min_grade)
         found.append(
             Difference(
                 dataset=dataset,
@@ -174,18 +176,20 @@ def differences(
     return found
 
 
-def telling_documents(system: Named, baseline: Named, qrels: Qrels, *, each: int = 5) -> set[str]:
+def telling_documents(
+    system: Named, baseline: Named, qrels: Qrels, min_grade: int = 1, *, each: int = 5
+) -> set[str]:
     """The documents that ``differences`` will name, before their vectors are at hand."""
-    found = differences("", system, baseline, qrels, {}, each=each, terms=0)
+    found = differences("", system, baseline, qrels, min_grade, titles={}, each=each, terms=0)
     return {difference.doc_id for difference in found}
 
 
 def _telling(
-    query_id: str, system: Named, baseline: Named, grades: Mapping[str, int]
+    query_id: str, system: Named, baseline: Named, grades: Mapping[str, int], min_grade: int
 ) -> tuple[str, tuple[int | None, int | None]]:
     """The relevant document whose reciprocal rank differs most, and its ranks."""
     places = [_places(side.answered.run.get(query_id, {})) for side in (system, baseline)]
-    relevant = sorted(doc_id for doc_id, grade in grades.items() if grade > 0)
+    relevant = sorted(doc_id for doc_id, grade in grades.items() if grade >= min_grade)
 
     def gap(doc_id: str) -> float:
         first, second = (1 / p[doc_id] if doc_id in p else 0.0 for p in places)

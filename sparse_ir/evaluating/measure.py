@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from sparse_ir.engines.addresses import is_cluster
+from sparse_ir.engines.fields import SEISMIC
 from sparse_ir.engines.opening import open_engine
+from sparse_ir.errors import EngineError
 from sparse_ir.evaluating.diagnosis import Answered, expected_products, term_uses
 from sparse_ir.evaluating.evaluate_index import deepest
 from sparse_ir.evaluating.latency import measure_latency
 from sparse_ir.evaluating.measured import Measured
 from sparse_ir.evaluating.memory import PeakMemory
 from sparse_ir.evaluating.metrics import Evaluation, score_run
+from sparse_ir.evaluating.overlap import require_overlap
 from sparse_ir.evaluating.results import Hit, Outcome, TermUse
 from sparse_ir.evaluating.stored_vectors import StoredVectors, TermCounts
 from sparse_ir.indexing.index import IndexSettings, index_corpus
@@ -71,13 +75,18 @@ def build(system: System, name: str, corpus: str, vectors: Vectors) -> Indexed:
             vectors=str(vectors.folder),
             document_pruning=system.document_pruning,
             field=system.field,
-            replicas=0 if "://" in system.engine else None,
-            keep_vectors=False,
+            replicas=0 if is_cluster(system.engine) else None,
+            force_merge=is_cluster(system.engine),
             skip_bad=True,
             resume=True,
             replace=True,
         )
     )
+    if report.rejected:
+        raise EngineError(
+            f"{system.engine} refused {report.rejected:,} documents, so figures would not be those "
+            f"of the collection. {report.rejects} names them."
+        )
     stored = StoredVectors(vectors.folder, parse_pruning(system.document_pruning))
     return Indexed(name, report.seconds, stored.count_terms())
 
@@ -103,26 +112,28 @@ def measure(
         server_pruning=system.server_pruning,
         group=system.group,
     )
-    with PeakMemory() as memory, Searcher(search) as searcher:
-        depth = max(deepest(settings.metrics), _DEPTH)
-        results = list(searcher.stream(judged.queries, k=depth, advance=advance))
-        latency = [
-            measure_latency(
-                searcher,
-                judged.queries,
-                clients=clients,
-                count=settings.latency_queries,
-                warm_up=settings.warm_up,
-                k=_LEAST_DEPTH,
-            )
-            for clients in sorted(settings.clients)
-        ]
+    depth = settings.k or deepest(settings.metrics)
+    with Searcher(search) as searcher:
+        with PeakMemory() as memory:
+            results = list(searcher.stream(judged.queries, k=depth, advance=advance))
+            latency = [
+                measure_latency(
+                    searcher,
+                    judged.queries,
+                    clients=clients,
+                    count=settings.latency_queries,
+                    warm_up=settings.warm_up,
+                    k=depth,
+                )
+                for clients in sorted(settings.clients)
+            ]
         run = {r.query.query_id: {hit.doc_id: hit.score for hit in r.hits} for r in results}
+        require_overlap(run, judged.qrels, names=(f"{dataset.name}, {system.name}", dataset.qrels))
         scored = score_run(run, judged.qrels, settings.metrics, min_grade=dataset.min_grade)
         stats = searcher.engine.stats(indexed.name)
         details = searcher.engine.details(indexed.name)
         kept = {query_id: _best(hits, _DEPTH) for query_id, hits in run.items()}
-        titles = _titles(searcher, indexed.name, _worth_naming(kept, judged))
+        titles = _titles(searcher, indexed.name, _worth_naming(kept, judged, dataset.min_grade))
     queries = [r.terms for r in results]
     outcome = Outcome(
         system=system.name,
@@ -145,7 +156,7 @@ def measure(
         terms=_terms(system, indexed, vectors, judged, results, kept, scored),
     )
     asked = {r.query.query_id: r.terms for r in results}
-    return Measured(outcome, kept, asked, titles, stats.documents)
+    return Measured(outcome, kept, asked, titles, len(indexed.counts.lengths))
 
 
 def _terms(
@@ -157,8 +168,8 @@ def _terms(
     kept: Run,
     scored: Evaluation,
 ) -> list[TermUse]:
-    if system.hybrid or system.passages:
-        return []  # a score is then no sum over the terms of the document's own vector
+    if not explained(system):
+        return []
     stored = StoredVectors(vectors.folder, parse_pruning(system.document_pruning))
     answered = Answered(
         queries={r.query.query_id: r.terms for r in results},
@@ -168,6 +179,12 @@ def _terms(
     )
     texts = {query.query_id: query.text for query in judged.queries}
     return term_uses(answered, texts, judged.qrels, indexed.counts.shares)
+
+
+def explained(system: System) -> bool:
+    """Whether a score is the sum over the terms of query and document, as they are stored."""
+    inexact = system.hybrid or system.passages or system.server_pruning
+    return not inexact and system.field != SEISMIC
 
 
 def drop_index(system: System, name: str) -> None:
@@ -185,9 +202,9 @@ def _best(hits: dict[str, float], k: int) -> dict[str, float]:
     return dict(chosen)
 
 
-def _worth_naming(kept: Run, judged: Judged) -> list[str]:
+def _worth_naming(kept: Run, judged: Judged, min_grade: int) -> list[str]:
     """The relevant documents of the queries that were asked."""
-    found = {d for q in kept for d, grade in judged.qrels[q].items() if grade > 0}
+    found = {d for q in kept for d, grade in judged.qrels[q].items() if grade >= min_grade}
     return sorted(found)
 
 

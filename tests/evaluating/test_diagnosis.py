@@ -65,7 +65,7 @@ def test_wins_and_losses_name_the_document_and_the_terms_that_tell():
         {"q1": 1.0, "q2": 0.0},
     )
     (found,) = differences(
-        "fruit", Named("sparse", answered()), Named("BM25", other), QRELS, {"d2": "Red ones"}
+        "fruit", Named("sparse", answered()), Named("BM25", other), QRELS, titles={"d2": "Red ones"}
     )
     assert (found.query_id, found.system, found.baseline) == ("q1", "sparse", "BM25")
     assert found.values == (SECOND, 1.0)
@@ -82,9 +82,9 @@ def test_wins_come_first_and_the_largest_of_each_first():
     base = {"a": 0.5, "b": 0.4, "c": 0.2, "d": 0.9, "e": 0.3}
     qrels = {q: {"x": 1} for q in values}
     runs = [Answered({}, {}, {}, v) for v in (values, base)]
-    found = differences("", Named("s", runs[0]), Named("b", runs[1]), qrels, {})
+    found = differences("", Named("s", runs[0]), Named("b", runs[1]), qrels, titles={})
     assert [d.query_id for d in found] == ["a", "b", "d", "c"]
-    found = differences("", Named("s", runs[0]), Named("b", runs[1]), qrels, {}, each=1)
+    found = differences("", Named("s", runs[0]), Named("b", runs[1]), qrels, titles={}, each=1)
     assert [d.query_id for d in found] == ["a", "d"]
     assert found[0].ranks == (None, None)
 
