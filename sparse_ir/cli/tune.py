@@ -12,7 +12,7 @@ from sparse_ir.cli.output import note, print_json, print_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparse_ir.evaluating.tune import Point, Tuned
+    from sparse_ir.evaluating.tune_settings import Point, Tuned
 
 _SHOWN = 12
 
@@ -54,9 +54,9 @@ def tune(
     written to tuned.yaml, which index and search take with --config.
     """
     from sparse_ir.config import load_settings
-    from sparse_ir.evaluating.tune import TuneSettings
     from sparse_ir.evaluating.tune import tune as find
     from sparse_ir.evaluating.tune_files import write_tuned
+    from sparse_ir.evaluating.tune_settings import TuneSettings
 
     swept = ("document_pruning", "query_pruning", "two_step")
     values = {name: value for name, value in options.items() if name not in swept}

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparse_ir.data.files import writing
 from sparse_ir.data.manifest import provenance
-from sparse_ir.encoding.encode import EncodeSettings, encode
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.evaluating.benchmark_settings import dataset_key, key_of, system_key
 from sparse_ir.evaluating.diagnosis import Named, differences, telling_documents
+from sparse_ir.evaluating.encoded import encode_once
 from sparse_ir.evaluating.judged import Judged, read_judged
 from sparse_ir.evaluating.measure import (
-    Vectors,
     answered,
     build,
     drop_index,
@@ -102,6 +99,7 @@ class _Bench:
         self._dataset = chosen.open()
         self._judged: Judged = read_judged(self._dataset.queries, self._dataset.qrels)
         self._work = Path(settings.out, "work", chosen.file_name)
+        self._folder = self._work / dataset_key(self._dataset)
         # Two benchmarks at a time may share an engine: each has indexes of its own.
         self._place = key_of(str(Path(settings.out).absolute()), dataset_key(self._dataset))[:6]
 
@@ -172,7 +170,9 @@ class _Bench:
         first = systems[0]
         called = self._chosen.called
         self._tell(f"{called}: encode with {first.model or 'the bundled model'}")
-        vectors = self._encode(first)
+        vectors = encode_once(
+            first, self._dataset.corpus, self._folder, devices=self._settings.devices
+        )
         self._tell(f"{called}: index into {first.engine}")
         indexed = build(first, name, self._dataset.corpus, vectors)
         found: dict[str, Measured | None] = {}
@@ -187,33 +187,12 @@ class _Bench:
             drop_index(first, name)
         return found
 
-    def _encode(self, system: System) -> Vectors:
-        folder = self._vectors_folder(system)
-        timing = folder.with_suffix(".json")
-        before = json.loads(timing.read_text()) if timing.is_file() else 0.0
-        report = encode(
-            EncodeSettings(
-                corpus=self._dataset.corpus,
-                out=str(folder),
-                model=system.model,
-                precision=system.precision,
-                passages=system.passages,
-                devices=self._settings.devices,
-                skip_bad=True,
-                resume=True,
-            )
-        )
-        seconds = before + report.seconds if report.encoded else before
-        with writing(timing) as stream:
-            stream.write(json.dumps(seconds))
-        return Vectors(folder, seconds)
-
     def _stored(self, system: System) -> StoredVectors:
         pruning = parse_pruning(system.document_pruning)
         return StoredVectors(self._vectors_folder(system), pruning)
 
     def _vectors_folder(self, system: System) -> Path:
-        return self._work / f"vectors-{system.vectors_key()}-{dataset_key(self._dataset)}"
+        return self._folder / f"vectors-{system.vectors_key()}"
 
     def _part(self, system: System) -> Path:
         return self._work / f"{system_key(system, self._settings, self._dataset)}.json"

@@ -23,10 +23,10 @@ from sparse_ir.searching.search import Searcher, SearchSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from sparse_ir.data.datasets import Dataset
     from sparse_ir.evaluating.benchmark_settings import BenchmarkSettings, System
+    from sparse_ir.evaluating.encoded import Vectors
     from sparse_ir.evaluating.judged import Judged
     from sparse_ir.searching.search import SearchResult
     from sparse_ir.types import Document, Run, SparseVector
@@ -36,18 +36,6 @@ _DEPTH = 100  # hits kept, and ranked again without a term
 _LENGTHS = 10_000  # documents whose number of terms is kept
 _TITLE = 80  # characters
 _BATCH = 256
-
-
-class Vectors(NamedTuple):
-    """A corpus that is encoded.
-
-    Attributes:
-        folder: Where its shards are.
-        seconds: What the encoding took.
-    """
-
-    folder: Path
-    seconds: float
 
 
 class Indexed(NamedTuple):

@@ -12,7 +12,7 @@ from sparse_ir.data.files import writing
 from sparse_ir.evaluating.charts import save_figure
 
 if TYPE_CHECKING:
-    from sparse_ir.evaluating.tune import Choice, Point, Tuned, TuneSettings
+    from sparse_ir.evaluating.tune_settings import Choice, Point, Tuned, TuneSettings
 
 _GREY, _BLUE, _ORANGE = "#5A5A5A", "#0072B2", "#D55E00"
 

@@ -9,7 +9,8 @@ import yaml
 
 from sparse_ir.errors import ConfigError
 from sparse_ir.evaluating.benchmark_settings import BenchmarkDataset
-from sparse_ir.evaluating.tune import Choice, Point, TuneSettings, choose, front
+from sparse_ir.evaluating.tune import choose, front
+from sparse_ir.evaluating.tune_settings import Choice, Point, TuneSettings
 
 
 def point(name, value, milliseconds):
