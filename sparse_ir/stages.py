@@ -11,8 +11,13 @@ from sparse_ir.data.counting import count_rows
 from sparse_ir.data.shards import MANIFEST_NAME, read_shard_manifest
 from sparse_ir.encoding.encode import EncodeSettings, encode
 from sparse_ir.engines.opening import open_engine
+from sparse_ir.evaluating.benchmark_settings import BenchmarkDataset, BenchmarkSettings
 from sparse_ir.evaluating.bounds import parse_bounds, require_bounds
 from sparse_ir.evaluating.evaluate_index import EvaluateSettings, evaluate_index
+from sparse_ir.evaluating.reported import report_benchmark
+from sparse_ir.evaluating.tune import tune
+from sparse_ir.evaluating.tune_files import write_tuned
+from sparse_ir.evaluating.tune_settings import TuneSettings
 from sparse_ir.indexing.index import IndexSettings, index_corpus
 from sparse_ir.training.distill import DistillSettings, distill
 from sparse_ir.training.mine import MineSettings, mine
@@ -84,6 +89,23 @@ def _evaluate(settings: EvaluateSettings, advance: Callable[[int], None]) -> Mad
     require_bounds(result.mean, parse_bounds(settings.fail_under))
     summary = ", ".join(f"{name} {value:.4f}" for name, value in result.mean.items())
     return Made(summary, result._asdict())
+
+
+def _benchmark(settings: BenchmarkSettings, advance: Callable[[int], None]) -> Made:
+    files = report_benchmark(settings, tell=lambda line: advance(0))
+    return Made(f"{files[0]} is written", {"files": [str(path) for path in files]})
+
+
+def _tune(settings: TuneSettings, advance: Callable[[int], None]) -> Made:
+    tuned = tune(settings, tell=lambda line: advance(0))
+    files = write_tuned(settings, tuned)
+    chosen = ", ".join(filter(None, tuned.chosen.choice)) or "no pruning"
+    return Made(f"{files[0]}: {chosen}", {"files": [str(path) for path in files]})
+
+
+def _dataset_files(chosen: BenchmarkDataset) -> Any:
+    dataset = chosen.open()
+    return [files_stamp(source) for source in (dataset.corpus, dataset.queries, dataset.qrels)]
 
 
 def _evaluate_key(settings: EvaluateSettings) -> Any:
@@ -190,6 +212,23 @@ STAGES: dict[str, Stage] = {
         run=_evaluate,
         there=lambda s: True,
         input_key=_evaluate_key,
+        total=lambda s: None,
+    ),
+    "benchmark": Stage(
+        settings=BenchmarkSettings,
+        run=_benchmark,
+        there=lambda s: (Path(s.out) / "report.html").is_file(),
+        input_key=lambda s: [
+            [_dataset_files(dataset) for dataset in s.datasets],
+            [model_key(system.model) for system in s.systems],
+        ],
+        total=lambda s: None,
+    ),
+    "tune": Stage(
+        settings=TuneSettings,
+        run=_tune,
+        there=lambda s: (Path(s.out) / "tuned.yaml").is_file(),
+        input_key=lambda s: [_dataset_files(s.dataset), model_key(s.model)],
         total=lambda s: None,
     ),
     "mine": Stage(

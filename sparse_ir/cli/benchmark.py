@@ -66,8 +66,9 @@ def benchmark(
     goes on when it is called again. The report is a page, with Markdown, CSV and JSON beside it.
     """
     from sparse_ir.config import load_settings
-    from sparse_ir.evaluating.benchmark import benchmark as measure
     from sparse_ir.evaluating.benchmark_settings import BenchmarkSettings
+    from sparse_ir.evaluating.reported import report_benchmark
+    from sparse_ir.evaluating.results import read_results
 
     skipped: list[str] = []
     rows = _read_systems(systems)
@@ -86,21 +87,13 @@ def benchmark(
         },
         where="benchmark",
     )
-    results = measure(settings, tell=note)
-    written = _write(results, Path(settings.out))
+    written = report_benchmark(settings, tell=note)
+    results = read_results(Path(settings.out, "results.json"))
     if as_json:
         print_json({"report": [str(path) for path in written], "results": _means(results)})
         return
     _print(results)
     click.echo(f"Report: {written[0]}")
-
-
-def _write(results: Results, out: Path) -> list[Path]:
-    from sparse_ir.evaluating.published import read_published
-    from sparse_ir.evaluating.report import write_report
-    from sparse_ir.evaluating.significance import compare_systems
-
-    return write_report(results, out, significance=compare_systems, published=read_published())
 
 
 def _read_systems(path: Path | None) -> list[dict[str, Any]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.data.files import writing
 from sparse_ir.encoding.encode import EncodeSettings, encode
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sparse_ir.evaluating.benchmark_settings import System
 
 
