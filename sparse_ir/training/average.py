@@ -1,8 +1,8 @@
 """The mean of several models' weights: where each is good, the mean is often good too.
 
 Model soups (Wortsman et al., 2022, https://arxiv.org/abs/2203.05482): models that were fine-tuned
-from the same weights lie in one valley of the loss. Averaging a model with the one that its training
-went on from keeps more of what the start knew (https://arxiv.org/abs/2109.01903).
+from the same weights lie in one valley of the loss. Averaging a model with the one that its
+training went on from keeps more of what the start knew (https://arxiv.org/abs/2109.01903).
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.numpy import load_file, save_file
 
 from sparse_ir.errors import ConfigError, ModelError
 from sparse_ir.models.fingerprint import tokenizer_digest
@@ -36,15 +37,16 @@ class AverageSettings:
         models: Folders that ``train`` wrote: one architecture, tokenizer and layout.
         out: The folder of the mean, laid out as the last of them.
         shares: What each counts, any positive numbers; all alike by default.
-        query_terms: A query keeps at most so many of its heaviest terms; None for what the last
-            model says, 0 for all.
+        query_terms: A query keeps at most so many of its heaviest terms; 0 for all.
+        document_terms: Likewise a document.
         replace: Replace a model that lies there.
     """
 
     models: tuple[str, ...]
     out: str
     shares: tuple[float, ...] = ()
-    query_terms: int | None = None
+    query_terms: int = 0
+    document_terms: int = 0
     replace: bool = False
 
     def __post_init__(self) -> None:
@@ -88,10 +90,10 @@ def average(settings: AverageSettings) -> AverageReport:
         save_file(weights, made / _WEIGHTS, metadata={"format": "pt"})
         if (last / QUERY_TABLE).is_file():
             put_json(made / QUERY_TABLE, _mean_table(folders, shares))
-        if settings.query_terms is not None:
-            (made / _OPTIONS).unlink(missing_ok=True)
-            for name, content in options(query_terms=settings.query_terms).items():
-                put_json(made / name, content)
+        (made / _OPTIONS).unlink(missing_ok=True)
+        bounds = options(query_terms=settings.query_terms, document_terms=settings.document_terms)
+        for name, content in bounds.items():
+            put_json(made / name, content)
         if (made / "README.md").is_file():
             told = _told(settings.models, shares)
             put(made / "README.md", (made / "README.md").read_bytes() + told.encode())
@@ -120,13 +122,13 @@ def _mean_weights(folders: Sequence[Path], shares: Sequence[float]) -> dict[str,
             weights = load_file(folder / _WEIGHTS)
         except (SafetensorError, OSError) as error:
             raise ModelError(f"{folder / _WEIGHTS} cannot be read: {error}") from error
-        shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-        if mean and shapes != {name: tuple(tensor.shape) for name, tensor in mean.items()}:
+        shapes = {name: tensor.shape for name, tensor in weights.items()}
+        if mean and shapes != {name: tensor.shape for name, tensor in mean.items()}:
             raise ModelError(f"{folder} and {folders[0]} are of different architectures.")
         for name, tensor in weights.items():
-            part = tensor.float() * share
+            part = np.float32(share) * tensor
             mean[name] = part if name not in mean else mean[name] + part
-    return {name: tensor.contiguous() for name, tensor in mean.items()}
+    return mean
 
 
 def _mean_table(folders: Sequence[Path], shares: Sequence[float]) -> dict[str, float]:

@@ -13,12 +13,12 @@ from sparse_ir.training.average import AverageSettings, average
 
 
 @pytest.fixture
-def pair(tiny, tmp_path):
+def pair(backbone, tmp_path):
     """A model and one of twice its weights, each with a query table."""
     folders = []
     for name, factor in (("one", 1.0), ("two", 2.0)):
         folder = tmp_path / name
-        shutil.copytree(tiny, folder)
+        shutil.copytree(backbone, folder)
         weights = load_file(folder / "model.safetensors")
         save_file(
             {k: (v * factor).contiguous() for k, v in weights.items()},
