@@ -79,6 +79,9 @@ def average(settings: AverageSettings) -> AverageReport:
     """
     folders = [Path(model) for model in settings.models]
     for folder in folders:
+        if not (folder / _WEIGHTS).is_file():
+            raise ModelError(f"{folder} holds no {_WEIGHTS}. Give a folder that train wrote.")
+    for folder in folders[:-1]:
         _require_alike(folder, folders[-1])
     total = sum(settings.shares) or float(len(folders))
     shares = [share / total for share in settings.shares or [1.0] * len(folders)]
@@ -101,8 +104,6 @@ def average(settings: AverageSettings) -> AverageReport:
 
 
 def _require_alike(folder: Path, last: Path) -> None:
-    if not (folder / _WEIGHTS).is_file():
-        raise ModelError(f"{folder} holds no {_WEIGHTS}. Give a folder that sparse-ir train wrote.")
     if tokenizer_digest(folder) != tokenizer_digest(last):
         raise ModelError(f"{folder} and {last} have different tokenizers and cannot be averaged.")
     for name in _SAME:
