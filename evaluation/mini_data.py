@@ -18,9 +18,9 @@ import tempfile
 from pathlib import Path
 
 from sparse_ir.data.examples import ScoredExample, write_examples
+from sparse_ir.data.spans import sentences
 from sparse_ir.data.trec import read_qrels
 from sparse_ir.training.pseudo_queries import PseudoQuerySettings, pseudo_queries
-from sparse_ir.training.query_spans import sentences
 
 FIRST_YEAR = 2016
 PASSAGES_EVERY = 8  # of the technical documentation, every eighth passage

@@ -109,6 +109,24 @@ class TrainingError(SparseIRError):
     exit_code = 9
 
 
+class EncodingError(SparseIRError):
+    """Encoding was broken off; what was finished before is kept."""
+
+    exit_code = 10
+
+
+class WorkerDiedError(EncodingError):
+    """A process that encodes documents died."""
+
+    def __init__(self, device: str, how: str, *, loading: bool = False) -> None:
+        """Name the device, how its process ended, and whether the model was still being loaded."""
+        when = "while the model was loaded" if loading else "on the same documents again"
+        super().__init__(
+            f"the encoder on {device} died {when} ({how}); often memory ran out. What is finished "
+            "is kept: go on with --resume, with a lower --batch-tokens or fewer --devices."
+        )
+
+
 class MissingExtraError(SparseIRError):
     """An optional package is not installed."""
 

@@ -2,7 +2,7 @@
 
 Exit codes: 0 done, 1 other failure, 2 wrong setting or flag, 3 unusable input file, 4 unusable
 model, 5 engine or index, 6 disk, 7 some documents were refused, 8 a quality gate failed, 9 training
-went wrong, 130 interrupted, 143 terminated.
+went wrong, 10 encoding was broken off, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ _COMMANDS = (
     "swap",
     "rollback",
     "delete",
+    "plan",
     "encode",
     "export",
     "push",

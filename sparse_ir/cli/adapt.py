@@ -101,7 +101,7 @@ def _plan(options: Mapping[str, Any]) -> tuple[Recipe, Recipe | None]:
     corpus = open_dataset(options["dataset"], split=options["split"]).corpus
     settings = {
         "index.corpus": corpus,
-        "index.device": options["device"],
+        "index.devices": options["device"],
         "index.precision": options["precision"],
         "index.engine": _engine(folder),
         "before index.model": options["model"],
@@ -157,9 +157,9 @@ def _settings(options: Mapping[str, Any], folder: Path, training: TrainSettings)
     }
     for i in range(2):  # the two indexes that are mined
         settings[f"mine.indexes.{i}.engine"] = engine
-    for name in ("device", "precision"):
-        for stage in ("index", "train", "mine.teacher"):
-            settings[f"{stage}.{name}"] = options[name]
+    for stage in ("index", "train", "mine.teacher"):
+        settings[f"{stage}.{'devices' if stage == 'index' else 'device'}"] = options["device"]
+        settings[f"{stage}.precision"] = options["precision"]
     if options["steps"] is not None:
         settings["train.optimizer.steps"] = options["steps"]
         settings["train.optimizer.warm_up_steps"] = options["steps"] // 10

@@ -48,4 +48,6 @@ def default_map(path: Path, ctx: click.Context) -> dict[str, Any]:
                     f"{path}: {command}.{name} is not a setting.{nearest(name, names)}"
                 )
         merged[command] = {n: v for n, v in common.items() if n in names} | section
+        if "devices" in names and "device" in common:  # one device is a list of one
+            merged[command].setdefault("devices", common["device"])
     return merged

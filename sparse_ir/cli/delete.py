@@ -36,7 +36,8 @@ def delete(
     yes: bool,
 ) -> None:
     """Delete documents of an index by id or by filter, or a build that is not needed any more."""
-    from sparse_ir.engines.filters import parse_filter
+    from sparse_ir.encoding.passages import EACH, PARENT, parse_passages
+    from sparse_ir.engines.filters import AnyOf, parse_filter
     from sparse_ir.engines.opening import open_engine
 
     if sum((bool(doc_ids), bool(filters), build is not None, everything)) != 1:
@@ -50,7 +51,9 @@ def delete(
         if everything:
             _drop_index(opened, index, yes=yes)
             return
-        if doc_ids:
+        if doc_ids and parse_passages(opened.describe(index).passages).kind == EACH:
+            deleted = opened.delete_matching(index, (AnyOf(PARENT, doc_ids),))
+        elif doc_ids:
             deleted = opened.delete(index, doc_ids)
         else:
             deleted = opened.delete_matching(index, conditions)

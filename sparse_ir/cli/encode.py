@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from sparse_ir.cli.options import (
     corpus_option,
-    device_options,
+    devices_options,
     document_pruning_option,
     json_option,
     limit_option,
+    passages_option,
     resume_option,
     skip_bad_option,
 )
-from sparse_ir.cli.output import format_seconds, note, print_json, progress
+from sparse_ir.cli.output import format_seconds, note, print_json, progress, silent_progress
 from sparse_ir.cli.stopping import resumable
 
 
@@ -26,7 +29,8 @@ from sparse_ir.cli.stopping import resumable
 @limit_option
 @skip_bad_option
 @document_pruning_option
-@device_options
+@passages_option
+@devices_options
 @click.option(
     "--shard-documents",
     type=click.IntRange(min=1),
@@ -38,7 +42,8 @@ from sparse_ir.cli.stopping import resumable
 def encode(as_json: bool, **options: object) -> None:
     """Encode a corpus into vector shards (Parquet).
 
-    index --vectors takes the folder; pandas, DuckDB and datasets read it.
+    index --vectors takes the folder; pandas, DuckDB and datasets read it. On several machines that
+    share the folder: torchrun ... -m sparse_ir encode ...
     """
     from sparse_ir.config import load_settings
     from sparse_ir.data.counting import count_rows
@@ -47,8 +52,12 @@ def encode(as_json: bool, **options: object) -> None:
 
     settings = load_settings(EncodeSettings, options, where="encode")
     total = count_rows(settings.corpus, limit=settings.limit)
-    with resumable(), progress("encode", total=total) as advance:
+    first = os.environ.get("RANK", "0") == "0"  # torchrun starts several processes
+    show = progress if first else silent_progress
+    with resumable(), show("encode", total=total) as advance:
         report = encode_corpus(settings, advance=advance)
+    if not first:
+        return
     if as_json:
         print_json(report._asdict())
         return
@@ -57,7 +66,7 @@ def encode(as_json: bool, **options: object) -> None:
     if report.skipped:
         note(f"{len(report.skipped):,} unusable rows were skipped.")
     if report.texts_cut:
-        note(f"{report.texts_cut:,} documents were longer than the model reads and were cut.")
+        note(f"{report.texts_cut:,} texts were longer than the model reads and were cut.")
     click.echo(
         f"{report.out} holds {report.documents:,} vectors in {report.shards:,} shards; "
         f"{report.encoded:,} encoded in {format_seconds(report.seconds)}."

@@ -9,12 +9,13 @@ import click
 from sparse_ir.cli.options import (
     cluster_options,
     corpus_option,
-    device_options,
+    devices_options,
     document_pruning_option,
     engine_option,
     index_option,
     json_option,
     limit_option,
+    passages_option,
     resume_option,
     skip_bad_option,
 )
@@ -60,7 +61,8 @@ _LISTED = 20
 @limit_option
 @skip_bad_option
 @document_pruning_option
-@device_options
+@passages_option
+@devices_options
 @click.option(
     "--chunk-documents",
     type=click.IntRange(min=1),
@@ -98,7 +100,7 @@ def index(as_json: bool, update: bool, delete_missing: bool, **options: object) 
 
 
 def _require_no_build(settings: IndexSettings) -> None:
-    for name in ("resume", "replace", "aside", "vectors", "document_pruning"):
+    for name in ("resume", "replace", "aside", "vectors", "document_pruning", "passages"):
         if getattr(settings, name):
             flag = name.replace("_", "-")
             raise click.UsageError(
@@ -142,7 +144,7 @@ def _say_skipped(report: IndexReport | UpdateReport) -> None:
         more = f" (the first {_LISTED} are listed)" if len(report.skipped) > _LISTED else ""
         note(f"{len(report.skipped):,} unusable rows were skipped{more}.")
     if report.texts_cut:
-        note(f"{report.texts_cut:,} documents were longer than the model reads and were cut.")
+        note(f"{report.texts_cut:,} texts were longer than the model reads and were cut.")
 
 
 def _print(report: IndexReport) -> None:

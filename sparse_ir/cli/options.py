@@ -115,22 +115,53 @@ def resume_option(command: Any) -> Any:
 
 def device_options(command: Any) -> Any:
     """``--device`` and ``--precision``: what the model computes on, and how."""
-    precision = click.option(
-        "--precision",
-        type=click.Choice(["fp32", "bf16", "fp16"]),
-        default="fp32",
-        show_default=True,
-        help="Arithmetic of the model's body; weights are pooled in fp32.",
-    )
     device = click.option(
         "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."
     )
-    return device(precision(command))
+    return device(_precision(command))
+
+
+def devices_options(command: Any) -> Any:
+    """``--devices``, ``--precision`` and ``--batch-tokens``: where a corpus is encoded, and how."""
+    devices = click.option(
+        "--devices",
+        "--device",
+        default="auto",
+        show_default=True,
+        help="One process each: cuda:0,cuda:1 or cpu,cpu. auto: every GPU, else the CPU.",
+    )
+    batch_tokens = click.option(
+        "--batch-tokens",
+        type=click.IntRange(min=1),
+        help="Texts times longest text of a batch. Default: as suits the device.",
+    )
+    return devices(_precision(batch_tokens(command)))
+
+
+def _precision(command: Any) -> Any:
+    return click.option(
+        "--precision",
+        type=click.Choice(["fp32", "bf16", "fp16", "int8"]),
+        default="fp32",
+        show_default=True,
+        help="Arithmetic of the model's body; weights are pooled in fp32.",
+    )(command)
 
 
 def json_option(command: Any) -> Any:
     """``--json``: for machines."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def passages_option(command: Any) -> Any:
+    """``--passages``: long documents."""
+    return click.option(
+        "--passages",
+        default="",
+        metavar="HOW",
+        help="Read long documents in passages: max (one vector, each term's highest weight) or "
+        "each (indexed apart, grouped by search); with ,words=200,overlap=40. Default: cut.",
+    )(command)
 
 
 def document_pruning_option(command: Any) -> Any:
@@ -181,6 +212,14 @@ def search_options(command: Any) -> Any:
             "--server-pruning",
             is_flag=True,
             help="Let Elasticsearch drop query terms that it deems unimportant (off: all count).",
+        ),
+        click.option(
+            "--group",
+            type=click.Choice(["best", "sum", "each"]),
+            default="best",
+            show_default=True,
+            help="Of an index of passages: documents by their best passage, by the sum over "
+            "passages, or each passage.",
         ),
     )
     for option in reversed(options):

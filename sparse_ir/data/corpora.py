@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
     from sparse_ir.data.sources import Kind, Part
 
-__all__ = ["PYTHON_DOCS", "BadRow", "files_stamp", "read_documents", "read_queries"]
+__all__ = [
+    "PYTHON_DOCS",
+    "BadRow",
+    "corpus_bytes",
+    "files_stamp",
+    "read_documents",
+    "read_queries",
+]
 
 PYTHON_DOCS = "python-docs"
 """The source that every machine has: the documentation of Python's standard library."""
@@ -120,6 +127,15 @@ def _duplicate(record_id: str, before: int, bases: Sequence[int], parts: Sequenc
 def _refusal(row: BadRow, kind: Kind) -> InputError:
     remedy = ". Correct it, or pass over such rows with --skip-bad." if kind == "corpus" else "."
     return InputError(row.reason + remedy, path=row.path, line=row.line)
+
+
+def corpus_bytes(source: str) -> int | None:
+    """The size of a source's files, by which a run that goes on knows them; None without files."""
+    path = Path(source)
+    if source == PYTHON_DOCS or not path.exists():
+        return None
+    files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)
 
 
 def files_stamp(source: str) -> Any:

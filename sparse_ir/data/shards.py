@@ -100,11 +100,14 @@ def write_shard(folder: str | Path, number: int, batch: SparseBatch) -> Path:
     return path
 
 
-def finish_shards(folder: str | Path, *, texts_cut: int = 0) -> ShardManifest:
+def finish_shards(
+    folder: str | Path, *, documents: int | None = None, texts_cut: int = 0
+) -> ShardManifest:
     """Read every shard back, and say in the manifest that they are all there is.
 
     Args:
         folder: Begun with ``start_shards``.
+        documents: How many there must be, where that is known.
         texts_cut: How many documents were longer than the encoder reads.
 
     Raises:
@@ -117,10 +120,17 @@ def finish_shards(folder: str | Path, *, texts_cut: int = 0) -> ShardManifest:
         digest = sha256_file(path)
         batch = read_table(path, width=started.vocabulary_size, sha256=digest)
         shards[path.name] = Shard(len(batch), int(batch.weights.nnz), digest)
+    found = sum(shard.documents for shard in shards.values())
+    if documents is not None and found != documents:
+        raise InputError(
+            f"the shards hold {found:,} documents, and {documents:,} were written. Start the run "
+            "again with --replace.",
+            path=Path(folder),
+        )
     finished = replace(
         started,
         complete=True,
-        documents=sum(shard.documents for shard in shards.values()),
+        documents=found,
         texts_cut=texts_cut,
         shards=shards,
     )

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sparse_ir.data.corpora import BadRow, read_documents
-from sparse_ir.data.ledger import Chunk, Ledger
+from sparse_ir.data.corpora import BadRow, corpus_bytes, read_documents
+from sparse_ir.data.ledger import Chunk
 from sparse_ir.data.shards import (
     MANIFEST_NAME,
     VOCABULARY_NAME,
@@ -20,17 +20,29 @@ from sparse_ir.data.shards import (
     write_shard,
 )
 from sparse_ir.encoding.chunks import encode_corpus
-from sparse_ir.encoding.sources import encoder_for, readable_twice
+from sparse_ir.encoding.ledgers import (
+    Counted,
+    ledger_paths,
+    locked,
+    open_ledgers,
+    own_ledger,
+    require_alike,
+)
+from sparse_ir.encoding.passages import parse_passages
+from sparse_ir.encoding.sources import STANDARD_INPUT, encoder_for, readable_twice
 from sparse_ir.errors import ConfigError
+from sparse_ir.models.loading import load_encoder
+from sparse_ir.models.ranks import Ranks
 from sparse_ir.pruning import parse_pruning
 from sparse_ir.vectors import vocabulary_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
+    from sparse_ir.data.ledger import Ledger
+    from sparse_ir.encoding.pool import EncoderPool
     from sparse_ir.models.base import SparseEncoder
-
-LEDGER_NAME = "ledger.jsonl"
 
 
 @dataclass(frozen=True)
@@ -41,26 +53,30 @@ class EncodeSettings:
         corpus: As ``read_documents`` takes it.
         out: Folder for the shards.
         model: As ``load_encoder`` takes it, "bm25", or None for the bundled model.
-        device: As ``load_encoder`` takes it: "auto", "cpu", "cuda", "cuda:1", "mps".
-        precision: As ``load_encoder`` takes it: "fp32", "bf16" or "fp16".
+        devices: As ``read_devices`` takes them: "auto", "cpu", "cuda:0,cuda:1", "cpu,cpu", "mps".
+        precision: As ``load_encoder`` takes it: "fp32", "bf16", "fp16" or "int8".
+        batch_tokens: As ``load_encoder`` takes it.
         limit: Read at most so many documents.
         skip_bad: Pass over unusable rows and report them.
         resume: Go on with a stopped run.
         replace: Throw away what the folder holds and start again.
         document_pruning: As ``parse_pruning`` takes it.
+        passages: As ``parse_passages`` takes it.
         shard_documents: Documents per shard.
     """
 
     corpus: str
     out: str
     model: str | None = None
-    device: str = "auto"
+    devices: str = "auto"
     precision: str = "fp32"
+    batch_tokens: int | None = None
     limit: int | None = None
     skip_bad: bool = False
     resume: bool = False
     replace: bool = False
     document_pruning: str = ""
+    passages: str = ""
     shard_documents: int = 4096
 
 
@@ -104,32 +120,56 @@ def encode(
         InputError: the corpus cannot be read, or is not that of the stopped run.
         StorageError: the disk is full.
     """
+    ranks = Ranks.of_environment()
+    if ranks.processes > 1 and settings.corpus == STANDARD_INPUT:
+        raise ConfigError("several processes cannot share standard input. Give a file or folder.")
+    with ranks.joined(), locked(Path(settings.out), ranks):
+        return _encode(settings, ranks, advance)
+
+
+def _encode(settings: EncodeSettings, ranks: Ranks, advance: Callable[[int], None]) -> EncodeReport:
     started = time.monotonic()
     out = Path(settings.out)
-    ledger = _look_up(out, settings)
-    if ledger is None and _complete(out) and not settings.replace:
-        done = read_shard_manifest(out)
-        return _report(settings, done, 0, [], started)
-    with readable_twice(settings.corpus, settings.model) as corpus:
-        skipped: list[BadRow] = []
-        encoder = _encoder(settings, corpus, ledger)
-        ledger = _begin(out, settings, encoder, ledger)
-        before = ledger.documents
-        documents = read_documents(
-            corpus, limit=settings.limit, on_bad=skipped.append if settings.skip_bad else None
+    stopped = _look_up(out, settings)
+    if ranks.first_says(not stopped and _complete(out) and not settings.replace):
+        _require_same(read_shard_manifest(out), settings)
+        return _report(settings, read_shard_manifest(out), 0, [], started)
+    skipped: list[BadRow] = []
+    with (
+        readable_twice(settings.corpus, settings.model) as corpus,
+        _encoder(settings, corpus, stopped) as encoder,
+    ):
+        ledger = _begin(out, settings, encoder, stopped, ranks)
+        before = sum(one.documents for one in stopped)
+        documents = Counted(
+            read_documents(
+                corpus, limit=settings.limit, on_bad=skipped.append if settings.skip_bad else None
+            )
         )
-        _write_shards(out, settings, documents, encoder, ledger, advance)
-        manifest = finish_shards(out, texts_cut=ledger.texts_cut)
-        ledger.remove()
+        _write_shards(out, settings, documents, encoder, ledger, ranks, advance)
+        require_alike("read", ranks.all_say(documents.facts))
+        if ranks.first:
+            _finish(out)
+        ranks.wait()
+    manifest = read_shard_manifest(out)
     return _report(settings, manifest, manifest.documents - before, skipped, started)
+
+
+def _finish(out: Path) -> None:
+    ledgers = open_ledgers(out)
+    documents = sum(ledger.documents for ledger in ledgers)
+    finish_shards(out, documents=documents, texts_cut=sum(ledger.texts_cut for ledger in ledgers))
+    for ledger in ledgers:
+        ledger.remove()
 
 
 def _write_shards(
     out: Path,
     settings: EncodeSettings,
     documents: Any,
-    encoder: SparseEncoder,
+    encoder: SparseEncoder | EncoderPool,
     ledger: Ledger,
+    ranks: Ranks,
     advance: Callable[[int], None],
 ) -> None:
     chunks = encode_corpus(
@@ -137,14 +177,16 @@ def _write_shards(
         encoder,
         chunk_documents=settings.shard_documents,
         pruning=parse_pruning(settings.document_pruning),
+        passages=parse_passages(settings.passages),
         done=tuple(ledger.chunks),
+        ranks=ranks,
         advance=advance,
     )
     for chunk in chunks:
         write_shard(out, chunk.number, chunk.batch)
         ledger.acknowledge(
             Chunk(
-                number=chunk.number,
+                number=len(ledger.chunks),
                 documents=len(chunk.documents),
                 rejected=0,
                 texts_cut=chunk.texts_cut,
@@ -153,54 +195,107 @@ def _write_shards(
         )
 
 
-def _look_up(out: Path, settings: EncodeSettings) -> Ledger | None:
-    ledger = Ledger.open(out / LEDGER_NAME)
-    if settings.resume or settings.replace:
-        return ledger
-    if ledger is not None:
+def _look_up(out: Path, settings: EncodeSettings) -> list[Ledger]:
+    if settings.replace and not settings.resume:
+        return []
+    stopped = open_ledgers(out)
+    if settings.resume:
+        return stopped
+    if stopped:
         raise ConfigError(
-            f"{out} holds {ledger.documents:,} documents of an unfinished run. Go on with "
-            "--resume, or start again with --replace."
+            f"{out} holds {sum(one.documents for one in stopped):,} documents of an unfinished "
+            "run. Go on with --resume, or start again with --replace."
         )
     if (out / MANIFEST_NAME).exists():
         raise ConfigError(f"{out} holds vectors. Use --replace, or another folder.")
-    return None
+    return []
 
 
 def _complete(out: Path) -> bool:
     return (out / MANIFEST_NAME).exists() and read_shard_manifest(out).complete
 
 
-def _encoder(settings: EncodeSettings, corpus: str, ledger: Ledger | None) -> SparseEncoder:
-    if ledger is not None and settings.model == "bm25" and settings.resume:
-        return encoder_for(str(ledger.settings["loaded"]), corpus)  # fitted by the stopped run
+def _require_same(manifest: ShardManifest, settings: EncodeSettings) -> None:
+    """Refuse to call a finished folder the result of a run with other settings.
+
+    Raises:
+        ConfigError: naming what differs.
+    """
+    found = {
+        "corpus": (manifest.corpus, settings.corpus),
+        "limit": (manifest.options.get("limit"), settings.limit),
+        "document_pruning": (
+            manifest.document_pruning,
+            str(parse_pruning(settings.document_pruning)),
+        ),
+        "passages": (manifest.options.get("passages", ""), str(parse_passages(settings.passages))),
+    }
+    if settings.model != "bm25":
+        encoder = load_encoder(settings.model, device="cpu")
+        found["model"] = (
+            manifest.model,
+            manifest.model if encoder.fingerprint == manifest.fingerprint else encoder.name,
+        )
+    for name, (before, now) in found.items():
+        if before != now:
+            raise ConfigError(
+                f"{settings.out} holds a finished run whose {name} was {before!r}, not {now!r}. "
+                "Use --replace, or another folder."
+            )
+
+
+def _encoder(
+    settings: EncodeSettings, corpus: str, stopped: list[Ledger]
+) -> AbstractContextManager[SparseEncoder | EncoderPool]:
+    model = settings.model
+    if stopped and model == "bm25" and settings.resume:
+        model = str(stopped[0].settings["loaded"])  # fitted by the stopped run
     return encoder_for(
-        settings.model,
+        model,
         corpus,
-        device=settings.device,
+        devices=settings.devices,
         precision=settings.precision,
+        batch_tokens=settings.batch_tokens,
         limit=settings.limit,
         skip_bad=settings.skip_bad,
     )
 
 
 def _begin(
-    out: Path, settings: EncodeSettings, encoder: SparseEncoder, ledger: Ledger | None
+    out: Path,
+    settings: EncodeSettings,
+    encoder: SparseEncoder | EncoderPool,
+    stopped: list[Ledger],
+    ranks: Ranks,
 ) -> Ledger:
-    wanted = {
+    wanted: dict[str, Any] = {
         "corpus": settings.corpus,
+        "corpus_bytes": corpus_bytes(settings.corpus),
         "model": settings.model,
         "loaded": encoder.name,
         "fingerprint": encoder.fingerprint,
         "precision": settings.precision,
         "limit": settings.limit,
         "document_pruning": str(parse_pruning(settings.document_pruning)),
+        "passages": str(parse_passages(settings.passages)),
     }
-    if ledger is not None and settings.resume:
-        same = all(ledger.settings.get(name) == value for name, value in wanted.items())
-        if same or not settings.replace:
-            ledger.require_settings(wanted)
-            return ledger
+    if ranks.processes > 1:
+        wanted["processes"] = ranks.processes
+        wanted["shard_documents"] = settings.shard_documents  # all must cut the corpus alike
+    alike = {name: value for name, value in wanted.items() if name != "loaded"}  # may be a path
+    require_alike("was started with", ranks.all_say(alike))
+    goes_on = settings.resume and bool(stopped)
+    if goes_on and settings.replace:
+        goes_on = all(one.settings.get(name) == wanted[name] for one in stopped for name in wanted)
+    if ranks.first_says(goes_on):
+        return own_ledger(out, stopped, ranks, wanted)
+    if ranks.first:
+        _start(out, settings, encoder)
+    ranks.wait()
+    return own_ledger(out, [], ranks, wanted)
+
+
+def _start(out: Path, settings: EncodeSettings, encoder: SparseEncoder | EncoderPool) -> None:
     _clear(out)
     manifest = ShardManifest(
         model=encoder.name,
@@ -210,17 +305,20 @@ def _begin(
         vocabulary_size=len(encoder.vocabulary),
         document_pruning=str(parse_pruning(settings.document_pruning)),
         corpus=settings.corpus,
-        options={"limit": settings.limit, "shard_documents": settings.shard_documents},
+        options={
+            "limit": settings.limit,
+            "shard_documents": settings.shard_documents,
+            "passages": str(parse_passages(settings.passages)),
+        },
     )
     start_shards(out, manifest, encoder.vocabulary)
-    return Ledger.create(out / LEDGER_NAME, wanted)
 
 
 def _clear(out: Path) -> None:
     """Remove what an earlier run wrote into the folder, and nothing else."""
     out.mkdir(parents=True, exist_ok=True)
-    for name in (LEDGER_NAME, MANIFEST_NAME, VOCABULARY_NAME):
-        (out / name).unlink(missing_ok=True)
+    for path in (*ledger_paths(out), out / MANIFEST_NAME, out / VOCABULARY_NAME):
+        path.unlink(missing_ok=True)
     for path in out.glob("vectors-*.parquet"):
         path.unlink()
 

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparse_ir.data.corpora import read_documents
+from sparse_ir.encoding.devices import read_devices, threads_each
+from sparse_ir.encoding.pool import EncoderPool
+from sparse_ir.encoding.worker import WorkerSettings
 from sparse_ir.models.loading import load_encoder
 from sparse_ir.resources import cache, home
 
@@ -37,34 +40,65 @@ def readable_twice(corpus: str, model: str | None) -> Iterator[str]:
         Path(spool.name).unlink(missing_ok=True)
 
 
+def devices_for(model: str | None, devices: str) -> tuple[str, ...]:
+    """The devices that encode: as ``read_devices`` reads them, but no GPU for BM25 unasked.
+
+    Raises:
+        ConfigError: as there.
+    """
+    lexical = model == "bm25" or (model is not None and Path(model, "bm25.json").is_file())
+    return ("cpu",) if lexical and devices == "auto" else read_devices(devices)
+
+
+@contextmanager
 def encoder_for(
     model: str | None,
     corpus: str,
     *,
-    device: str = "auto",
+    devices: str = "auto",
     precision: str = "fp32",
+    batch_tokens: int | None = None,
     limit: int | None = None,
     skip_bad: bool = False,
-) -> SparseEncoder:
-    """Load a model; ``bm25`` is fitted to the corpus first and kept for the queries to come.
+) -> Iterator[SparseEncoder | EncoderPool]:
+    """Load a model, once a device; ``bm25`` is fitted to the corpus first and kept.
+
+    One CPU is used by this process itself. GPUs and several devices have a process each: while this
+    one reads and writes, they encode.
 
     Args:
         model: As ``load_encoder`` takes it, or "bm25".
         corpus: The source of the documents, readable again.
-        device: As ``load_encoder`` takes it.
+        devices: As ``read_devices`` takes them.
         precision: As ``load_encoder`` takes it.
+        batch_tokens: As ``load_encoder`` takes it.
         limit: Read at most so many documents.
         skip_bad: Pass over unusable rows; they are reported by the pass that indexes.
     """
-    if model != "bm25":
-        return load_encoder(model, device=device, precision=precision)
+    named = devices_for(model, devices)
+    if model == "bm25":
+        model = str(_fitted(corpus, limit=limit, skip_bad=skip_bad))
+    if named == ("cpu",):
+        yield load_encoder(model, device=named[0], precision=precision, batch_tokens=batch_tokens)
+        return
+    threads = threads_each(named)
+    options = {"precision": precision, "batch_tokens": batch_tokens}
+    settings = [
+        WorkerSettings(model, device, options, threads if device == "cpu" else 0)
+        for device in named
+    ]
+    with EncoderPool(settings) as pool:
+        yield pool
+
+
+def _fitted(corpus: str, *, limit: int | None, skip_bad: bool) -> Path:
     from sparse_ir.models.bm25 import Bm25Encoder
 
     documents = read_documents(corpus, limit=limit, on_bad=_ignore if skip_bad else None)
     fitted = Bm25Encoder.fit(document.content for document in documents)
     folder = home() / "models" / f"bm25-{fitted.fingerprint[:16]}"
     fitted.save(folder)
-    return load_encoder(folder)
+    return folder
 
 
 def _ignore(row: object) -> None:

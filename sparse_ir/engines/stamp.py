@@ -30,6 +30,7 @@ class Stamp:
         created: ISO 8601, UTC.
         version: The sparse-ir that made the index.
         format: Of the index layout.
+        passages: As ``str(Passages)`` writes it: how long documents were read; empty for cut.
     """
 
     model: str
@@ -42,6 +43,7 @@ class Stamp:
     created: str
     version: str
     format: int = FORMAT
+    passages: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -61,12 +63,12 @@ def read_stamp(stored: Mapping[str, Any], *, index: str) -> Stamp:
             "index again."
         )
     names = {f.name for f in fields(Stamp)}
-    missing = sorted(names - set(stored))
+    missing = sorted(names - set(stored) - {"passages"})  # that came later
     if missing:
         raise EngineError(
             f"index {index!r} has a damaged stamp: {', '.join(missing)} is missing. Index again."
         )
-    known = {name: stored[name] for name in names}
+    known = {name: stored[name] for name in names if name in stored}
     known["query_fingerprints"] = tuple(known["query_fingerprints"])
     return Stamp(**known)
 

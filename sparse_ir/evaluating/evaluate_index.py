@@ -39,7 +39,7 @@ class EvaluateSettings:
         model: As ``load_encoder`` takes it; None for the model that made the index.
         query_encoder: Which of its query sides: "model" or "inference-free".
         k: Hits per query; None for as many as the metrics look at, at most 1000.
-        query_pruning: With two_step, hybrid and server_pruning, as in ``SearchSettings``.
+        query_pruning: With two_step, hybrid, server_pruning and group, as in ``SearchSettings``.
         save_run: Write the run to this file.
     """
 
@@ -58,6 +58,7 @@ class EvaluateSettings:
     two_step: str = ""
     hybrid: str = ""
     server_pruning: bool = False
+    group: str = "best"
     save_run: str | None = None
 
 
@@ -85,6 +86,7 @@ def evaluate_index(
         two_step=settings.two_step,
         hybrid=settings.hybrid,
         server_pruning=settings.server_pruning,
+        group=settings.group,
     )
     with Searcher(search) as searcher:
         run = searcher.run(queries, k=settings.k or _deepest(settings.metrics), advance=advance)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.data.corpora import BadRow, read_documents
 from sparse_ir.encoding.chunks import encode_chunk
+from sparse_ir.encoding.devices import read_devices
+from sparse_ir.encoding.passages import EACH, parse_passages
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.stamp import require_same_documents
 from sparse_ir.errors import ConfigError, EngineError
@@ -90,6 +92,11 @@ def update_index(
         # one build from beginning to end, wherever the name points meanwhile
         physical = engine.resolve(settings.index)
         stamp = engine.describe(physical)
+        if parse_passages(stamp.passages).kind == EACH:
+            raise ConfigError(
+                f"index {settings.index!r} holds passages, which cannot be updated in place. Index "
+                "the corpus again with --replace."
+            )
         encoder = _encoder(settings, stamp)
         update = _Update(engine, settings, physical, stamp, encoder)
         seen = update.write(advance)
@@ -109,7 +116,10 @@ def _encoder(settings: IndexSettings, stamp: Stamp) -> SparseEncoder:
     # bm25 would be fitted to a corpus; the index has statistics of its own
     model = None if settings.model == "bm25" else settings.model
     encoder = load_encoder(
-        model or stamp.model, device=settings.device, precision=settings.precision
+        model or stamp.model,
+        device=read_devices(settings.devices)[0],  # few documents change: one device is enough
+        precision=settings.precision,
+        batch_tokens=settings.batch_tokens,
     )
     require_same_documents(stamp, encoder, index=settings.index)
     return encoder
@@ -129,6 +139,7 @@ class _Update:
         self._settings = settings
         self._encoder = encoder
         self._pruning = parse_pruning(stamp.document_pruning)
+        self._passages = parse_passages(stamp.passages)
         self._rejects = ledger_path(engine, settings.index).with_suffix(".rejects.jsonl")
         self._rejects.unlink(missing_ok=True)
         self._skipped: list[BadRow] = []
@@ -176,7 +187,12 @@ class _Update:
         self, documents: tuple[Document, ...], number: int, advance: Callable[[int], None]
     ) -> None:
         chunk = encode_chunk(
-            documents, self._encoder, number=number, pruning=self._pruning, advance=advance
+            documents,
+            self._encoder,
+            number=number,
+            pruning=self._pruning,
+            passages=self._passages,
+            advance=advance,
         )
         vectors = to_terms(chunk.batch, self._encoder.vocabulary)
         entries = map(Entry, documents, vectors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,19 +11,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sparse_ir import __version__
 from sparse_ir.data.corpora import BadRow, read_documents
 from sparse_ir.encoding.chunks import encode_corpus
+from sparse_ir.encoding.passages import EACH, WHOLE, parse_passages
 from sparse_ir.encoding.sources import encoder_for, readable_twice
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.options import ClusterOptions
 from sparse_ir.engines.stamp import Stamp
+from sparse_ir.errors import ConfigError
 from sparse_ir.indexing.build import Build, kept_rejects, look_up
+from sparse_ir.models.ranks import Ranks
 from sparse_ir.pruning import parse_pruning
 from sparse_ir.vectors import vocabulary_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from sparse_ir.data.ledger import Ledger
+    from sparse_ir.encoding.passages import Passages
+    from sparse_ir.encoding.pool import EncoderPool
     from sparse_ir.engines.base import Engine
     from sparse_ir.models.base import SparseEncoder
 
@@ -37,13 +44,15 @@ class IndexSettings:
         engine: As ``open_engine`` takes it.
         model: As ``load_encoder`` takes it, "bm25", or None for the bundled model.
         vectors: A folder of vector shards made by ``encode``; no model is run then.
-        device: As ``load_encoder`` takes it: "auto", "cpu", "cuda", "cuda:1", "mps".
-        precision: As ``load_encoder`` takes it: "fp32", "bf16" or "fp16".
+        devices: As ``read_devices`` takes them: "auto", "cpu", "cuda:0,cuda:1", "cpu,cpu", "mps".
+        precision: As ``load_encoder`` takes it: "fp32", "bf16", "fp16" or "int8".
+        batch_tokens: As ``load_encoder`` takes it.
         limit: Read at most so many documents.
         skip_bad: Pass over unusable rows and report them.
         resume: Go on with a stopped run.
         replace: Build anew although the index exists; it stays in sight until the new one is whole.
         document_pruning: As ``parse_pruning`` takes it.
+        passages: As ``parse_passages`` takes it; vectors have their own.
         chunk_documents: Documents encoded, written and acknowledged together.
         aside: Leave the finished build out of sight, to be compared and swapped in.
         drop_old: Remove the build that this one replaces; None for what the engine does by itself.
@@ -55,13 +64,15 @@ class IndexSettings:
     engine: str = "embedded"
     model: str | None = None
     vectors: str | None = None
-    device: str = "auto"
+    devices: str = "auto"
     precision: str = "fp32"
+    batch_tokens: int | None = None
     limit: int | None = None
     skip_bad: bool = False
     resume: bool = False
     replace: bool = False
     document_pruning: str = ""
+    passages: str = ""
     chunk_documents: int = 512
     aside: bool = False
     drop_old: bool | None = None
@@ -129,6 +140,10 @@ def index_corpus(
         EngineError: the engine cannot be opened or lost documents.
     """
     started = time.monotonic()
+    if Ranks.of_environment().processes > 1:
+        raise ConfigError(
+            "index writes from one process. Under torchrun run encode, then index --vectors FOLDER."
+        )
     engine = open_engine(settings.engine, options=settings.cluster_options())
     try:
         found = look_up(
@@ -140,8 +155,11 @@ def index_corpus(
         )
         if found.ledger is None and found.published and not (settings.replace or settings.aside):
             return _already_there(engine, settings, started)
-        with readable_twice(settings.corpus, settings.model) as corpus:
-            return _run(engine, settings, corpus, found.ledger, advance, started)
+        with (
+            readable_twice(settings.corpus, settings.model) as corpus,
+            _vector_source(settings, corpus, found.ledger) as encoder,
+        ):
+            return _run(engine, settings, corpus, encoder, found.ledger, advance, started)
     finally:
         engine.close()
 
@@ -150,12 +168,12 @@ def _run(
     engine: Engine,
     settings: IndexSettings,
     corpus: str,
+    encoder: SparseEncoder | EncoderPool,
     ledger: Ledger | None,
     advance: Callable[[int], None],
     started: float,
 ) -> IndexReport:
     skipped: list[BadRow] = []
-    encoder = _vector_source(settings, corpus, ledger)
     build = _open_build(engine, settings, encoder, ledger)
     before = build.ledger.documents
     documents = read_documents(
@@ -166,6 +184,7 @@ def _run(
         encoder,
         chunk_documents=settings.chunk_documents,
         pruning=parse_pruning(settings.document_pruning),
+        passages=_read_as(settings, encoder),
         done=tuple(build.ledger.chunks),
         advance=advance,
     )
@@ -192,27 +211,34 @@ def _run(
     )
 
 
-def _vector_source(settings: IndexSettings, corpus: str, ledger: Ledger | None) -> SparseEncoder:
+def _vector_source(
+    settings: IndexSettings, corpus: str, ledger: Ledger | None
+) -> AbstractContextManager[SparseEncoder | EncoderPool]:
     if settings.vectors is not None:
         from sparse_ir.indexing.vectors import VectorShards
 
-        return VectorShards(settings.vectors)
-    if ledger is not None and settings.resume and settings.model == "bm25":
+        return nullcontext(VectorShards(settings.vectors))
+    model = settings.model
+    if ledger is not None and settings.resume and model == "bm25":
         stopped = ledger.settings
         if (stopped.get("model"), stopped.get("corpus")) == ("bm25", settings.corpus):
-            return encoder_for(str(stopped["loaded"]), corpus)  # fitted by the stopped run
+            model = str(stopped["loaded"])  # fitted by the stopped run
     return encoder_for(
-        settings.model,
+        model,
         corpus,
-        device=settings.device,
+        devices=settings.devices,
         precision=settings.precision,
+        batch_tokens=settings.batch_tokens,
         limit=settings.limit,
         skip_bad=settings.skip_bad,
     )
 
 
 def _open_build(
-    engine: Engine, settings: IndexSettings, encoder: SparseEncoder, ledger: Ledger | None
+    engine: Engine,
+    settings: IndexSettings,
+    encoder: SparseEncoder | EncoderPool,
+    ledger: Ledger | None,
 ) -> Build:
     wanted = _run_settings(settings, encoder)
     if ledger is not None and settings.resume:
@@ -229,7 +255,7 @@ def _open_build(
     )
 
 
-def _run_settings(settings: IndexSettings, encoder: SparseEncoder) -> dict[str, Any]:
+def _run_settings(settings: IndexSettings, encoder: SparseEncoder | EncoderPool) -> dict[str, Any]:
     """What must be equal for a stopped run to go on."""
     return {
         "corpus": settings.corpus,
@@ -244,10 +270,34 @@ def _run_settings(settings: IndexSettings, encoder: SparseEncoder) -> dict[str, 
         "replicas": settings.replicas,
         "keep_vectors": settings.keep_vectors,
         "document_pruning": str(parse_pruning(settings.document_pruning)),
+        "passages": str(_passages(settings, encoder)),
     }
 
 
-def _stamp(settings: IndexSettings, encoder: SparseEncoder) -> Stamp:
+def _passages(settings: IndexSettings, encoder: object) -> Passages:
+    """What the vectors are of: stored ones know it themselves.
+
+    Raises:
+        ConfigError: they are of something else than is asked for.
+    """
+    stored = getattr(encoder, "passages", None)
+    asked = str(parse_passages(settings.passages))
+    if stored is not None and asked and asked != stored:
+        raise ConfigError(
+            f"the vectors in {settings.vectors} are of passages {stored!r}, not {asked!r}. Leave "
+            "--passages away, or encode again."
+        )
+    return parse_passages(settings.passages if stored is None else stored)
+
+
+def _read_as(settings: IndexSettings, encoder: object) -> Passages:
+    """How documents go to the encoder: stored vectors of whole documents are given out as such."""
+    passages = _passages(settings, encoder)
+    stored = isinstance(getattr(encoder, "passages", None), str)
+    return WHOLE if stored and passages.kind != EACH else passages
+
+
+def _stamp(settings: IndexSettings, encoder: SparseEncoder | EncoderPool) -> Stamp:
     return Stamp(
         model=encoder.name,
         fingerprint=encoder.fingerprint,
@@ -258,6 +308,7 @@ def _stamp(settings: IndexSettings, encoder: SparseEncoder) -> Stamp:
         corpus=settings.corpus,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         version=__version__,
+        passages=str(_passages(settings, encoder)),
     )
 
 

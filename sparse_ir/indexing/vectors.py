@@ -48,6 +48,7 @@ class VectorShards:
                 path=self.path,
             )
         self.name = self._manifest.model
+        self.passages = str(self._manifest.options.get("passages", ""))
         self.fingerprint = self._manifest.fingerprint
         self.query_fingerprints = self._manifest.query_fingerprints
         self.query_fingerprint = self.query_fingerprints[0]

@@ -6,7 +6,6 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sparse_ir.data.corpora import read_documents
 from sparse_ir.data.shards import read_shard_manifest, read_shards, read_vocabulary
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.errors import ConfigError
@@ -225,7 +224,7 @@ class _Check:
             pruning = self.stamp.document_pruning
             return samples.draw_from_shards(s.vectors, s.documents, pruning, self.rng)
         if s.corpus is not None:
-            return samples.draw_from_corpus(s.corpus, s.documents, self.rng)
+            return samples.draw_from_corpus(s.corpus, self.stamp.passages, s.documents, self.rng)
         return samples.draw_from_index(self.engine, self.physical, s.documents, self.rng)
 
     def _all_ids(self) -> Iterator[str]:
@@ -234,7 +233,8 @@ class _Check:
             for batch in read_shards(s.vectors):
                 yield from batch.ids
         elif s.corpus is not None:
-            yield from (d.doc_id for d in read_documents(s.corpus, on_bad=lambda row: None))
+            documents = samples.corpus_documents(s.corpus, self.stamp.passages)
+            yield from (document.doc_id for document in documents)
 
     def _reference(
         self,
@@ -248,7 +248,7 @@ class _Check:
             return {i: drawn.vectors[i] for i in doc_ids}, "vector shards", 0.0
         if encoder is not None:
             texts = [seen[i] for i in doc_ids]
-            found = samples.encode_again(texts, encoder, self.stamp.document_pruning)
+            found = samples.encode_again(texts, encoder, self.stamp)
             return found, "texts, encoded again", self.settings.tolerance
         own = samples.own_vectors(self.engine, self.physical, doc_ids)
         if not own and doc_ids:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from sparse_ir.data.corpora import read_documents, read_queries
 from sparse_ir.data.shards import read_shard_manifest, read_shards, read_vocabulary
+from sparse_ir.encoding.chunks import encode_chunk
+from sparse_ir.encoding.passages import EACH, parse_passages, split_documents
 from sparse_ir.errors import NoVectorsError
 from sparse_ir.inspecting.verify_scores import WeighedQuery
 from sparse_ir.pruning import parse_pruning, prune
@@ -14,9 +16,10 @@ from sparse_ir.vectors import make_batch, to_terms
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sparse_ir.engines.base import Engine
+    from sparse_ir.engines.stamp import Stamp
     from sparse_ir.models.base import SparseEncoder
     from sparse_ir.types import Document, Query, SparseVector
 
@@ -64,9 +67,16 @@ def draw_from_shards(folder: str, count: int, stamp_pruning: str, rng: random.Ra
     return Drawn(documents, dict(kept), total)
 
 
-def draw_from_corpus(source: str, count: int, rng: random.Random) -> Drawn:
-    """Draw from the corpus that was indexed; unusable rows are passed over, as when indexing."""
-    documents, total = sample(read_documents(source, on_bad=lambda row: None), count, rng)
+def corpus_documents(source: str, passages: str) -> Iterator[Document]:
+    """What was indexed of a corpus; unusable rows are passed over, as when indexing."""
+    documents = read_documents(source, on_bad=lambda row: None)
+    read = parse_passages(passages)
+    return split_documents(documents, read) if read.kind == EACH else iter(documents)
+
+
+def draw_from_corpus(source: str, passages: str, count: int, rng: random.Random) -> Drawn:
+    """Draw from the corpus that was indexed."""
+    documents, total = sample(corpus_documents(source, passages), count, rng)
     return Drawn({d.doc_id: d for d in documents}, {}, total)
 
 
@@ -105,17 +115,20 @@ def weigh(queries: Sequence[Query], encoder: SparseEncoder) -> list[WeighedQuery
 
 
 def encode_again(
-    documents: Sequence[Document], encoder: SparseEncoder, pruning: str
+    documents: Sequence[Document], encoder: SparseEncoder, stamp: Stamp
 ) -> dict[str, SparseVector]:
     """Encode stored texts as they were encoded for the index."""
     found: dict[str, SparseVector] = {}
     for start in range(0, len(documents), _ENCODED_TOGETHER):
-        part = documents[start : start + _ENCODED_TOGETHER]
-        batch = encoder.encode_documents(
-            [d.content for d in part], ids=[d.doc_id for d in part], on_cut=lambda n: None
+        chunk = encode_chunk(
+            tuple(documents[start : start + _ENCODED_TOGETHER]),
+            encoder,
+            number=0,
+            pruning=parse_pruning(stamp.document_pruning),
+            passages=parse_passages(stamp.passages),
         )
-        vectors = to_terms(prune(batch, parse_pruning(pruning)), encoder.vocabulary)
-        found.update(zip(batch.ids, vectors, strict=True))
+        vectors = to_terms(chunk.batch, encoder.vocabulary)
+        found.update(zip(chunk.batch.ids, vectors, strict=True))
     return found
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-import transformers
 
 from sparse_ir.errors import ConfigError, ModelError
 from sparse_ir.models.batches import maximal_length, pad, token_batches, tokenize
 from sparse_ir.models.fingerprint import fingerprint, tokenizer_digest, weights_digest
-from sparse_ir.models.masked_lm import PRECISIONS, find_device, load_tokenizer, quiet
+from sparse_ir.models.masked_lm import PRECISIONS, find_device, load_tokenizer
+from sparse_ir.models.pretrained import load_pretrained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -173,17 +173,8 @@ class Backbone:
 
 
 def _load(folder: Path, auto: str, *, trust_remote_code: bool) -> Any:
-    major, minor = transformers.__version__.split(".")[:2]
-    dtype = "dtype" if (int(major), int(minor)) >= (4, 56) else "torch_dtype"
     try:
-        with quiet():
-            model, info = getattr(transformers, auto).from_pretrained(
-                str(folder),
-                output_loading_info=True,
-                trust_remote_code=trust_remote_code,
-                local_files_only=True,
-                **{dtype: torch.float32},
-            )
+        model, info = load_pretrained(auto, folder, trust_remote_code=trust_remote_code)
     except Exception as error:  # whatever a file of unknown origin may make it raise
         lines = str(error).strip().splitlines() or [""]
         raise ModelError(

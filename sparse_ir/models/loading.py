@@ -46,7 +46,7 @@ def load_encoder(
         name_or_path: A model folder, a Hugging Face model id, or None (or "default") for the
             bundled model. A folder of that name comes before the id.
         device: "auto" (CUDA, then MPS, then CPU) or any name torch knows.
-        precision: "fp32", "bf16" or "fp16".
+        precision: "fp32", "bf16", "fp16", or "int8" on a CPU with VNNI.
         batch_tokens: Upper bound of texts times longest text in a batch.
         max_length: Tokens read of a text, special ones included; the model's own by default.
         queries: "model": weigh queries as the folder says; "inference-free": by its table of

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
+import os
 from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
 from tokenizers import normalizers
-from transformers.utils import logging as transformers_logging
 
 from sparse_ir.errors import ConfigError, ModelError
 from sparse_ir.models.fingerprint import vocabulary_files
 from sparse_ir.models.head import OutputLayer
+from sparse_ir.models.int8 import use_int8
+from sparse_ir.models.pretrained import load_pretrained, quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from torch import Tensor
@@ -74,9 +73,15 @@ class MaskedLM:
         return captured_hidden(self._model, input_ids, attention_mask)
 
     def to(self, device: torch.device, precision: str) -> None:
-        """Move to a device; the parameters take the precision, the output layer stays float32."""
-        dtype = PRECISIONS[precision]
-        if dtype is not torch.float32:
+        """Move to a device; the body takes the precision, the output layer stays float32.
+
+        Raises:
+            ConfigError: the device cannot do it.
+        """
+        dtype = PRECISIONS.get(precision, torch.float32)
+        if precision == "int8":
+            use_int8(self._model.base_model, device, spare=self._model.get_output_embeddings())
+        elif dtype is not torch.float32:
             for parameter in self._model.parameters():
                 # Parameters only: buffers, as tables of rotary positions, lose too much in 16 bits.
                 # A new tensor each, so that the layer below keeps its own.
@@ -152,16 +157,10 @@ def load_masked_lm(folder: Path, *, trust_remote_code: bool = False) -> MaskedLM
         ModelError: there is no masked LM in the folder, weights of it are missing or damaged, or
             its head is of an unknown kind.
     """
-    dtype = "dtype" if _version() >= (4, 56) else "torch_dtype"
     try:
-        with quiet():
-            model, info = transformers.AutoModelForMaskedLM.from_pretrained(
-                str(folder),
-                output_loading_info=True,
-                trust_remote_code=trust_remote_code,
-                local_files_only=True,
-                **{dtype: torch.float32},
-            )
+        model, info = load_pretrained(
+            "AutoModelForMaskedLM", folder, trust_remote_code=trust_remote_code
+        )
     except Exception as error:  # whatever a file of unknown origin may make it raise
         raise _unloadable(folder, error) from error
     lacking = sorted(str(key) for key in info["missing_keys"])
@@ -223,21 +222,33 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers' bars, reports and warnings off the terminal, and put all back after."""
-    log: Any = transformers_logging  # in part untyped
-    verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
-    log.set_verbosity_error()
-    log.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.set_verbosity(verbosity)
-        if bars:
-            log.enable_progress_bar()
+def require_device(name: str) -> None:
+    """Check that torch can use a device, and leave a GPU's memory alone.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    kind, _, number = name.partition(":")
+    if kind != "cuda" or not torch.cuda.is_available():
+        find_device(name)
+    elif number and not (number.isdecimal() and int(number) < torch.cuda.device_count()):
+        raise ConfigError(
+            f"device is {name!r}, and there are {torch.cuda.device_count()} GPUs, counted from 0."
+        )
+
+
+def all_devices() -> tuple[str, ...]:
+    """Every GPU that torch sees, else "mps" or "cpu".
+
+    Under torchrun with several processes on a machine, it is the GPU of this process's number.
+    """
+    count = torch.cuda.device_count()
+    if not count:
+        return (find_device("auto").type,)
+    if int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1:
+        own = int(os.environ.get("LOCAL_RANK", "0"))
+        return (f"cuda:{own % count}",)
+    return tuple(f"cuda:{i}" for i in range(count))
 
 
 def _unloadable(folder: Path, error: Exception) -> ModelError:
@@ -249,11 +260,6 @@ def _unloadable(folder: Path, error: Exception) -> ModelError:
             "trust_remote_code."
         )
     return ModelError(f"{folder}: the model cannot be loaded: {_line(error)}")
-
-
-def _version() -> tuple[int, int]:
-    major, minor = transformers.__version__.split(".")[:2]
-    return int(major), int(minor)
 
 
 def _line(error: Exception) -> str:

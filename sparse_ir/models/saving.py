@@ -22,7 +22,7 @@ from sparse_ir.models.batches import named_tokens
 from sparse_ir.models.card import render_card
 from sparse_ir.models.inference_free import check_table
 from sparse_ir.models.layouts import SpladeLayout, read_json
-from sparse_ir.models.masked_lm import quiet
+from sparse_ir.models.pretrained import quiet
 from sparse_ir.models.sides import QUERY_TABLE
 
 if TYPE_CHECKING:

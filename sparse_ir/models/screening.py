@@ -61,7 +61,7 @@ class ScreenedLayer:
         """
         self._layer = layer
         weight = layer.weight
-        self._scale = _scale(weight.abs().amax(dim=1))
+        self._scale = scale_of(weight.abs().amax(dim=1))
         rounded = (weight / self._scale.unsqueeze(1)).round_()
         self._weight = rounded.to(torch.int8)
         self._norm = weight.norm(dim=1)
@@ -116,7 +116,7 @@ class ScreenedLayer:
         """
         batch, tokens, width = hidden.shape
         hidden = hidden.masked_fill(~mask.unsqueeze(2), 0.0)
-        scale = _scale(hidden.abs().amax(dim=(1, 2))).view(batch, 1)
+        scale = scale_of(hidden.abs().amax(dim=(1, 2))).view(batch, 1)
         rounded = (hidden / scale.unsqueeze(2)).round_()
         flat = rounded.to(torch.int8).view(batch * tokens, width)
         copied = rounded.mul_(scale.unsqueeze(2))
@@ -145,7 +145,7 @@ class ScreenedLayer:
         return activate(most.add_(bias), activation), tokens
 
 
-def _scale(largest: Tensor) -> Tensor:
+def scale_of(largest: Tensor) -> Tensor:
     """What an int8 step stands for, where the largest of the numbers is this."""
     return torch.where(largest == 0, 1.0, largest / _STEPS)
 

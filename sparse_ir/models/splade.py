@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from sparse_ir.errors import ConfigError, ModelError
+from sparse_ir.errors import ConfigError, EncodingError, ModelError
 from sparse_ir.models.base import Explanation, TermOrigin
 from sparse_ir.models.batches import (
     maximal_length,
@@ -30,13 +30,15 @@ from sparse_ir.models.masked_lm import (
     load_masked_lm,
     load_tokenizer,
 )
+from sparse_ir.models.memory import is_out_of_memory
 from sparse_ir.models.origins import token_words
 from sparse_ir.models.screening import weigher
+from sparse_ir.models.tokens_ahead import TokensAhead
 from sparse_ir.pruning import keep_top_terms
 from sparse_ir.vectors import SparseBatch, concatenate, select
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -79,7 +81,8 @@ class SpladeEncoder:
             path: A folder that transformers or sentence-transformers saved.
             name: What ``load_encoder`` takes to load it again; the folder by default.
             device: "auto" (CUDA, then MPS, then CPU) or any name torch knows.
-            precision: "fp32", "bf16" or "fp16"; the logits are float32 in each.
+            precision: "fp32", "bf16", "fp16", or "int8" on a CPU with VNNI; the logits are float32
+                in each.
             batch_tokens: Upper bound of texts times longest text in a batch.
             max_length: Read fewer tokens of a text than the model allows.
             layout: Use the folder otherwise than its files say.
@@ -96,8 +99,8 @@ class SpladeEncoder:
         self._table = table
         self._chosen_length = max_length
         self._device = find_device(device)
-        if precision not in PRECISIONS:
-            raise ConfigError(f"precision is {precision!r}. Use fp32, bf16 or fp16.")
+        if precision not in (*PRECISIONS, "int8"):
+            raise ConfigError(f"precision is {precision!r}. Use fp32, bf16, fp16 or int8.")
         self.layout = layout or read_layout(self.path)
         folder = self.layout.model
         self.tokenizer = load_tokenizer(
@@ -119,6 +122,10 @@ class SpladeEncoder:
     @cached_property
     def _weigher(self) -> Weigher:
         return weigher(self._model.layer)
+
+    @cached_property
+    def _ahead(self) -> TokensAhead:
+        return TokensAhead(self.tokenizer, self.max_length, window=_WINDOW)
 
     @cached_property
     def vocabulary(self) -> tuple[str, ...]:
@@ -154,6 +161,10 @@ class SpladeEncoder:
     ) -> SparseBatch:
         """Weigh documents, in the order given; see ``SparseEncoder``."""
         return self._encode(texts, self.layout.document_prompt, ids, on_cut, advance)
+
+    def foresee(self, texts: Sequence[str]) -> None:
+        """Begin to tokenise what ``encode_documents`` will get next: this very sequence."""
+        self._ahead.begin(texts, 0, self.layout.document_prompt)
 
     def encode_queries(
         self, texts: Sequence[str], *, ids: Sequence[str] | None = None
@@ -219,11 +230,10 @@ class SpladeEncoder:
             raise ValueError(f"{len(names)} ids for {len(texts)} texts")
         cut = 0
         batches = []
-        for start in range(0, len(texts), _WINDOW):
-            window = [prompt + text for text in texts[start : start + _WINDOW]]
-            tokens = tokenize(self.tokenizer, window, self.max_length)
+        for start in range(0, len(texts), self._ahead.window):
+            tokens = self._ahead.take(texts, start, prompt)
             cut += sum(tokens.cut)
-            ids = names[start : start + _WINDOW]
+            ids = names[start : start + self._ahead.window]
             batches.append(self._encode_tokens(tokens.ids, ids, advance))
         if cut and on_cut is not None:
             on_cut(cut)
@@ -243,12 +253,46 @@ class SpladeEncoder:
     ) -> SparseBatch:
         done: list[SparseBatch] = []
         order: list[int] = []
-        for batch in token_batches([len(r) for r in rows], batch_tokens=self.batch_tokens):
-            weights = self.encode_batch([rows[i] for i in batch])
+        for batch, weights in self._in_batches(rows):
             done.append(SparseBatch(tuple(ids[i] for i in batch), weights))
-            order.extend(batch.tolist())
+            order.extend(batch)
             advance(len(batch))
         return select(concatenate(done), np.argsort(order))
+
+    def _in_batches(self, rows: list[list[int]]) -> Iterator[tuple[list[int], sparse.csr_array]]:
+        """Weigh all rows, in batches of half the size from where memory runs out."""
+        left = list(range(len(rows)))
+        while left:
+            batches = token_batches([len(rows[i]) for i in left], batch_tokens=self.batch_tokens)
+            done: set[int] = set()
+            try:
+                for batch in batches:
+                    chosen = [left[i] for i in batch]
+                    weights = self.encode_batch([rows[i] for i in chosen])
+                    done.update(chosen)
+                    yield chosen, weights
+                return
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._halve(len(chosen), max(len(rows[i]) for i in chosen), error)
+                left = [i for i in left if i not in done]
+
+    def _halve(self, texts: int, longest: int, error: Exception) -> None:
+        """Make batches half of the one that was too large."""
+        if texts == 1:
+            raise EncodingError(
+                f"memory ran out on {self._device} with a single text of {longest} tokens. Use "
+                "--precision bf16 or fp16, another device, or --passages, which read less at a "
+                "time."
+            ) from error
+        self.batch_tokens = min(self.batch_tokens, texts * longest) // 2
+        _log.warning(
+            "memory ran out on %s; from here on batches have %d tokens",
+            self._device,
+            self.batch_tokens,
+        )
+        torch.cuda.empty_cache()
 
     def encode_batch(self, rows: Sequence[Sequence[int]]) -> sparse.csr_array:
         """Weigh one batch of token ids, (batch, vocabulary).
@@ -308,4 +352,12 @@ class SpladeEncoder:
 
 
 def _sparse(weights: Tensor) -> sparse.csr_array:
-    return sparse.csr_array(weights.cpu().numpy())
+    """Take the weights above 0 off the device; the zeros stay there."""
+    if weights.device.type == "cpu":
+        return sparse.csr_array(weights.numpy())
+    rows, columns = weights.nonzero(as_tuple=True)
+    values = weights[rows, columns]
+    starts = torch.zeros(len(weights) + 1, dtype=torch.int64, device=weights.device)
+    starts[1:] = (weights != 0).sum(dim=1).cumsum(dim=0)
+    parts = [values, columns.to(torch.int32), starts.to(torch.int32)]
+    return sparse.csr_array(tuple(part.cpu().numpy() for part in parts), shape=tuple(weights.shape))

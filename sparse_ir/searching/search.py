@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparse_ir.engines.filters import parse_filter
+from sparse_ir.encoding.passages import EACH as PASSAGES
+from sparse_ir.encoding.passages import PARENT, parse_passages
+from sparse_ir.engines.filters import AnyOf, parse_filter
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.stamp import require_same_model
+from sparse_ir.errors import ConfigError
 from sparse_ir.models.loading import MODEL, load_encoder
 from sparse_ir.pruning import parse_pruning
 from sparse_ir.searching.fusion import fuse, parse_fusion
+from sparse_ir.searching.grouping import BEST, GROUPINGS, GROUPS
 from sparse_ir.searching.query import build_request, parse_two_step, weigh_queries
 from sparse_ir.types import Query
 
@@ -40,6 +44,7 @@ class SearchSettings:
         two_step: As ``parse_two_step`` takes it: heavy terms first.
         hybrid: As ``parse_fusion`` takes it: together with the engine's BM25 on the text.
         server_pruning: Let the server drop query terms that it deems unimportant.
+        group: Of an index of passages, a document's score: "best", "sum" or "each" (passages).
     """
 
     index: str = "default"
@@ -53,6 +58,11 @@ class SearchSettings:
     two_step: str = ""
     hybrid: str = ""
     server_pruning: bool = False
+    group: str = BEST
+
+    def __post_init__(self) -> None:
+        if self.group not in GROUPINGS:
+            raise ConfigError(f"group is {self.group!r}. Use {', '.join(GROUPINGS)}.")
 
 
 class SearchResult(NamedTuple):
@@ -91,6 +101,8 @@ class Searcher:
                 settings.model or stamp.model, queries=settings.query_encoder
             )
             require_same_model(stamp, self.encoder, index=settings.index)
+            in_passages = parse_passages(stamp.passages).kind == PASSAGES
+            self._group = GROUPS.get(settings.group) if in_passages else None
         except BaseException:
             self.engine.close()
             raise
@@ -140,11 +152,22 @@ class Searcher:
             )
             for terms in weighed
         ]
-        found = self._find(queries, requests)
+        found = self._answer(queries, requests)
         return [
             SearchResult(query, terms, hits)
             for query, terms, hits in zip(queries, weighed, found, strict=True)
         ]
+
+    def _answer(
+        self, queries: Sequence[Query], requests: Sequence[SearchRequest]
+    ) -> list[list[ScoredDoc]]:
+        if self._group is None:
+            return self._find(queries, requests)
+        return self._group(
+            lambda places, asked: self._find([queries[i] for i in places], asked),
+            lambda ids, vectors: self.engine.get(self.settings.index, ids, vectors=vectors),
+            requests,
+        )
 
     def _find(
         self, queries: Sequence[Query], requests: Sequence[SearchRequest]
@@ -163,6 +186,31 @@ class Searcher:
                 found[: len(deep)], found[len(deep) :], requests, strict=True
             )
         ]
+
+    def scores_of(self, doc_ids: Sequence[str], terms: SparseVector) -> dict[str, float]:
+        """Score documents for a query, wherever in a ranking they would come.
+
+        Args:
+            doc_ids: Documents; of an index of passages, their documents.
+            terms: The query, as ``SearchResult`` has it.
+
+        Returns:
+            The scores of those that share a term with it and can be found.
+        """
+        if self._group is None:
+            return self.engine.scores_of(self.settings.index, doc_ids, [terms])[0]
+        requests = [
+            build_request(
+                terms, k=1, conditions=(AnyOf(PARENT, (doc_id,)),), documents=False, vectors=False
+            )
+            for doc_id in doc_ids
+        ]
+        found = self._group(
+            lambda _, asked: self.engine.search(self.settings.index, asked),
+            lambda ids, vectors: self.engine.get(self.settings.index, ids, vectors=vectors),
+            requests,
+        )
+        return {hit.doc_id: hit.score for hits in found for hit in hits}
 
     def stream(
         self,

@@ -8,13 +8,13 @@ import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-import transformers
 
 from sparse_ir.errors import ConfigError, ModelError
 from sparse_ir.models.batches import maximal_length, named_tokens
 from sparse_ir.models.head import tiles
 from sparse_ir.models.loading import find_model
-from sparse_ir.models.masked_lm import MaskedLM, captured_hidden, load_tokenizer, quiet
+from sparse_ir.models.masked_lm import MaskedLM, captured_hidden, load_tokenizer
+from sparse_ir.models.pretrained import load_pretrained, quiet
 from sparse_ir.models.saving import require_droppable
 from sparse_ir.models.sides import read_sides
 from sparse_ir.training.model import TermModel
@@ -138,18 +138,13 @@ def _transformer_folder(folder: Path) -> Path:
 
 
 def _load(folder: Path, settings: ModelSettings, *, plain_attention: bool) -> tuple[Any, bool]:
-    major, minor = (int(n) for n in transformers.__version__.split(".")[:2])
-    dtype = "dtype" if (major, minor) >= (4, 56) else "torch_dtype"
     try:
-        with quiet():
-            lm, info = transformers.AutoModelForMaskedLM.from_pretrained(
-                str(folder),
-                output_loading_info=True,
-                trust_remote_code=settings.trust_remote_code,
-                local_files_only=True,
-                **({"attn_implementation": "eager"} if plain_attention else {}),
-                **{dtype: torch.float32},
-            )
+        lm, info = load_pretrained(
+            "AutoModelForMaskedLM",
+            folder,
+            trust_remote_code=settings.trust_remote_code,
+            **({"attn_implementation": "eager"} if plain_attention else {}),
+        )
     except Exception as error:  # whatever a file of unknown origin may make it raise
         line = (str(error).strip().splitlines() or [""])[0]
         raise ModelError(

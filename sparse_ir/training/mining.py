@@ -176,9 +176,7 @@ class Miner:
         known = {hit.doc_id: hit.score for hit in result.hits if hit.doc_id in one.positives}
         deeper = [doc_id for doc_id in one.positives if doc_id not in known]
         if deeper and result.terms:
-            searcher = self._searchers[0]
-            found = searcher.engine.scores_of(searcher.settings.index, deeper, [result.terms])
-            known.update(found[0])
+            known.update(self._searchers[0].scores_of(deeper, result.terms))
         return known
 
     def _note_positives(self, choice: _Choice, scores: dict[str, float]) -> None:

@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from sparse_ir.errors import TrainingError
-from sparse_ir.models.masked_lm import quiet
+from sparse_ir.models.pretrained import quiet
 from sparse_ir.training import checkpoints
 from sparse_ir.training.arguments import arguments_on_device
 from sparse_ir.training.gather import rank, world_size

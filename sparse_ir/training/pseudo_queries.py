@@ -25,16 +25,9 @@ from sparse_ir.data.corpora import read_documents
 from sparse_ir.data.examples_scored import ScoredExample, example_line
 from sparse_ir.data.files import sha256_text, unwritable, writing
 from sparse_ir.data.seen import SeenIds
+from sparse_ir.data.spans import Span, first_words, has_words, sentences, words
 from sparse_ir.errors import ConfigError, InputError
-from sparse_ir.training.query_spans import (
-    Span,
-    crop,
-    first_words,
-    has_words,
-    headings,
-    sentences,
-    words,
-)
+from sparse_ir.training.query_spans import crop, headings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

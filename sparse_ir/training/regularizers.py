@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from scipy import sparse
     from torch import Tensor
 
-REGULARIZERS = ("flops", "l1", "masked_flops")
-
 
 def flops(weights: Tensor) -> Tensor:
     """Σ_j (mean_i w_ij)²: presses most on terms that many texts share.

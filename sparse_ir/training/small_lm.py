@@ -15,7 +15,7 @@ import torch
 import transformers
 
 from sparse_ir.models.layouts import read_json
-from sparse_ir.models.masked_lm import quiet
+from sparse_ir.models.pretrained import quiet
 from sparse_ir.models.saved_files import clean_tokenizer, made_aside, put_json, without_traces
 from sparse_ir.training.masking import IGNORED
 from sparse_ir.training.word_vectors import log_frequencies, word_vectors

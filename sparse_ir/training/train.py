@@ -12,7 +12,7 @@ import transformers
 
 from sparse_ir.data.examples import open_examples
 from sparse_ir.errors import TrainingError
-from sparse_ir.models.masked_lm import quiet
+from sparse_ir.models.pretrained import quiet
 from sparse_ir.training import checkpoints, claims
 from sparse_ir.training.arguments import training_arguments
 from sparse_ir.training.backbone import Backbone, load_backbone, twin

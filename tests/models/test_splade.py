@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sparse_ir.errors import ConfigError, ModelError
 from sparse_ir.models.layouts import SpladeLayout
+from sparse_ir.models.screening import can_screen
 from sparse_ir.models.splade import SpladeEncoder
 from sparse_ir.vectors import to_terms
 
@@ -94,11 +95,29 @@ def test_a_single_string_is_refused(encoder):
         encoder.encode_documents("the cat")
 
 
-def test_more_texts_than_a_window_keep_their_order(encoder, monkeypatch):
-    monkeypatch.setattr("sparse_ir.models.splade._WINDOW", 3)
+def test_more_texts_than_a_window_keep_their_order(tiny, encoder, monkeypatch):
+    encoder = SpladeEncoder(tiny)
+    monkeypatch.setattr(encoder._ahead, "window", 3)
     whole = encoder.encode_documents(TEXTS).weights.toarray()
     one_by_one = np.vstack([encoder.encode_documents([t]).weights.toarray() for t in TEXTS])
     np.testing.assert_allclose(whole, one_by_one, rtol=1e-5, atol=1e-5)
+
+
+def test_texts_that_were_foreseen_and_others_have_their_vectors(tiny, encoder):
+    expected = encoder.encode_documents(TEXTS).weights.toarray()
+    ahead = SpladeEncoder(tiny)
+    ahead.foresee(TEXTS)
+    np.testing.assert_allclose(
+        ahead.encode_documents(TEXTS).weights.toarray(), expected, rtol=1e-4, atol=1e-5
+    )
+    others = TEXTS[::-1]
+    ahead.foresee(TEXTS)  # and then something else is asked for
+    np.testing.assert_allclose(
+        ahead.encode_documents(others).weights.toarray(), expected[::-1], rtol=1e-5, atol=1e-5
+    )
+    ahead.foresee(TEXTS)
+    assert ahead.encode_queries(["the cat"]).weights.nnz
+    ahead.foresee([])
 
 
 def test_get_sparse_gives_the_terms_of_plain_transformers_heaviest_first(encoder, tiny):
@@ -293,6 +312,20 @@ def test_16_bits_stay_close(tiny, encoder, precision):
         rtol=0.1,
         atol=0.1,
     )
+    assert found.fingerprint == encoder.fingerprint
+
+
+@pytest.mark.skipif(not can_screen(torch.device("cpu")), reason="this processor has no VNNI")
+def test_int8_stays_close_in_any_batch(tiny, encoder):
+    found = SpladeEncoder(tiny, precision="int8")
+    texts = ["the cat", "the cat sat on the mat and read one more book", "a dog"]
+    weights = found.encode_documents(texts).weights.toarray()
+    exact = encoder.encode_documents(texts).weights.toarray()
+    error = np.linalg.norm(weights - exact, axis=1) / np.linalg.norm(exact, axis=1)
+    assert error.min() > 0
+    assert error.max() < 0.1
+    alone = [found.encode_documents([text]).weights.toarray()[0] for text in texts]
+    np.testing.assert_allclose(weights, alone, rtol=1e-5, atol=1e-5)
     assert found.fingerprint == encoder.fingerprint
 
 

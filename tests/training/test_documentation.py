@@ -13,7 +13,7 @@ from sparse_ir.data.examples import ExampleSettings
 from sparse_ir.training import settings
 from sparse_ir.training.losses import LOSSES
 from sparse_ir.training.pretrain import PretrainSettings
-from sparse_ir.training.regularizers import REGULARIZERS
+from sparse_ir.training.settings import REGULARIZERS
 
 DOCS = Path(__file__).parents[2] / "docs"
 SECTIONS = {

@@ -6,15 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparse_ir.training.query_spans import (
-    Span,
-    crop,
-    first_words,
-    has_words,
-    headings,
-    sentences,
-    words,
-)
+from sparse_ir.data.spans import Span, first_words, has_words, sentences, words
+from sparse_ir.training.query_spans import crop, headings
 
 
 def parts(text: str, spans: list[Span]) -> list[str]:

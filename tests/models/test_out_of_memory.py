@@ -1,0 +1,67 @@
+"""Memory that runs out while encoding: smaller batches, the same vectors, each text once."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from sparse_ir.errors import EncodingError
+from sparse_ir.models.splade import SpladeEncoder
+
+TEXTS = [f"the cat sat on {'a mat ' * (i % 5)}{i}" for i in range(60)]
+
+
+class Small(SpladeEncoder):
+    """Has memory for so many tokens at a time."""
+
+    room = 100
+
+    def encode_batch(self, rows):
+        """Weigh a batch, if there is room."""
+        if len(rows) * max(map(len, rows)) > self.room:
+            raise self.error
+        return super().encode_batch(rows)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_batches_are_halved_and_vectors_stay(tiny, caplog, error):
+    told = []
+    encoder = Small(tiny)
+    encoder.error = error
+    with caplog.at_level(logging.WARNING):
+        found = encoder.encode_documents(TEXTS, advance=told.append)
+    expected = SpladeEncoder(tiny).encode_documents(TEXTS)
+    assert found.ids == expected.ids
+    np.testing.assert_allclose(
+        found.weights.toarray(), expected.weights.toarray(), rtol=1e-5, atol=1e-5
+    )
+    assert sum(told) == 60
+    assert 1 <= len(caplog.records) <= 5  # every one halves what was too much, none in vain
+    assert encoder.batch_tokens <= 100
+    encoder.encode_documents(TEXTS)
+    assert len(caplog.records) <= 5  # and it is remembered
+
+
+def test_a_single_text_that_is_too_much_ends_the_run(tiny):
+    encoder = Small(tiny)
+    encoder.error, encoder.room = MemoryError(), 5
+    with pytest.raises(EncodingError, match=r"memory ran out on cpu with a single text of \d+ tok"):
+        encoder.encode_documents(TEXTS)
+
+
+def test_other_errors_stay_what_they_are(tiny):
+    encoder = Small(tiny)
+    encoder.error = RuntimeError("device-side assert triggered")
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        encoder.encode_documents(TEXTS)
