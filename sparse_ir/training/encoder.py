@@ -104,7 +104,7 @@ class TraineeEncoder:
             (weights[joined], joined, starts), shape=(len(texts), len(weights)), dtype=np.float32
         )
         matrix.eliminate_zeros()
-        return matrix
+        return _heaviest(matrix, self._trainee.query_terms)
 
 
 def _heaviest(weights: sparse.csr_array, terms: int) -> sparse.csr_array:
