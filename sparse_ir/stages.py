@@ -19,6 +19,7 @@ from sparse_ir.evaluating.tune import tune
 from sparse_ir.evaluating.tune_files import write_tuned
 from sparse_ir.evaluating.tune_settings import TuneSettings
 from sparse_ir.indexing.index import IndexSettings, index_corpus
+from sparse_ir.training.average import AverageSettings, average
 from sparse_ir.training.distill import DistillSettings, distill
 from sparse_ir.training.mine import MineSettings, mine
 from sparse_ir.training.pretrain import PretrainSettings, pretrain
@@ -163,6 +164,12 @@ def _train(settings: TrainSettings, advance: Callable[[int], None]) -> Made:
     return Made(f"{summary}: {figures}" if figures else summary, report._asdict())
 
 
+def _average(settings: AverageSettings, advance: Callable[[int], None]) -> Made:
+    report = average(replace(settings, replace=True))
+    advance(report.models)
+    return Made(f"{report.out} is the mean of {report.models} models", report._asdict())
+
+
 def _train_there(settings: TrainSettings) -> bool:
     out = Path(settings.out)
     return (out / "config.json").is_file() or (out / "modules.json").is_file()
@@ -258,6 +265,13 @@ STAGES: dict[str, Stage] = {
         there=_train_there,
         input_key=_train_key,
         total=lambda s: s.optimizer.steps,
+    ),
+    "average": Stage(
+        settings=AverageSettings,
+        run=_average,
+        there=lambda s: (Path(s.out) / "config.json").is_file(),
+        input_key=lambda s: [model_key(model) for model in s.models],
+        total=lambda s: len(s.models),
     ),
     "pseudo_queries": Stage(
         settings=PseudoQuerySettings,

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_PRECISIONS = ("fp32", "bf16", "fp16")  # of any model; a SPLADE body may compute in int8 too
 
 
 def index_option(command: Any) -> Any:
@@ -118,7 +123,7 @@ def device_options(command: Any) -> Any:
     device = click.option(
         "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."
     )
-    return device(_precision(command))
+    return device(_precision(command, _PRECISIONS))
 
 
 def devices_options(command: Any) -> Any:
@@ -135,13 +140,13 @@ def devices_options(command: Any) -> Any:
         type=click.IntRange(min=1),
         help="Texts times longest text of a batch. Default: as suits the device.",
     )
-    return devices(_precision(batch_tokens(command)))
+    return devices(_precision(batch_tokens(command), (*_PRECISIONS, "int8")))
 
 
-def _precision(command: Any) -> Any:
+def _precision(command: Any, choices: Sequence[str]) -> Any:
     return click.option(
         "--precision",
-        type=click.Choice(["fp32", "bf16", "fp16", "int8"]),
+        type=click.Choice(choices),
         default="fp32",
         show_default=True,
         help="Arithmetic of the model's body; weights are pooled in fp32.",

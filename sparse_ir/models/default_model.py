@@ -159,7 +159,7 @@ def pack(source: Path, package: Path) -> None:
     layout = read_layout(source)
     files = splade_files(
         pooling=layout.pooling, activation=layout.activation, max_length=layout.max_length or 512
-    ) | options(query_terms=layout.query_terms)
+    ) | options(query_terms=layout.query_terms, document_terms=layout.document_terms)
     for file, content in files.items():
         put_json(package / file, content)
     if (source / QUERY_TABLE).is_file():

@@ -22,6 +22,7 @@ from sparse_ir.models.batches import encodable
 from sparse_ir.models.fingerprint import fingerprint, tokenizer_digest
 from sparse_ir.models.layouts import read_json
 from sparse_ir.models.origins import words_of
+from sparse_ir.pruning import keep_top_terms
 from sparse_ir.vectors import SparseBatch, make_batch
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class InferenceFreeQueries:
                 "lowercase": self.layout.lowercase,
                 "prompt": self.layout.prompt,
             }
+            | ({"query_terms": self.layout.terms} if self.layout.terms else {})
         )
 
     def encode_queries(
@@ -105,7 +107,6 @@ class InferenceFreeQueries:
         names = [str(i) for i in range(len(texts))] if ids is None else list(ids)
         read = [encodable(self.layout.prompt + text) for text in texts]
         found = self._tokenizer.encode_batch_fast(read, add_special_tokens=False)
-        rows = [np.unique(np.asarray(self._kept(tokens.ids), np.int64)) for tokens in found]
         cut = sum(len(tokens.ids) > len(self._kept(tokens.ids)) for tokens in found)
         if cut:
             _log.warning(
@@ -114,12 +115,17 @@ class InferenceFreeQueries:
                 len(texts),
                 self.max_length,
             )
+        return self._weigh(names, [self._kept(tokens.ids) for tokens in found])
+
+    def _weigh(self, names: Sequence[str], tokens: Sequence[Sequence[int]]) -> SparseBatch:
+        rows = [np.unique(np.asarray(row, np.int64)) for row in tokens]
         columns = np.concatenate([np.zeros(0, np.int64), *rows])
         ends = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)])
-        shape = (len(texts), len(self.weights))
-        return make_batch(
+        shape = (len(rows), len(self.weights))
+        batch = make_batch(
             names, sparse.csr_array((self.weights[columns], columns, ends), shape=shape)
         )
+        return keep_top_terms(batch, self.layout.terms) if self.layout.terms else batch
 
     def explain(self, text: str, *, query: bool = True) -> Explanation:
         """Weigh one query and name the first word that produced each term."""
@@ -133,10 +139,10 @@ class InferenceFreeQueries:
         first: dict[int, int] = {}
         for place in kept:
             first.setdefault(found.ids[place], place)
+        weighed = self._weigh([text], [self._kept(found.ids)]).weights.indices.tolist()
         origins = [
-            TermOrigin(self.vocabulary[column], float(self.weights[column]), *all_words[place])
-            for column, place in first.items()
-            if self.weights[column] > 0
+            TermOrigin(self.vocabulary[c], float(self.weights[c]), *all_words[first[c]])
+            for c in sorted(weighed, key=first.__getitem__)
         ]
         origins.sort(key=lambda origin: -origin.weight)
         return Explanation(text, tuple(origins), len(kept) < len(found.ids))

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 POOLINGS = ("max", "sum")
 ACTIVATIONS = ("log1p", "log1p_log1p")
 OPTIONS = (
-    "pooling", "activation", "max_length", "query_terms", "drop_positions", "drop_columns"
+    "pooling", "activation", "max_length", "query_terms", "document_terms", "drop_positions",
+    "drop_columns",
 )  # fmt: skip
 """What ``sparse_ir.json`` may set. The two ``drop_`` lists hold tokens, "special" or "unused"."""
 
@@ -44,6 +45,7 @@ class SpladeLayout:
         document_prompt: Put in front of every document.
         query_prompt: Put in front of every query.
         query_terms: A query keeps at most so many of its heaviest terms; 0 for all.
+        document_terms: A document keeps at most so many of its heaviest terms; 0 for all.
         drop_positions: Tokens that give no weight to any term: tokens, "special" or "unused".
         drop_columns: Terms that are never weighed: tokens, "special" or "unused".
     """
@@ -56,6 +58,7 @@ class SpladeLayout:
     document_prompt: str = ""
     query_prompt: str = ""
     query_terms: int = 0
+    document_terms: int = 0
     drop_positions: tuple[str, ...] = ()
     drop_columns: tuple[str, ...] = ()
 
@@ -68,8 +71,12 @@ class SpladeLayout:
             )
         if self.max_length is not None and self.max_length < 1:
             raise ModelError(f"{self.model}: max_length is {self.max_length}. Use at least 1.")
-        if self.query_terms < 0:
-            raise ModelError(f"{self.model}: query_terms is {self.query_terms}. Use 0 or more.")
+        for name, terms in (
+            ("query_terms", self.query_terms),
+            ("document_terms", self.document_terms),
+        ):
+            if terms < 0:
+                raise ModelError(f"{self.model}: {name} is {terms}. Use 0 or more.")
 
 
 class Module(NamedTuple):

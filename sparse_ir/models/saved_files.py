@@ -54,9 +54,11 @@ def splade_files(
     }
 
 
-def options(*, query_terms: int = 0) -> dict[str, Any]:
+def options(*, query_terms: int = 0, document_terms: int = 0) -> dict[str, Any]:
     """What sparse-ir alone reads, beside a masked LM's ``config.json``: file -> JSON content."""
-    return {"sparse_ir.json": {"query_terms": query_terms}} if query_terms else {}
+    bounds = {"query_terms": query_terms, "document_terms": document_terms}
+    set_ = {name: terms for name, terms in bounds.items() if terms}
+    return {"sparse_ir.json": set_} if set_ else {}
 
 
 def router_files(

@@ -50,6 +50,7 @@ class SaveLayout:
         query_prompt: Put in front of every query.
         query_terms: A query keeps at most so many of its heaviest terms; 0 for all. Only sparse-ir
             reads it: other libraries give queries all their terms.
+        document_terms: Likewise of a document.
         drop_columns: Terms that are never weighed: tokens, "special" or "unused".
     """
 
@@ -61,11 +62,17 @@ class SaveLayout:
     document_prompt: str = ""
     query_prompt: str = ""
     query_terms: int = 0
+    document_terms: int = 0
     drop_columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         SpladeLayout(  # checks them
-            Path(), self.pooling, self.activation, self.max_length, query_terms=self.query_terms
+            Path(),
+            self.pooling,
+            self.activation,
+            self.max_length,
+            query_terms=self.query_terms,
+            document_terms=self.document_terms,
         )
 
 
@@ -187,7 +194,10 @@ def _write_lm(made: Path, model: Any, tokenizer: Any, layout: SaveLayout) -> Non
     config = made / "config.json"
     saved_files.put_json(config, saved_files.without_traces(config.name, read_json(config)))
     saved_files.clean_tokenizer(made, max_length=layout.max_length)
-    for name, content in saved_files.options(query_terms=layout.query_terms).items():
+    bounds = saved_files.options(
+        query_terms=layout.query_terms, document_terms=layout.document_terms
+    )
+    for name, content in bounds.items():
         saved_files.put_json(made / name, content)
 
 

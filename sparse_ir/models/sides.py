@@ -46,12 +46,14 @@ class TableLayout:
         tokenizer: The folder of the tokenizer.
         lowercase: Whether texts are lower-cased before the tokenizer sees them.
         prompt: Put in front of every query.
+        terms: A query keeps at most so many of its heaviest tokens; 0 for all.
     """
 
     weights: Path
     tokenizer: Path
     lowercase: bool = False
     prompt: str = ""
+    terms: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,12 @@ def read_sides(folder: Path) -> Sides:
     table = queries if isinstance(queries, TableLayout) else None
     if (folder / QUERY_TABLE).is_file():
         # The words of a prompt would weigh in every query, so the table goes without.
-        table = TableLayout(folder / QUERY_TABLE, documents.model, lowercase=documents.lowercase)
+        table = TableLayout(
+            folder / QUERY_TABLE,
+            documents.model,
+            lowercase=documents.lowercase,
+            terms=documents.query_terms,
+        )
     return Sides(documents, queries, table)
 
 

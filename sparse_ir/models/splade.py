@@ -135,7 +135,9 @@ class SpladeEncoder:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256, hex, of weights, tokenizer, pooling, activation, length, drops and prompt."""
-        return self._fingerprint(self.layout.document_prompt)
+        kept = self.layout.document_terms
+        more = {"document_terms": kept} if kept else {}
+        return self._fingerprint(self.layout.document_prompt, **more)
 
     @cached_property
     def query_fingerprint(self) -> str:
@@ -160,7 +162,9 @@ class SpladeEncoder:
         advance: Callable[[int], None] = lambda n: None,
     ) -> SparseBatch:
         """Weigh documents, in the order given; see ``SparseEncoder``."""
-        return self._encode(texts, self.layout.document_prompt, ids, on_cut, advance)
+        found = self._encode(texts, self.layout.document_prompt, ids, on_cut, advance)
+        kept = self.layout.document_terms
+        return keep_top_terms(found, kept) if kept else found
 
     def foresee(self, texts: Sequence[str]) -> None:
         """Begin to tokenise what ``encode_documents`` will get next: this very sequence."""
@@ -207,8 +211,8 @@ class SpladeEncoder:
         words = token_words(self.tokenizer, text, row, prompt=prompt)
         columns = weights.nonzero().flatten()
         columns = columns[weights[columns].argsort(descending=True, stable=True)]
-        if query and self.layout.query_terms:
-            columns = columns[: self.layout.query_terms]
+        kept = self.layout.query_terms if query else self.layout.document_terms
+        columns = columns[: kept or None]
         origins = (
             TermOrigin(self.vocabulary[c], float(weights[c]), *words[token])
             for c, token in zip(columns.tolist(), positions[columns].tolist(), strict=True)

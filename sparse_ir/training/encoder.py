@@ -13,6 +13,8 @@ from sparse_ir.models.head import OutputLayer
 from sparse_ir.models.masked_lm import captured_hidden
 from sparse_ir.models.saving import OFF
 from sparse_ir.models.screening import weigher
+from sparse_ir.pruning import keep_top_terms
+from sparse_ir.vectors import SparseBatch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +46,8 @@ class TraineeEncoder:
 
     def documents(self, texts: Sequence[str]) -> sparse.csr_array:
         """Weigh documents: float32, (texts, vocabulary)."""
-        return self._weigh(self._trainee.documents, texts, self._settings.reads_of_document)
+        found = self._weigh(self._trainee.documents, texts, self._settings.reads_of_document)
+        return _heaviest(found, self._settings.document_terms)
 
     def queries(self, texts: Sequence[str], *, table: bool = False) -> sparse.csr_array:
         """Weigh queries: float32, (texts, vocabulary).
@@ -56,14 +59,11 @@ class TraineeEncoder:
         if table or self._trainee.table_only:
             return self._by_table(texts)
         model = self._trainee.queries or self._trainee.documents
-        return self._weigh(
-            model, texts, self._settings.reads_of_query, keep=self._trainee.query_terms
-        )
+        found = self._weigh(model, texts, self._settings.reads_of_query)
+        return _heaviest(found, self._trainee.query_terms)
 
     @torch.no_grad()
-    def _weigh(
-        self, model: TermModel, texts: Sequence[str], max_length: int, *, keep: int = 0
-    ) -> sparse.csr_array:
+    def _weigh(self, model: TermModel, texts: Sequence[str], max_length: int) -> sparse.csr_array:
         was = model.training
         model.eval()
         layer = self._layer(model)
@@ -73,8 +73,6 @@ class TraineeEncoder:
         for batch in token_batches([len(r) for r in rows], batch_tokens=_BATCH_TOKENS):
             ids, mask = pad([rows[i] or [0] for i in batch], self._tokenizer.pad_token_id or 0)
             weights = self._weights(model, weigh, ids, mask)
-            if keep:
-                weights = self._trainee.keep_heaviest(weights)
             done.append(sparse.csr_array(weights.cpu().numpy()))
             order.extend(batch.tolist())
         model.train(was)
@@ -106,4 +104,12 @@ class TraineeEncoder:
             (weights[joined], joined, starts), shape=(len(texts), len(weights)), dtype=np.float32
         )
         matrix.eliminate_zeros()
-        return matrix
+        return _heaviest(matrix, self._trainee.query_terms)
+
+
+def _heaviest(weights: sparse.csr_array, terms: int) -> sparse.csr_array:
+    """Cut as the finished model does; 0 keeps all."""
+    if not terms:
+        return weights
+    names = ("",) * weights.shape[0]
+    return keep_top_terms(SparseBatch(names, weights), terms).weights

@@ -52,6 +52,7 @@ def save_trained(
         max_length=chosen.reads_of_document,
         query_max_length=chosen.reads_of_query,
         query_terms=chosen.query_terms if trainee.queries is None else 0,
+        document_terms=chosen.document_terms,
         drop_columns=chosen.drop_columns,
     )
     side: Any = None

@@ -130,6 +130,7 @@ class ModelSettings:
         max_length: Tokens that the finished model reads of a text, and the validation too; 0 for
             as many as in training.
         query_terms: Keep at most so many of a query's heaviest terms; 0 for all.
+        document_terms: Likewise of a document, in the finished model and the validation alone.
         freeze: Patterns of parameter names that are not trained, as ``bert.embeddings.*``.
         dropout: Instead of the backbone's own.
         gradient_checkpointing: Keep no hidden states within a layer, compute them again on the way
@@ -149,6 +150,7 @@ class ModelSettings:
     document_tokens: int = 256
     max_length: int = 0
     query_terms: int = 0
+    document_terms: int = 0
     freeze: tuple[str, ...] = ()
     dropout: float | None = None
     gradient_checkpointing: bool = False
@@ -167,7 +169,9 @@ class ModelSettings:
     def __post_init__(self) -> None:
         _one_of("query_encoder", self.query_encoder, QUERY_ENCODERS)
         _at_least(3, self, "model.", ("query_tokens", "document_tokens"))
-        _at_least(0, self, "model.", ("max_length", "query_terms", "table_weight"))
+        _at_least(
+            0, self, "model.", ("max_length", "query_terms", "document_terms", "table_weight")
+        )
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise ConfigError(f"model.dropout is {self.dropout}. Use 0 to 1, without 1 itself.")
         _one_of("pooling", self.pooling, ("max", "sum"))

@@ -59,12 +59,18 @@ def test_sentence_transformers_gives_the_vectors_of_the_bundled_model(bundled):
     sentence_transformers = pytest.importorskip("sentence_transformers")
     texts = ["An apple is a fruit.", "", "read the output of a program " * 120, "Straße, 日本"]
     theirs = sentence_transformers.SparseEncoder(str(bundled.path), device="cpu")
+    queries, documents = bundled.layout.query_terms, bundled.layout.document_terms
     for ours, their in (
-        (bundled.encode_queries(texts), theirs.encode_query(texts)),
-        (bundled.encode_documents(texts[::-1]), theirs.encode_document(texts[::-1])),
+        (bundled.encode_queries(texts), theirs.encode_query(texts, max_active_dims=queries)),
+        (
+            bundled.encode_documents(texts[::-1]),
+            theirs.encode_document(texts[::-1], max_active_dims=documents),
+        ),
     ):
         expected = np.stack([row.to_dense().numpy() for row in their])
         np.testing.assert_allclose(ours.weights.toarray(), expected, atol=1e-4)
+    assert np.diff(bundled.encode_queries(texts).weights.indptr).max() == queries == 30
+    assert documents == 150
 
 
 def test_quantized_rows_are_within_half_a_step():

@@ -77,6 +77,14 @@ def test_explain_names_the_word_of_each_term(table):
     assert table.explain("the " * 33).cut
 
 
+def test_a_query_keeps_its_heaviest_tokens(folder, table):
+    two = InferenceFreeQueries(TableLayout(folder / "idf.json", folder, terms=2))
+    assert terms(two, "The cat sat on a mat") == {"cat": 2.5, "mat": 1.5}
+    assert terms(two, "a") == {"a": 0.125}
+    assert [t.term for t in two.explain("The cat sat on a mat").terms] == ["cat", "mat"]
+    assert two.query_fingerprint != table.query_fingerprint
+
+
 def test_a_prompt_is_read_and_is_no_word_of_the_text(folder):
     prompted = InferenceFreeQueries(TableLayout(folder / "idf.json", folder, prompt="the mat. "))
     assert terms(prompted, "cat") == {"the": 0.25, "cat": 2.5, "mat": 1.5}

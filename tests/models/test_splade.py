@@ -252,6 +252,23 @@ def test_query_terms_keep_the_heaviest_terms_of_a_query_alone(tiny, encoder):
     assert short.query_fingerprint not in (encoder.query_fingerprint, short.fingerprint)
 
 
+def test_document_terms_keep_the_heaviest_terms_of_a_document_alone(tiny, encoder):
+    short = SpladeEncoder(tiny, layout=SpladeLayout(tiny, document_terms=2))
+    texts = ["the cat sat on the mat.", "cat"]
+    whole = encoder.encode_documents(texts).weights.toarray()
+    heaviest = np.sort(whole, axis=1)[:, -2:]
+    found = short.encode_documents(texts).weights
+    assert found.nnz == 4
+    np.testing.assert_allclose(np.sort(found.toarray(), axis=1)[:, -2:], heaviest, rtol=1e-4)
+    queries = short.encode_queries(texts).weights.toarray()
+    expected = encoder.encode_queries(texts).weights.toarray()
+    np.testing.assert_allclose(queries, expected, rtol=1e-4, atol=1e-5)
+    assert len(short.explain(texts[0]).terms) == 2
+    assert len(short.explain(texts[0], query=True).terms) > 2
+    assert short.fingerprint != encoder.fingerprint
+    assert short.query_fingerprint == encoder.query_fingerprint
+
+
 def test_a_dropped_token_that_does_not_exist_is_refused(tiny):
     with pytest.raises(ModelError, match="'nosuchtoken'"):
         SpladeEncoder(tiny, layout=SpladeLayout(tiny, drop_columns=("nosuchtoken",)))

@@ -120,7 +120,7 @@ def test_splade_pp_mines_with_its_first_model(here, backbone, cross_encoder):
         TARGET,
         f"train.model.backbone={backbone}",
         "index.precision=fp32",
-        "index.device=cpu",
+        "index.devices=cpu",
         "mine.negatives=4",
         *cross_encoders(cross_encoder, 1),
     ]
@@ -139,7 +139,7 @@ def test_splade_v3_learns_from_several_teachers(here, backbone, cross_encoder):
         f"train.model.backbone={backbone}",
         f"index.model={backbone}",
         "index.precision=fp32",
-        "index.device=cpu",
+        "index.devices=cpu",
         "mine.negatives=8",
         *cross_encoders(cross_encoder, 3),
     )
