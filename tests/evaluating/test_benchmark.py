@@ -59,7 +59,7 @@ def test_every_figure_of_a_small_collection(collection, tmp_path):
     assert outcome.unanswered == 1
     assert [hit.doc_id for hit in outcome.hits["q2"]] == ["c", "b"]
     assert outcome.query_terms == [1, 1, 0]  # no document has "nothing" or "here"
-    assert outcome.document_terms == [3, 5, 2, 3]  # T and the letter are stems of their own
+    assert outcome.document_terms == [3, 4, 2, 2]  # with the title; "in", "the", "a" are no terms
     assert outcome.engine == "embedded"
     assert outcome.index_bytes > 0
     assert outcome.peak_bytes > 1 << 20
@@ -79,7 +79,7 @@ def test_documents_are_encoded_once_and_what_was_measured_stands(collection, tmp
     asked = settings(collection, tmp_path, System("BM25", model="bm25"), PRUNED)
     first = benchmark(asked, tell=told.append)
     assert len([line for line in told if "search as" in line]) == 2
-    assert len(list((tmp_path / "out" / "work" / "fruit").glob("vectors-*/"))) == 1
+    assert len(list((tmp_path / "out" / "work").rglob("vectors-*/"))) == 1
     told.clear()
     again = benchmark(replace(asked, name="other"), tell=told.append)
     assert told == []
