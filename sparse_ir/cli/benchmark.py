@@ -62,8 +62,9 @@ def benchmark(
 ) -> None:
     """Measure systems on datasets: quality, latency, size and cost side by side.
 
-    DATASETS are names of evaluation/benchmarks.yaml or folders in BEIR layout. A stopped benchmark
-    goes on when it is called again. The report is a page, with Markdown, CSV and JSON beside it.
+    DATASETS are names of evaluation/benchmarks.yaml or folders in BEIR layout; NAME=FOLDER gives
+    one a name of its own. A stopped benchmark goes on when it is called again. The report is a
+    page, with Markdown, CSV and JSON beside it.
     """
     from sparse_ir.config import load_settings
     from sparse_ir.evaluating.benchmark_settings import BenchmarkSettings
@@ -80,7 +81,7 @@ def benchmark(
         {
             **options,
             "name": Path(options["out"]).name,
-            "datasets": [{"source": source, "split": split} for source in datasets],
+            "datasets": [_dataset(text, split) for text in datasets],
             "systems": chosen,
             "metrics": _parts(metrics),
             "clients": _numbers(clients),
@@ -94,6 +95,13 @@ def benchmark(
         return
     _print(results)
     click.echo(f"Report: {written[0]}")
+
+
+def _dataset(text: str, split: str) -> dict[str, str]:
+    name, equals, source = text.partition("=")
+    if not equals or Path(text).is_dir():
+        return {"source": text, "split": split}
+    return {"source": source, "split": split, "name": name}
 
 
 def _read_systems(path: Path | None) -> list[dict[str, Any]]:

@@ -173,7 +173,8 @@ def _check(system: System) -> None:
 def _require_unique(names: list[str], what: str) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise ConfigError(f"two {what}s are called {name!r}. Give each a name of its own.")
+            way = ": NAME=FOLDER" if what == "dataset" else ""
+            raise ConfigError(f"two {what}s are called {name!r}. Give each a name of its own{way}.")
 
 
 def system_key(system: System, settings: BenchmarkSettings, dataset: Dataset) -> str:

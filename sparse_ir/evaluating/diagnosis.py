@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from sparse_ir.types import Qrels, Run, SparseVector
 
 _METRIC = "ndcg@10"
+_WORD = re.compile(r"[a-z0-9_]+")
 _BETWEEN = "\t"  # no id holds one: qrels and runs are split at white space
 
 
@@ -76,12 +78,20 @@ def term_uses(
 
 
 def written(term: str, text: str) -> bool:
-    """Whether a text holds a term, or the piece of a word that it is.
+    """Whether a text holds a term: as a word's beginning, or as the later piece of a word it is.
 
-    >>> written("##play", "a playground"), written("game", "a playground")
-    (True, False)
+    Scripts without spaces, and signs, are looked for anywhere.
+
+    >>> written("##play", "a screenplay"), written("play", "players"), written("art", "a party")
+    (True, True, False)
     """
-    return term.removeprefix("##").lower() in text.lower()
+    plain = term.removeprefix("##").lower()
+    words = _WORD.findall(text.lower())
+    if not _WORD.fullmatch(plain):
+        return plain in text.lower()
+    if term != plain and term.startswith("##"):
+        return any(plain in word[1:] for word in words)
+    return any(word.startswith(plain) for word in words)
 
 
 def _gains(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sparse_ir.data.datasets import open_dataset
 from sparse_ir.errors import ConfigError, EngineError, InputError
 from sparse_ir.evaluating.bounds import parse_bounds, with_bounds
+from sparse_ir.evaluating.compiling import compiled
 from sparse_ir.evaluating.judged import read_judged
 from sparse_ir.evaluating.metrics import DEFAULT_METRICS, Evaluation, check_metrics, score_run
 from sparse_ir.evaluating.overlap import require_overlap
@@ -103,7 +104,7 @@ def evaluate_index(
         group=settings.group,
     )
     k = settings.k or deepest(metrics)
-    with Searcher(search) as searcher:
+    with compiled(metrics), Searcher(search) as searcher:
         _require_whole(searcher.engine, settings.index)
         run = searcher.run(queries, k=k, advance=advance)
         if settings.save_run is not None:

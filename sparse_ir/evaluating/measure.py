@@ -35,6 +35,7 @@ _LEAST_DEPTH = 10
 _DEPTH = 100  # hits kept, and ranked again without a term
 _LENGTHS = 10_000  # documents whose number of terms is kept
 _TITLE = 80  # characters
+_EXPLAINED = 2_000  # queries whose terms are weighed one by one
 _BATCH = 256
 
 
@@ -159,10 +160,13 @@ def _terms(
     if not explained(system):
         return []
     stored = StoredVectors(vectors.folder, parse_pruning(system.document_pruning))
+    # From all over the queries; more would fill the memory with their hits' vectors.
+    sample = results[:: -(-len(results) // _EXPLAINED) or 1]
+    looked_at = {r.query.query_id: kept[r.query.query_id] for r in sample}
     answered = Answered(
-        queries={r.query.query_id: r.terms for r in results},
-        run=kept,
-        vectors=stored.gather({doc_id for hits in kept.values() for doc_id in hits}),
+        queries={r.query.query_id: r.terms for r in sample},
+        run=looked_at,
+        vectors=stored.gather({doc_id for hits in looked_at.values() for doc_id in hits}),
         values=next(iter(scored.per_query.values())),
     )
     texts = {query.query_id: query.text for query in judged.queries}

@@ -9,13 +9,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
-import subprocess
 import sys
 import threading
 import types
 import warnings
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -127,29 +125,6 @@ def score_run(
         unjudged=answered - with_judged_hit,
         ignored=sum(query_id not in judged for query_id in run),
         min_grade=min_grade,
-    )
-
-
-def start_warm_up(metrics: Sequence[str] = DEFAULT_METRICS) -> subprocess.Popen[bytes]:
-    """Compile metrics in another process while this one does something else.
-
-    ranx compiles a metric at its first use, some seconds each, and keeps the result on disk for
-    every later process. A process rather than a thread: compiling holds the interpreter's lock.
-
-    Returns:
-        The process. Wait for it before ``score_run``, or that compiles once more; it may be killed
-        at any time.
-    """
-    code = (
-        "import sys; from sparse_ir.evaluating.metrics import score_run; "
-        "score_run({'q': {'d': 1.0}}, {'q': {'d': 1}}, sys.argv[1:])"
-    )
-    return subprocess.Popen(  # noqa: S603 - our own interpreter and code; metrics are arguments
-        [sys.executable, "-c", code, *metrics],
-        cwd=Path(__file__).parents[2],  # where this very package is imported from
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
     )
 
 

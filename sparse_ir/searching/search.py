@@ -212,6 +212,11 @@ class Searcher:
     ) -> list[list[ScoredDoc]]:
         if self._fusion is None:
             return self.engine.search(self.settings.index, requests)
+        mute = next((query for query in queries if query.vector and not query.text), None)
+        if mute is not None:
+            raise ConfigError(
+                f"query {mute.query_id!r} has a vector and no text, by which hybrid searches too."
+            )
         deep = [_deep(request, self._fusion) for request in requests]
         by_text = [
             request._replace(text=query.text, two_step=None)

@@ -54,7 +54,12 @@ def test_only_the_commonest_terms_are_looked_at():
 def test_a_piece_of_a_word_is_written_where_the_word_is():
     assert written("##ple", "An Apple")
     assert written("Apple", "an apple")
+    assert written("appl", "apples")  # a stem
+    assert written("京", "東京都")
+    assert written("?", "why?")
     assert not written("fruit", "an apple")
+    assert not written("art", "the party")
+    assert not written("##apple", "an apple")
 
 
 def test_wins_and_losses_name_the_document_and_the_terms_that_tell():

@@ -12,7 +12,7 @@ import pytest
 import pytrec_eval
 
 from sparse_ir.errors import ConfigError, InputError
-from sparse_ir.evaluating.metrics import score_run, start_warm_up
+from sparse_ir.evaluating.metrics import score_run
 
 TREC_EVAL = {
     "ndcg": "ndcg",
@@ -220,7 +220,3 @@ def test_the_whole_of_ranx_can_be_imported_afterwards(tmp_path):
     )
     environment = {**os.environ, "IR_DATASETS_HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
-
-
-def test_warming_up_ends_well():
-    assert start_warm_up(["mrr@10"]).wait(timeout=120) == 0
