@@ -9,6 +9,7 @@ import click
 
 from sparse_ir.cli.options import json_option
 from sparse_ir.cli.output import note, print_json, print_table
+from sparse_ir.cli.stopping import resumable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +89,8 @@ def benchmark(
         },
         where="benchmark",
     )
-    written = report_benchmark(settings, tell=note)
+    with resumable(flag=""):
+        written = report_benchmark(settings, tell=note)
     results = read_results(Path(settings.out, "results.json"))
     if as_json:
         print_json({"report": [str(path) for path in written], "results": _means(results)})
@@ -143,14 +145,18 @@ def _on_engines(
                 skipped.append(f"{own['name']} needs a cluster and is left out on {own['engine']}.")
                 continue
             if len(engines) > 1:
-                own["name"] = f"{own['name']}, {_short(own['engine'])}"
+                own["name"] = f"{own['name']}, {_short(own['engine'], engines)}"
             if own not in found:
                 found.append(own)
     return found
 
 
-def _short(engine: str) -> str:
-    return engine.partition("://")[2] or engine
+def _short(engine: str, engines: Sequence[str]) -> str:
+    """Its kind where that tells it apart, else its address."""
+    kind = engine.partition(":")[0]
+    if "://" in engine and kind in {"http", "https"}:
+        return engine.partition("://")[2]
+    return kind if [e.partition(":")[0] for e in engines].count(kind) == 1 else engine
 
 
 def _parts(text: str) -> list[str]:

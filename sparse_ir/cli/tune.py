@@ -8,6 +8,7 @@ import click
 
 from sparse_ir.cli.options import engine_option, json_option
 from sparse_ir.cli.output import note, print_json, print_table
+from sparse_ir.cli.stopping import resumable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +66,8 @@ def tune(
     if confirm is not None:
         values["confirm"] = {"source": confirm, "split": confirm_split}
     settings = load_settings(TuneSettings, values, where="tune")
-    tuned = find(settings, tell=note)
+    with resumable(flag=""):
+        tuned = find(settings, tell=note)
     written = write_tuned(settings, tuned)
     if as_json:
         print_json(_as_json(tuned) | {"files": [str(path) for path in written]})

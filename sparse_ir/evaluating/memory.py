@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -27,6 +30,7 @@ class PeakMemory:
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> PeakMemory:
+        give_back_memory()
         self._look()
         self._thread.start()
         return self
@@ -47,3 +51,12 @@ class PeakMemory:
 
     def _look(self) -> None:
         self.bytes = max(self.bytes, int(self._process.memory_info().rss))
+
+
+def give_back_memory() -> None:
+    """Free what is no longer used, and return it to the system where the C library can be asked."""
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; musl has none
+        if trim is not None:
+            trim(0)

@@ -49,10 +49,6 @@ def _count(value: float | None) -> str:
     return count(None if value is None else int(value))
 
 
-def _encode_seconds(value: float | None) -> str:
-    return "shared" if value == 0 else figure(value)
-
-
 def _flops(outcome: Outcome) -> float | None:
     """Products a document, unknown where no terms were counted."""
     return outcome.flops if outcome.query_terms and outcome.document_terms else None
@@ -64,7 +60,7 @@ COLUMNS = (
     Column("FLOPS", "flops", _flops, figure),
     Column("Index, MB", "index_bytes", lambda o: o.index_bytes, _megabytes),
     Column("Index, s", "index_seconds", lambda o: o.index_seconds, figure),
-    Column("Encode, s", "encode_seconds", lambda o: o.encode_seconds, _encode_seconds),
+    Column("Encode, s", "encode_seconds", lambda o: o.encode_seconds, figure),
     Column("Peak memory, MB", "peak_bytes", lambda o: o.peak_bytes, _megabytes),
     Column("Unanswered queries", "unanswered", lambda o: o.unanswered, _count),
 )

@@ -35,7 +35,7 @@ class Bar(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A system's histogram."""
+    """A histogram of a system, or of several that have the same terms."""
 
     system: str
     label: str
@@ -74,6 +74,19 @@ def histograms(results: Results) -> list[Histogram]:
     return found
 
 
+def _once(terms: Mapping[str, Sequence[int]]) -> list[tuple[list[str], Sequence[int]]]:
+    """Systems of the same terms together: those that differ in the engine alone, say."""
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for name, values in terms.items():
+        groups.setdefault(tuple(values), []).append(name)
+    return [(names, values) for values, names in groups.items()]
+
+
+def _label(names: Sequence[str]) -> str:
+    others = len(names) - 1
+    return clipped(names[0], 24) + f" and {others} more" if others else clipped(names[0], 34)
+
+
 def bin_width(values: Sequence[int], bars: int = _BARS) -> tuple[int, int]:
     """Choose how wide bins are, and how many, so that they hold nearly all of the values.
 
@@ -108,8 +121,8 @@ def _histogram(
     width, bins = bin_width(everything)
     axis = Axis(0, width * bins, LEFT, RIGHT)
     rows = [
-        _row(name, numbers[name], values, axis, (width, bins), TOP + ROW * (i + 1))
-        for i, (name, values) in enumerate(terms.items())
+        _row(names, numbers[names[0]], values, axis, (width, bins), TOP + ROW * (i + 1))
+        for i, (names, values) in enumerate(_once(terms))
     ]
     foot = TOP + ROW * len(rows)
     ticks = axis.ticks(7)
@@ -120,7 +133,12 @@ def _histogram(
 
 
 def _row(
-    name: str, number: int, values: Sequence[int], axis: Axis, bins: tuple[int, int], base: float
+    names: Sequence[str],
+    number: int,
+    values: Sequence[int],
+    axis: Axis,
+    bins: tuple[int, int],
+    base: float,
 ) -> Row:
     width, number_of_bins = bins
     found = counts(values, *bins)
@@ -138,4 +156,4 @@ def _row(
     ]
     middle = mean(values) or 0.0
     at = min(axis.at(middle), RIGHT)
-    return Row(name, clipped(name, 34), number, base, bars, at, figure(middle))
+    return Row(", ".join(names), _label(names), number, base, bars, at, figure(middle))

@@ -16,8 +16,8 @@ PUBLISHED = (
 )
 COSTS = (
     "Terms are means. FLOPS: the products that a query costs a document, on average. Index: bytes "
-    "on disk, and seconds until the vectors could be searched. Encode: seconds for all documents; "
-    "“shared” where another system's vectors were used. Peak memory: of this process while it "
+    "on disk, and seconds until the vectors could be searched. Encode: seconds for all documents, "
+    "once for all systems that search the same vectors. Peak memory: of this process while it "
     "answered, without that of a search server."
 )
 LATENCY = (

@@ -124,7 +124,7 @@ def full():
             flops=1.5,
             index_bytes=2_000_000,
             index_seconds=12.5,
-            encode_seconds=0.0,
+            encode_seconds=7.5,
             peak_bytes=512_000_000,
         ),
         outcome(
@@ -267,7 +267,7 @@ def test_without_a_test_there_are_neither_marks_nor_their_legend(tmp_path):
 
 def test_costs_are_shown_in_their_units(out):
     rows = page_of(out).rows
-    figures = ["3.00", "20.0", "1.50", "2.00", "12.5", "shared", "512", "0"]
+    figures = ["3.00", "20.0", "1.50", "2.00", "12.5", "7.50", "512", "0"]
     assert ["bm25", *figures, "embedded 0.9", "–"] in rows
     dashes = ["40.0", "150", "4.00", "–", "–", "–", "–", "0"]
     assert ["splade", *dashes, "embedded 0.9", "–"] in rows

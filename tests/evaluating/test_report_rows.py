@@ -149,6 +149,17 @@ def test_histograms_count_the_texts_of_each_system_and_mark_the_mean():
     assert [row.system for row in documents.rows] == ["a"]
 
 
+def test_systems_of_the_same_terms_share_a_histogram():
+    measured = results(
+        outcome("a", 0.5, query_terms=[1, 2]),
+        outcome("b", 0.5, query_terms=[3, 3]),
+        outcome("a on a server", 0.6, query_terms=[1, 2]),
+    )
+    rows = histograms(measured)[0].rows
+    assert [row.label for row in rows] == ["a and 1 more", "b"]
+    assert rows[0].system == "a, a on a server"
+
+
 def test_a_few_very_long_texts_are_heaped_on_the_last_bar():
     measured = results(outcome("a", 0.5, query_terms=[*[5] * 999, 5000]))
     drawn = histograms(measured)[0]
