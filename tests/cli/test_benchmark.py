@@ -89,8 +89,8 @@ def test_two_datasets_of_one_name_are_told_how_to_differ(sparse_ir, collection, 
 
 def test_a_mistyped_system_is_named_with_its_file(sparse_ir, collection, tmp_path):
     systems = tmp_path / "systems.yaml"
-    systems.write_text("systems:\n  - {name: a, modell: bm25}\n")
+    systems.write_text("systems:\n  - {name: a, model_: bm25}\n")
     done = sparse_ir("benchmark", collection, "--out", tmp_path / "report", "--systems", systems)
     assert done.exit_code != 0
-    assert "systems.yaml, system 1: modell is not a setting" in done.err
+    assert "systems.yaml, system 1: model_ is not a setting" in done.err
     assert "Did you mean model?" in done.err
