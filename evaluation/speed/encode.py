@@ -190,7 +190,7 @@ def compare_vectors(folder, passages):
 
 
 def largest_difference(found, other, most):
-    """Of weights; a vector cut to its heaviest terms may lack what is no heavier than its lightest."""
+    """Of weights; one cut to its heaviest terms may lack what is no heavier than its lightest."""
     wrong = np.abs(found - other)
     if most:
         full = (found > 0).sum(axis=1) >= most
@@ -255,8 +255,7 @@ def multiplications(folder, passages):
     tables = model.base_model.embeddings.parameters()
     body = sum(p.numel() for p in model.base_model.parameters()) - sum(p.numel() for p in tables)
     head = model.get_output_embeddings().weight.numel()
-    encoder = load_encoder(folder, device="cpu")
-    tokenizer, most = encoder.tokenizer, encoder.layout.document_terms
+    tokenizer = load_encoder(folder, device="cpu").tokenizer
     lengths = [len(i) for i in tokenizer(passages, truncation=True)["input_ids"]]
     return sum(lengths) * (body + head), sum(lengths) / len(lengths)
 
