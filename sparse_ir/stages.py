@@ -93,7 +93,7 @@ def _evaluate(settings: EvaluateSettings, advance: Callable[[int], None]) -> Mad
 
 
 def _benchmark(settings: BenchmarkSettings, advance: Callable[[int], None]) -> Made:
-    files = report_benchmark(settings, tell=lambda line: advance(0))
+    _, files = report_benchmark(settings, tell=lambda line: advance(0))
     return Made(f"{files[0]} is written", {"files": [str(path) for path in files]})
 
 

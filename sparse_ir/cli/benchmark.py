@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparse_ir.cli.options import json_option
+from sparse_ir.cli.options import json_option, split_names
 from sparse_ir.cli.output import note, print_json, print_table
 from sparse_ir.cli.stopping import resumable
 
@@ -70,7 +70,6 @@ def benchmark(
     from sparse_ir.config import load_settings
     from sparse_ir.evaluating.benchmark_settings import BenchmarkSettings
     from sparse_ir.evaluating.reported import report_benchmark
-    from sparse_ir.evaluating.results import read_results
 
     skipped: list[str] = []
     rows = _read_systems(systems)
@@ -84,14 +83,13 @@ def benchmark(
             "name": Path(options["out"]).name,
             "datasets": [_dataset(text, split) for text in datasets],
             "systems": chosen,
-            "metrics": _parts(metrics),
+            "metrics": split_names(metrics),
             "clients": _numbers(clients),
         },
         where="benchmark",
     )
     with resumable(flag=""):
-        written = report_benchmark(settings, tell=note)
-    results = read_results(Path(settings.out, "results.json"))
+        results, written = report_benchmark(settings, tell=note)
     if as_json:
         print_json({"report": [str(path) for path in written], "results": _means(results)})
         return
@@ -159,13 +157,9 @@ def _short(engine: str, engines: Sequence[str]) -> str:
     return kind if [e.partition(":")[0] for e in engines].count(kind) == 1 else engine
 
 
-def _parts(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
 def _numbers(text: str) -> list[int]:
     try:
-        return [int(part) for part in _parts(text)]
+        return [int(part) for part in split_names(text)]
     except ValueError:
         raise click.BadParameter(f"{text!r} is no list of numbers.", param_hint="clients") from None
 

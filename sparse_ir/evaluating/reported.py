@@ -14,15 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sparse_ir.evaluating.benchmark_settings import BenchmarkSettings
+    from sparse_ir.evaluating.results import Results
 
 
 def report_benchmark(
     settings: BenchmarkSettings, *, tell: Callable[[str], None] = lambda line: None
-) -> list[Path]:
-    """Measure systems on datasets and write the report, the page first; see ``benchmark``.
+) -> tuple[Results, list[Path]]:
+    """Measure systems on datasets and write the report; see ``benchmark``.
 
     Published figures stand beside those of a benchmark that was searched under its own name, with
     the judgements that everybody reports.
+
+    Returns:
+        What was measured, and the files of the report, the page first.
 
     Raises:
         StorageError: the report cannot be written.
@@ -34,6 +38,7 @@ def report_benchmark(
         if chosen.called == chosen.source and chosen.split == "test"
     }
     published = [row for row in read_published() if row.dataset in named]
-    return write_report(
+    files = write_report(
         results, Path(settings.out), significance=compare_systems, published=published
     )
+    return results, files
