@@ -20,6 +20,7 @@ from sparse_ir.encoding.passages import (
 from sparse_ir.encoding.pool import EncoderPool
 from sparse_ir.encoding.worker import Task
 from sparse_ir.errors import InputError
+from sparse_ir.models.memory import return_free_memory
 from sparse_ir.models.ranks import Ranks
 from sparse_ir.pruning import NO_PRUNING, Pruning, prune
 
@@ -90,6 +91,7 @@ def encode_corpus(
         yield encode_chunk(
             part, encoder, number=number, pruning=pruning, passages=passages, advance=advance
         )
+        return_free_memory()
 
 
 def _together(

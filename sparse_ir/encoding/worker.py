@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from sparse_ir import errors
 from sparse_ir.errors import SparseIRError
+from sparse_ir.models.memory import return_free_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -149,6 +150,7 @@ def _work(settings: WorkerSettings, inbox: _Inbox, send: Callable[[Any], None]) 
             task.texts, ids=task.ids, on_cut=cuts.append, advance=advance
         )
         send(Done(task.number, batch, sum(cuts)))
+        return_free_memory()
 
 
 class _Inbox:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import sys
 import threading
 from typing import TYPE_CHECKING
 
 import psutil
+
+from sparse_ir.models.memory import give_back_memory
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -51,12 +50,3 @@ class PeakMemory:
 
     def _look(self) -> None:
         self.bytes = max(self.bytes, int(self._process.memory_info().rss))
-
-
-def give_back_memory() -> None:
-    """Free what is no longer used, and return it to the system where the C library can be asked."""
-    gc.collect()
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; musl has none
-        if trim is not None:
-            trim(0)
