@@ -94,7 +94,8 @@ def ours(arguments: argparse.Namespace) -> dict[str, float]:
                     "backbone": "default",
                     "query_tokens": QUERY_TOKENS,
                     "document_tokens": DOCUMENT_TOKENS,
-                    "gradient_checkpointing": arguments.checkpointing,
+                    "gradient_checkpointing": arguments.checkpointing > 0,
+                    "checkpoint_every": max(1, arguments.checkpointing),
                 },
                 "out": f"{folder}/model",
                 "examples": [{"source": arguments.triplets, "group": True, "limit": 4000}],
@@ -187,7 +188,10 @@ def main() -> None:
     parser.add_argument("triplets")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--checkpointing", action="store_true", help="Ours with it.")
+    parser.add_argument(
+        "--checkpointing", type=int, nargs="?", const=1, default=0, metavar="N",
+        help="Ours with it, in every Nth layer.",
+    )  # fmt: skip
     parser.add_argument("--checkpointing-theirs", action="store_true", help="Theirs with it.")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=12)

@@ -102,16 +102,43 @@ def load_backbone(
     terms = _start(model, tokenizer, settings, sample, new=new, folder=folder)
     _set_dropout(lm, settings.dropout)
     if settings.gradient_checkpointing:
-        if not lm.supports_gradient_checkpointing:
-            raise ModelError(f"{folder}: this architecture has no gradient_checkpointing.")
-        with quiet():
-            lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        _checkpoint_gradients(lm, settings.checkpoint_every, folder)
     return Backbone(model, tokenizer, name, new, terms)
 
 
 def twin(model: TermModel) -> TermModel:
     """Copy a model, for queries to have one of their own."""
     return copy.deepcopy(model)
+
+
+def _checkpoint_gradients(lm: Any, every: int, folder: Path) -> None:
+    """Let every so-manieth layer compute its hidden states again on the way back.
+
+    Raises:
+        ModelError: the architecture cannot, or its layers cannot be chosen.
+    """
+    if not lm.supports_gradient_checkpointing:
+        raise ModelError(f"{folder}: this architecture has no gradient_checkpointing.")
+    with quiet():
+        lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if every == 1:
+        return
+    layers = _layers_with_a_flag(lm)
+    if not layers:
+        raise ModelError(
+            f"{folder}: its layers cannot be checkpointed one by one with this transformers. Leave "
+            "checkpoint_every away."
+        )
+    for number, layer in enumerate(layers):
+        layer.gradient_checkpointing = number % every == 0
+
+
+def _layers_with_a_flag(lm: Any) -> list[Any]:
+    try:
+        from transformers.modeling_layers import GradientCheckpointingLayer
+    except ImportError:  # before 4.52 one flag is for all layers
+        return []
+    return [module for module in lm.modules() if isinstance(module, GradientCheckpointingLayer)]
 
 
 def _require_positions(tokenizer: Any, config: Any, settings: ModelSettings) -> None:

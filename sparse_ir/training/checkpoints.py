@@ -43,7 +43,9 @@ _MAY_CHANGE = {
     "out", "resume", "replace", "device", "precision", "save_every", "keep", "log_every",
     "tensorboard", "validation", "optimizer", "card",
 }  # fmt: skip
-_MAY_CHANGE_WITHIN = ("batch.chunk_texts", "model.gradient_checkpointing")  # memory, not results
+_MAY_CHANGE_WITHIN = (  # memory, not results
+    "batch.chunk_texts", "model.gradient_checkpointing", "model.checkpoint_every",
+)  # fmt: skip
 
 
 @contextmanager

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
+from transformers import BertConfig, BertForMaskedLM
 
 from sparse_ir.errors import ConfigError, InputError, ModelError, TrainingError
 from sparse_ir.models.loading import load_encoder
+from sparse_ir.training.backbone import _checkpoint_gradients
 
 
 def test_a_model_learns_what_its_examples_say(run, collection):
@@ -132,6 +135,19 @@ def test_gradient_checkpointing_changes_memory_alone(run, tmp_path, weights_of):
     run(out=tmp_path / "kept")
     run(out=tmp_path / "again", model__gradient_checkpointing=True)
     assert apart(weights_of(tmp_path / "kept"), weights_of(tmp_path / "again")) < 1e-4
+
+
+def test_every_second_layer_can_be_checkpointed_alone():
+    pytest.importorskip("transformers.modeling_layers")  # one flag for all layers before
+    config = BertConfig(
+        vocab_size=20, hidden_size=8, num_hidden_layers=4, num_attention_heads=2,
+        intermediate_size=8,
+    )  # fmt: skip
+    lm = BertForMaskedLM(config)
+    _checkpoint_gradients(lm, 2, Path("model"))
+    assert [layer.gradient_checkpointing for layer in lm.bert.encoder.layer] == [
+        True, False, True, False,
+    ]  # fmt: skip
 
 
 def test_the_best_checkpoint_is_kept_and_a_worse_run_ends_early(run, collection, tmp_path):
