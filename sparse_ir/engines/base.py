@@ -49,6 +49,7 @@ class SearchRequest(NamedTuple):
         two_step: Heavy terms first; None for all at once.
         text: Search title and text with the server's BM25 instead; the terms are not used then.
         server_pruning: Let a server drop tokens that it deems unimportant.
+        require: Terms that a hit must hold, each of them, whatever it scores by.
     """
 
     terms: SparseVector
@@ -60,6 +61,7 @@ class SearchRequest(NamedTuple):
     two_step: TwoStep | None = None
     text: str = ""
     server_pruning: bool = False
+    require: tuple[str, ...] = ()
 
 
 class Failure(NamedTuple):
