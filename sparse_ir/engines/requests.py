@@ -113,9 +113,7 @@ def two_step_parts(request: SearchRequest, field: str, page: Page) -> dict[str, 
         "score_mode": "total",
     }
     return {
-        "query": _among(
-            term_query(field, heavy, prune=request.server_pruning), request, field
-        ),
+        "query": _among(term_query(field, heavy, prune=request.server_pruning), request, field),
         "rescore": {"window_size": window, "query": rescore},
     }
 
