@@ -275,6 +275,13 @@ class Engine(Protocol):
         """
         ...
 
+    def restamp(self, index: str, stamp: Stamp) -> None:
+        """Write another stamp in the place of an index's own, in one step.
+
+        Only what queries it accepts may differ: who calls it has looked.
+        """
+        ...
+
     def drop(self, index: str) -> None:
         """Remove an index, or a build, and all it holds."""
         ...

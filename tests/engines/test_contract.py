@@ -472,6 +472,14 @@ def test_the_stamp_is_kept(engine):
     assert engine.describe(engine.resolve("fruit")) == make_stamp()
 
 
+def test_a_stamp_may_accept_more_queries_later(engine):
+    build(engine, entry("a"))
+    more = make_stamp(query_fingerprints=("q" * 64, "r" * 64))
+    engine.restamp("fruit", more)
+    assert engine.describe("fruit") == more
+    assert ids(engine, {"apple": 1.0}) == ["a"]
+
+
 def test_drop_removes_a_build_or_an_index_with_its_builds(engine):
     build(engine, entry("a"))
     aside = engine.create("fruit", make_stamp(), VOCABULARY)
