@@ -40,6 +40,8 @@ _COMMANDS = (
     "delete",
     "plan",
     "encode",
+    "idf",
+    "restamp",
     "export",
     "push",
     "inspect",

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sparse_ir.cli.models import load_named
-from sparse_ir.cli.options import engine_option, json_option, query_encoder_option
+from sparse_ir.cli.options import (
+    control_options,
+    engine_option,
+    json_option,
+    query_encoder_option,
+)
 from sparse_ir.cli.output import console, print_json, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparse_ir.models.base import Explanation, SparseEncoder
+    from sparse_ir.models.base import Explanation
     from sparse_ir.searching.explain import PairExplanation, SharedTerm
 
 _NAMED_MISSING = 8
@@ -30,6 +35,7 @@ _NAMED_MISSING = 8
 @engine_option
 @query_encoder_option
 @click.option("--query", is_flag=True, help="Weigh a single text as a query.")
+@control_options
 @click.option(
     "--top", default=30, show_default=True, type=click.IntRange(min=1), help="Terms shown."
 )
@@ -42,29 +48,52 @@ def explain(
     query: bool,
     top: int,
     as_json: bool,
+    ban: tuple[str, ...],
+    boost: tuple[str, ...],
+    pin: tuple[str, ...],
+    lexical_only: bool,
+    mask: str,
 ) -> None:
     """Show a text's terms and the word each came from; of two texts, what they share.
 
-    Of two texts the first is the query, the second the document.
+    Of two texts the first is the query, the second the document; the options that control terms
+    hold for the query.
     """
+    from sparse_ir.searching.control import parse_control, read_mask, require_known
+    from sparse_ir.searching.explain import explain as explain_text
+    from sparse_ir.searching.explain import explain_pair, explain_query
+
+    control = parse_control(ban=ban, boost=boost, pin=pin, lexical_only=lexical_only)
+    masked = read_mask(mask)
+    if len(texts) == 1 and not query and (control.weighs or masked):
+        raise click.UsageError("terms are controlled in queries. Add --query, or a second text.")
     if len(texts) > 2:
         raise click.UsageError("explain takes one text or two. Put each in quotes.")
     loaded = [
         load_named(name, engine=engine, texts=texts, queries=query_encoder)
         for name in models or (None,)
     ]
-    if len(texts) == 1:
-        _one(texts[0], loaded, query=query, top=top, as_json=as_json)
+    for encoder, _ in loaded:
+        require_known(control.terms, encoder.vocabulary)
+    found: Any
+    if len(texts) == 2:
+        found = [
+            (name, explain_pair(*texts, encoder, control=control, mask=masked))
+            for encoder, name in loaded
+        ]
+        _pair(found, top=top, as_json=as_json)
+    elif query:
+        found = [
+            (name, explain_query(texts[0], encoder, control=control, mask=masked))
+            for encoder, name in loaded
+        ]
+        _one(found, top=top, as_json=as_json)
     else:
-        _pair(texts[0], texts[1], loaded, top=top, as_json=as_json)
+        found = [(name, explain_text(texts[0], encoder)) for encoder, name in loaded]
+        _one(found, top=top, as_json=as_json)
 
 
-def _one(
-    text: str, loaded: Sequence[tuple[SparseEncoder, str]], *, query: bool, top: int, as_json: bool
-) -> None:
-    from sparse_ir.searching.explain import explain as explain_text
-
-    found = [(name, explain_text(text, encoder, query=query)) for encoder, name in loaded]
+def _one(found: Sequence[tuple[str, Explanation]], *, top: int, as_json: bool) -> None:
     if as_json:
         print_json([{"model": name, **_explanation_json(e)} for name, e in found])
         return
@@ -93,17 +122,7 @@ def _explanation_json(explanation: Explanation) -> dict[str, Any]:
     }
 
 
-def _pair(
-    first: str,
-    second: str,
-    loaded: Sequence[tuple[SparseEncoder, str]],
-    *,
-    top: int,
-    as_json: bool,
-) -> None:
-    from sparse_ir.searching.explain import explain_pair
-
-    found = [(name, explain_pair(first, second, encoder)) for encoder, name in loaded]
+def _pair(found: Sequence[tuple[str, PairExplanation]], *, top: int, as_json: bool) -> None:
     if as_json:
         print_json([{"model": name, **_pair_json(pair)} for name, pair in found])
         return

@@ -238,6 +238,50 @@ def search_options(command: Any) -> Any:
             help="Of an index of passages: documents by their best passage, by the sum over "
             "passages, or each passage.",
         ),
+        _require_option,
+        control_options,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _require_option(command: Any) -> Any:
+    return click.option(
+        "--require",
+        multiple=True,
+        metavar="TERM",
+        help="Only hits that hold this term; repeat to ask for all.",
+    )(command)
+
+
+def control_options(command: Any) -> Any:
+    """What a person does to the terms of a query."""
+    options = (
+        click.option("--ban", multiple=True, metavar="TERM", help="Leave this term out. Repeat."),
+        click.option(
+            "--boost",
+            multiple=True,
+            metavar="TERM=FACTOR",
+            help="Multiply this term's weight, where the query has it. Repeat.",
+        ),
+        click.option(
+            "--pin",
+            multiple=True,
+            metavar="TERM[=WEIGHT]",
+            help="Have this term in the query, with this weight (default 1). Repeat.",
+        ),
+        click.option(
+            "--lexical-only",
+            is_flag=True,
+            help="Keep only terms that are tokens of the query's own text: no expansion.",
+        ),
+        click.option(
+            "--mask",
+            default="",
+            metavar="FILE",
+            help="Terms that are never searched by, one a line.",
+        ),
     )
     for option in reversed(options):
         command = option(command)

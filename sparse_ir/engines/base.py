@@ -49,6 +49,7 @@ class SearchRequest(NamedTuple):
         two_step: Heavy terms first; None for all at once.
         text: Search title and text with the server's BM25 instead; the terms are not used then.
         server_pruning: Let a server drop tokens that it deems unimportant.
+        require: Terms that a hit must hold, each of them, whatever it scores by.
     """
 
     terms: SparseVector
@@ -60,6 +61,7 @@ class SearchRequest(NamedTuple):
     two_step: TwoStep | None = None
     text: str = ""
     server_pruning: bool = False
+    require: tuple[str, ...] = ()
 
 
 class Failure(NamedTuple):
@@ -270,6 +272,13 @@ class Engine(Protocol):
 
         Raises:
             IndexNotFoundError: there is no such index.
+        """
+        ...
+
+    def restamp(self, index: str, stamp: Stamp) -> None:
+        """Write another stamp in the place of an index's own, in one step.
+
+        Only what queries it accepts may differ: who calls it has looked.
         """
         ...
 

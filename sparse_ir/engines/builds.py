@@ -221,6 +221,18 @@ class Builds:
         """
         return read_stamp(self.manifest(build)["stamp"], index=build.name)
 
+    def restamp(self, build: Build, stamp: Stamp) -> None:
+        """Write another stamp into a build's manifest, which changes whole.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        manifest = {**self.manifest(build), "stamp": stamp.to_json()}
+        try:
+            write_json(build.folder / MANIFEST, manifest)
+        except OSError as error:
+            raise storage_error(build.folder, error) from None
+
     def vocabulary(self, build: Build) -> tuple[str, ...]:
         """Read a build's terms and check them against its stamp.
 

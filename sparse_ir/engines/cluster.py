@@ -264,6 +264,12 @@ class ClusterEngine:
         """Read the stamp."""
         return self.lifecycle.facts(self.resolve(index)).stamp
 
+    def restamp(self, index: str, stamp: Stamp) -> None:
+        """Write another stamp into the mapping; see ``Engine``."""
+        facts = self.lifecycle.facts(self.resolve(index))
+        self.lifecycle.restamp(facts._replace(stamp=stamp))
+        self._search.forget()
+
     def drop(self, index: str) -> None:
         """Remove an index with all its builds, or one build."""
         if "@" in index:

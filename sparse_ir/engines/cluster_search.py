@@ -121,6 +121,11 @@ class ClusterSearch:
         """Name terms by their ids, which is what SEISMIC holds."""
         if request.two_step is not None:
             raise ConfigError("two-step search does not go with --field seismic. Leave it away.")
+        if request.require:
+            raise ConfigError(
+                "an index with --field seismic cannot be asked whether a document holds a term. "
+                "Leave --require away, or index with --field rank_features."
+            )
         if facts.physical not in self._columns:
             self._columns[facts.physical] = {t: str(i) for i, t in enumerate(facts.vocabulary())}
         columns = self._columns[facts.physical]
@@ -208,7 +213,7 @@ class ClusterSearch:
         """How many terms the server takes beside the clauses of the request's filter."""
         if self._most_terms is None:
             return len(request.terms)
-        return max(1, self._most_terms - 2 * len(request.filter))
+        return max(1, self._most_terms - 2 * len(request.filter) - len(request.require))
 
     def _finish(
         self, facts: Facts, request: SearchRequest, hits: list[Mapping[str, Any]]

@@ -194,6 +194,10 @@ class EmbeddedEngine:
         """Read the stamp; the index may be held by another process."""
         return self._builds.describe(self._builds.resolve(index))
 
+    def restamp(self, index: str, stamp: Stamp) -> None:
+        """Write another stamp; see ``Engine``."""
+        self._builds.restamp(self._builds.resolve(index), stamp)
+
     def vocabulary(self, index: str) -> tuple[str, ...]:
         """Every term a vector may hold, in column order."""
         return self._builds.vocabulary(self._builds.resolve(index))

@@ -36,6 +36,7 @@ def best_hits(
     *,
     condition: Any = None,
     records: bool = False,
+    require: Sequence[int] = (),
 ) -> list[Hit]:
     """Find the first ``wanted`` hits by score, then doc_id.
 
@@ -49,11 +50,14 @@ def best_hits(
         wanted: At most so many, at least 1.
         condition: A filter of the store.
         records: Whether hits bring their record.
+        require: Columns that a hit must hold, each of them.
     """
 
     def ask(limit: int) -> list[Hit]:
         keys = [ID, RECORD] if records else [ID]
-        points = store.query(stores.query(terms, limit=limit, only=condition, keys=keys))
+        points = store.query(
+            stores.query(terms, limit=limit, only=condition, keys=keys, require=require)
+        )
         return [Hit(p.payload[ID], p.score, p.payload.get(RECORD)) for p in points]
 
     # A float32 sum of n positive products is off by n * 2^-24 of itself at most, and two such

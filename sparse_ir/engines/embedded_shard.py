@@ -156,13 +156,18 @@ class Shard:
         known = self._columns
         terms = sorted((known[term], w) for term, w in request.terms.items() if term in known)
         clause = filters.translate(request.filter)
-        if not terms or clause is None:
+        if not terms or clause is None or not all(term in known for term in request.require):
             return []
         condition = stores.condition(clause) if request.filter else None
         wanted = request.offset + request.k
         with stores.errors_of(self.build):
             found = best_hits(
-                self._store, terms, wanted, condition=condition, records=request.documents
+                self._store,
+                terms,
+                wanted,
+                condition=condition,
+                records=request.documents,
+                require=[known[term] for term in dict.fromkeys(request.require)],
             )
         hits = found[request.offset :]
         vectors: dict[str, Entry] = {}

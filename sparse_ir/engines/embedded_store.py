@@ -25,6 +25,7 @@ OWNER = "owner.pid"
 VECTOR = "terms"
 ID = "i"
 RECORD = "d"
+_ALL = 2**32 - 1
 _NAMESPACE = uuid.UUID("5f2f1fd0-6c39-5b0e-9a55-0d7e3b9f7c11")
 
 
@@ -110,6 +111,7 @@ def query(
     limit: int,
     only: Any,
     keys: list[str],
+    require: Sequence[int] = (),
 ) -> Any:
     """Build a search.
 
@@ -118,14 +120,35 @@ def query(
         limit: Hits wanted.
         only: A filter, or None.
         keys: Which payload hits shall bring.
+        require: Columns that a hit must hold, each of them.
     """
-    vector = qdrant.SparseVector([column for column, _ in terms], [weight for _, weight in terms])
     return qdrant.QueryRequest(
         limit=limit,
-        query=qdrant.Query.Nearest(vector, using=VECTOR),
+        query=_nearest(terms),
+        prefetches=_holding(require, only),
         with_payload=keys,
         filter=only,
     )
+
+
+def _nearest(terms: Sequence[tuple[int, float]]) -> Any:
+    columns, weights = [column for column, _ in terms], [weight for _, weight in terms]
+    return qdrant.Query.Nearest(qdrant.SparseVector(columns, weights), using=VECTOR)
+
+
+def _holding(columns: Sequence[int], only: Any) -> Any:
+    """Stages that each leave the documents with one more of the columns; None where none must.
+
+    The payload knows no terms, but a search by a single one finds all documents that hold it, and
+    the stage after it searches among what it found.
+    """
+    stages = None
+    for column in columns:
+        found = qdrant.Prefetch(
+            _ALL, query=_nearest([(column, 1.0)]), prefetches=stages, filter=only
+        )
+        stages = [found]
+    return stages
 
 
 def _config() -> Any:

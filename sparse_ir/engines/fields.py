@@ -166,6 +166,22 @@ def term_query(field: str, terms: Mapping[str, float], *, prune: bool = False) -
     return {"bool": {"should": should}}
 
 
+def term_clause(field: str, term: str) -> dict[str, Any]:
+    """The filter clause that holds for documents that have a term, whatever it weighs there.
+
+    Args:
+        field: A field type, but not SEISMIC, which has no exact search.
+        term: The term.
+    """
+    if field == SPARSE_VECTOR:
+        return term_query(field, {term: 1.0})
+    if field == SEISMIC:
+        raise ValueError("SEISMIC cannot be asked whether a document holds a term")
+    # A neural_sparse field is of the type rank_features; without the plugin's query its two-phase
+    # processor finds nothing here to split.
+    return {"rank_feature": {"field": f"{VECTOR}.{escape_term(term)}", "linear": {}}}
+
+
 def seismic_query(
     ids: Mapping[str, float], k: int, conditions: list[dict[str, Any]]
 ) -> dict[str, Any]:

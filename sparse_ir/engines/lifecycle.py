@@ -155,6 +155,11 @@ class Lifecycle:
             self._connection.call("PUT", path(facts.physical, "_mapping"), meta)
         return facts
 
+    def restamp(self, facts: Facts) -> None:
+        """Write down what a build says about itself, once it says something else."""
+        meta = {"_meta": facts.to_meta()}
+        self._connection.call("PUT", path(facts.physical, "_mapping"), meta)
+
     def publish(self, index: str, facts: Facts) -> str:
         """Move the alias in one call; readers see the old build or the new one, never none.
 

@@ -184,6 +184,10 @@ class MemoryEngine:
         """Read the stamp."""
         return self._builds.describe(self._builds.resolve(index))
 
+    def restamp(self, index: str, stamp: Stamp) -> None:
+        """Write another stamp; see ``Engine``."""
+        self._builds.restamp(self._builds.resolve(index), stamp)
+
     def vocabulary(self, index: str) -> tuple[str, ...]:
         """Every term a vector may hold, in column order."""
         return self._builds.vocabulary(self._builds.resolve(index))
@@ -300,6 +304,9 @@ class _BuildsInMemory:
 
     def describe(self, build: Build) -> Stamp:
         return self._kept[build.physical].stamp
+
+    def restamp(self, build: Build, stamp: Stamp) -> None:
+        self._kept[build.physical] = self._kept[build.physical]._replace(stamp=stamp)
 
     def vocabulary(self, build: Build) -> tuple[str, ...]:
         return self._kept[build.physical].vocabulary

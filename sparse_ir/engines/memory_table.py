@@ -116,6 +116,9 @@ class Table:
         if request.filter:
             satisfy = self._satisfying(matrix, request.filter)[rows]
             rows, scores = rows[satisfy], scores[satisfy]
+        for term in request.require:
+            holds = np.isin(rows, self._holding(matrix, term), assume_unique=True)
+            rows, scores = rows[holds], scores[holds]
         best = _best(rows, scores, request.offset + request.k)[request.offset :]
         return [self._hit(matrix.ids[rows[i]], float(scores[i]), request) for i in best]
 
@@ -163,6 +166,14 @@ class Table:
             matrix.satisfying.clear()  # the last one is enough: many queries ask with one filter
             matrix.satisfying[conditions] = mask
         return matrix.satisfying[conditions]
+
+    def _holding(self, matrix: _Matrix, term: str) -> NDArray[Any]:
+        """Which rows hold a term."""
+        column = self.columns.get(term)
+        if column is None:
+            return np.empty(0, matrix.weights.indices.dtype)
+        start, end = matrix.weights.indptr[column : column + 2]
+        return np.asarray(matrix.weights.indices[start:end])
 
     def _hit(self, doc_id: str, score: float, request: SearchRequest) -> ScoredDoc:
         entry = self.get(doc_id) if request.documents or request.vectors else None

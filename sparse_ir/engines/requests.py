@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sparse_ir.engines.documents import METADATA, MORE, document_of, filter_clauses
 from sparse_ir.engines.fields import (
     NEURAL_SPARSE,
+    RANK_FEATURES,
     SEISMIC,
     VECTOR,
     seismic_query,
+    term_clause,
     term_query,
     unescape_term,
 )
@@ -68,12 +70,12 @@ def search_body(request: SearchRequest, field: str, page: Page) -> dict[str, Any
         query = seismic_query(request.terms, wanted, filter_clauses(request.filter))
         return {**body, "query": query}
     if request.text:
-        body["query"] = filtered(text_query(request.text), request.filter)
+        body["query"] = _among(text_query(request.text), request, field)
     elif request.two_step is not None and split_heavy(request.terms, request.two_step.ratio)[1]:
         return {**body, **two_step_parts(request, field, page)}
     else:
         terms = term_query(field, request.terms, prune=request.server_pruning)
-        body["query"] = filtered(terms, request.filter)
+        body["query"] = _among(terms, request, field)
     body["sort"] = ORDER
     if page.after is not None:
         body["search_after"] = list(page.after)
@@ -99,7 +101,7 @@ def two_step_parts(request: SearchRequest, field: str, page: Page) -> dict[str, 
         }
         processor = {"enabled": True, "two_phase_parameter": parameters}
         return {
-            "query": filtered(term_query(field, request.terms), request.filter),
+            "query": _among(term_query(field, request.terms), request, field),
             "search_pipeline": {
                 "request_processors": [{"neural_sparse_two_phase_processor": processor}]
             },
@@ -111,7 +113,7 @@ def two_step_parts(request: SearchRequest, field: str, page: Page) -> dict[str, 
         "score_mode": "total",
     }
     return {
-        "query": filtered(term_query(field, heavy, prune=request.server_pruning), request.filter),
+        "query": _among(term_query(field, heavy, prune=request.server_pruning), request, field),
         "rescore": {"window_size": window, "query": rescore},
     }
 
@@ -128,11 +130,28 @@ def text_query(text: str) -> dict[str, Any]:
     return {"multi_match": {"query": text, "fields": ["title", "text"], "type": "most_fields"}}
 
 
-def filtered(query: dict[str, Any], conditions: Filter) -> dict[str, Any]:
-    """The same query and scores among the documents that satisfy every condition."""
-    if not conditions:
-        return query
-    return {"bool": {"must": [query], "filter": filter_clauses(conditions)}}
+def filtered(
+    query: dict[str, Any],
+    conditions: Filter,
+    *,
+    require: Sequence[str] = (),
+    field: str = RANK_FEATURES,
+) -> dict[str, Any]:
+    """The same query and scores among the documents that satisfy every condition.
+
+    Args:
+        query: What scores.
+        conditions: On metadata.
+        require: Terms that a document must hold.
+        field: The field type that holds them.
+    """
+    clauses = [*filter_clauses(conditions), *(term_clause(field, term) for term in require)]
+    return {"bool": {"must": [query], "filter": clauses}} if clauses else query
+
+
+def _among(query: dict[str, Any], request: SearchRequest, field: str) -> dict[str, Any]:
+    """The query among the documents that a request allows."""
+    return filtered(query, request.filter, require=request.require, field=field)
 
 
 def scores_of_hits(terms: SparseVector, field: str, doc_ids: Sequence[str]) -> dict[str, Any]:

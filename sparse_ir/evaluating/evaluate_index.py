@@ -46,6 +46,7 @@ class EvaluateSettings:
             queries' own terms. A query row with a vector is always searched by that.
         k: Hits per query; None for as many as the metrics look at, at most 1000.
         query_pruning: With two_step, hybrid, server_pruning and group, as in ``SearchSettings``.
+        ban: With boost, pin, require, lexical_only and mask, as in ``SearchSettings``.
         save_run: Write the run to this file, and its manifest beside it.
         fail_under: Bounds such as "ndcg@10=0.45", whose metrics are computed too; who shows the
             figures holds them against these, with ``require_bounds``.
@@ -67,6 +68,12 @@ class EvaluateSettings:
     hybrid: str = ""
     server_pruning: bool = False
     group: str = "best"
+    ban: tuple[str, ...] = ()
+    boost: tuple[str, ...] = ()
+    pin: tuple[str, ...] = ()
+    require: tuple[str, ...] = ()
+    lexical_only: bool = False
+    mask: str = ""
     save_run: str | None = None
     fail_under: tuple[str, ...] = ()
 
@@ -102,6 +109,12 @@ def evaluate_index(
         hybrid=settings.hybrid,
         server_pruning=settings.server_pruning,
         group=settings.group,
+        ban=settings.ban,
+        boost=settings.boost,
+        pin=settings.pin,
+        require=settings.require,
+        lexical_only=settings.lexical_only,
+        mask=settings.mask,
     )
     k = settings.k or deepest(metrics)
     with compiled(metrics), Searcher(search) as searcher:

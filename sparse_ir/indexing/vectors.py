@@ -118,6 +118,10 @@ class StoredVectors:
         """Not possible without the model."""
         raise ModelError(f"{self.path}: stored vectors cannot explain a text.")
 
+    def text_terms(self, text: str) -> list[str]:  # noqa: ARG002
+        """Not possible without the model."""
+        raise ModelError(f"{self.path}: stored vectors cannot read a text.")
+
     def _take(self, wanted: Sequence[str]) -> SparseBatch:
         """Walk on through the shards and collect the wanted rows, shard by shard."""
         parts: list[SparseBatch] = []

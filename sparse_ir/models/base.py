@@ -113,3 +113,10 @@ class SparseEncoder(Protocol):
     def explain(self, text: str, *, query: bool = False) -> Explanation:
         """Weigh one text and name the word that produced each term."""
         ...
+
+    def text_terms(self, text: str) -> list[str]:
+        """List the terms that are tokens of the text itself, as far as a query of it is read.
+
+        Each comes once, in the order of the text; special tokens are left out.
+        """
+        ...

@@ -216,6 +216,10 @@ class Bm25Encoder:
         origins.sort(key=lambda origin: (-origin.weight, origin.term))
         return Explanation(text, tuple(origins), cut=False)
 
+    def text_terms(self, text: str) -> list[str]:
+        """List the stems of a text that the corpus has; see ``SparseEncoder``."""
+        return [term for term in dict.fromkeys(self._analyzer(text)) if term in self._columns]
+
     def _warn_of_another_stemmer(self) -> None:
         installed = analysis.stemmer_version(self.language)
         if self.stemmer != installed:

@@ -61,7 +61,7 @@ class InferenceFreeQueries:
             ModelError: a file is missing or damaged, or table and tokenizer do not fit.
         """
         self.layout = layout
-        self._tokenizer = _load_tokenizer(layout)
+        self._tokenizer = load_fast_tokenizer(layout)
         settings = read_json(layout.tokenizer / "tokenizer_config.json")
         self._from_the_left = settings.get("truncation_side", "right") == "left"
         self.max_length = max_length or _length(settings)
@@ -147,13 +147,28 @@ class InferenceFreeQueries:
         origins.sort(key=lambda origin: -origin.weight)
         return Explanation(text, tuple(origins), len(kept) < len(found.ids))
 
+    def text_terms(self, text: str) -> list[str]:
+        """List the tokens of a text, as far as they are read; see ``SparseEncoder``."""
+        added = self._tokenizer.get_added_tokens_decoder()
+        found = self._kept(self._tokenizer.encode(encodable(text), add_special_tokens=False).ids)
+        return [
+            self.vocabulary[i]
+            for i in dict.fromkeys(found)
+            if i not in added or not added[i].special
+        ]
+
     def _kept(self, tokens: Sequence[int]) -> Sequence[int]:
         if self.max_length is None or len(tokens) <= self.max_length:
             return tokens
         return tokens[-self.max_length :] if self._from_the_left else tokens[: self.max_length]
 
 
-def _load_tokenizer(layout: TableLayout) -> Tokenizer:
+def load_fast_tokenizer(layout: TableLayout) -> Tokenizer:
+    """Load a tokenizer with the ``tokenizers`` library alone; it neither cuts nor pads.
+
+    Raises:
+        ModelError: there is none in the fast form, or it is damaged.
+    """
     from tokenizers import Tokenizer, normalizers
 
     path = layout.tokenizer / "tokenizer.json"

@@ -20,6 +20,7 @@ DOCUMENTS = ("document_0_MLMTransformer", "document_1_SpladePooling")
 QUERIES = ("query_0_MLMTransformer", "query_1_SpladePooling")
 QUERY_WEIGHTS = "query_0_SparseStaticEmbedding"
 
+_MODELS = ("config.json", "modules.json", "sparse_ir_onnx.json", "ml-commons_model_config.json")
 # The names that sentence-transformers 5.1 gave its modules; 6 reads them as well.
 _SPARSE = "sentence_transformers.sparse_encoder.models"
 _ROUTER = "sentence_transformers.models.Router"
@@ -153,9 +154,25 @@ def made_aside(folder: Path, *, replace: bool = False) -> Iterator[Path]:
         ) from error
 
 
+@contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Turn what goes wrong with a file in the block into one line.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror or error}. Make room there, or name "
+            "another folder."
+        ) from error
+
+
 def holds_model(folder: Path) -> bool:
-    """Whether a finished model lies in a folder."""
-    return any((folder / name).is_file() for name in ("config.json", "modules.json"))
+    """Whether a finished model, or an export of one, lies in a folder."""
+    return any((folder / name).is_file() for name in _MODELS)
 
 
 def require_free(folder: Path, *, replace: bool) -> None:

@@ -219,6 +219,12 @@ class SpladeEncoder:
         )
         return Explanation(text, tuple(origins), tokens.cut[0])
 
+    def text_terms(self, text: str) -> list[str]:
+        """List the tokens of a text, as far as they are read; see ``SparseEncoder``."""
+        special = set(self.tokenizer.all_special_ids)
+        found = tokenize(self.tokenizer, [text], self.max_length).ids[0]
+        return [self.vocabulary[i] for i in dict.fromkeys(found) if i not in special]
+
     def _encode(
         self,
         texts: Sequence[str],

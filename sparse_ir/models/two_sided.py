@@ -38,6 +38,10 @@ class QuerySide(Protocol):
         """Weigh one text and name the word that produced each term."""
         ...
 
+    def text_terms(self, text: str) -> list[str]:
+        """List the terms that are tokens of the text itself."""
+        ...
+
 
 class TwoSidedEncoder:
     """A ``SparseEncoder`` of two; neither is loaded before it is needed.
@@ -136,3 +140,7 @@ class TwoSidedEncoder:
         if query:
             return self.queries.explain(text, query=True)
         return self.documents.explain(text)
+
+    def text_terms(self, text: str) -> list[str]:
+        """List the tokens of a text, as the query side reads it; see ``SparseEncoder``."""
+        return self.queries.text_terms(text)

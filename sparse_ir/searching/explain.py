@@ -6,11 +6,13 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.errors import EngineError
+from sparse_ir.searching.control import NO_CONTROL, explained, reweighed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sparse_ir.models.base import Explanation, SparseEncoder
+    from sparse_ir.searching.control import TermControl
     from sparse_ir.types import ScoredDoc, SparseVector
 
 
@@ -67,9 +69,38 @@ def explain(text: str, encoder: SparseEncoder, *, query: bool = False) -> Explan
     return encoder.explain(text, query=query)
 
 
-def explain_pair(first: str, second: str, encoder: SparseEncoder) -> PairExplanation:
-    """Weigh a query and a document and say which terms make the score."""
-    query = encoder.explain(first, query=True)
+def explain_query(
+    text: str,
+    encoder: SparseEncoder,
+    *,
+    control: TermControl = NO_CONTROL,
+    mask: frozenset[str] = frozenset(),
+) -> Explanation:
+    """Weigh a query under a person's control; arguments as in ``explain_pair``."""
+    found = encoder.explain(text, query=True)
+    if not control.weighs and not mask:
+        return found
+    return explained(found, control, own=lambda: encoder.text_terms(text), mask=mask)
+
+
+def explain_pair(
+    first: str,
+    second: str,
+    encoder: SparseEncoder,
+    *,
+    control: TermControl = NO_CONTROL,
+    mask: frozenset[str] = frozenset(),
+) -> PairExplanation:
+    """Weigh a query and a document and say which terms make the score.
+
+    Args:
+        first: The query.
+        second: The document.
+        encoder: Weighs them.
+        control: What is done to the query's terms.
+        mask: Terms that are never used in it.
+    """
+    query = explain_query(first, encoder, control=control, mask=mask)
     document = encoder.explain(second)
     shared = _shared(query, {t.term: t.weight for t in document.terms}, _words(document))
     dot = sum(term.contribution for term in shared)
@@ -83,7 +114,8 @@ def explain_hit(
     """Say which terms make a hit's score, from the weights that the index holds.
 
     Args:
-        terms: What was searched for (the query may have been pruned since it was explained).
+        terms: What was searched for: the query may have been pruned since it was explained, and
+            terms may have been taken out or put in.
         query: The query's explanation.
         hit: A hit with its vector; with its document the words of the document are named too.
         encoder: The index's model.
@@ -99,10 +131,7 @@ def explain_hit(
     words: Mapping[str, str] = {}
     if hit.document is not None:
         words = _words(encoder.explain(hit.document.content))
-    searched = query._replace(
-        terms=tuple(t._replace(weight=terms[t.term]) for t in query.terms if t.term in terms)
-    )
-    return _shared(searched, hit.vector, words)
+    return _shared(reweighed(query, terms), hit.vector, words)
 
 
 def _shared(

@@ -37,6 +37,7 @@ def build_request(
     vectors: bool = False,
     two_step: TwoStep | None = None,
     server_pruning: bool = False,
+    require: tuple[str, ...] = (),
 ) -> SearchRequest:
     """Check the numbers and put a request together.
 
@@ -56,6 +57,7 @@ def build_request(
         vectors,
         two_step=two_step,
         server_pruning=server_pruning,
+        require=require,
     )
 
 

@@ -77,7 +77,7 @@ def weigh(
     own = [_ready(query, counted=counted) for query in queries]
     asked = [query for query, terms in zip(queries, own, strict=True) if terms is None]
     weighed = iter(weigh_queries(asked, encoder(), pruning=pruning) if asked else ())
-    return [next(weighed) if terms is None else _pruned(terms, pruning) for terms in own]
+    return [next(weighed) if terms is None else pruned(terms, pruning) for terms in own]
 
 
 def _ready(query: Query, *, counted: bool) -> SparseVector | None:
@@ -86,7 +86,8 @@ def _ready(query: Query, *, counted: bool) -> SparseVector | None:
     return count_terms(query.text) if counted else None
 
 
-def _pruned(terms: SparseVector, pruning: Pruning) -> SparseVector:
+def pruned(terms: SparseVector, pruning: Pruning) -> SparseVector:
+    """Keep fewer terms of one vector."""
     if pruning == NO_PRUNING:
         return terms  # as they are, to the last digit
     vocabulary = tuple(terms)

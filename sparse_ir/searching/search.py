@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.encoding.passages import EACH as PASSAGES
@@ -11,20 +12,28 @@ from sparse_ir.engines.filters import AnyOf, parse_filter
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.errors import ConfigError
 from sparse_ir.models.loading import MODEL, READY, load_encoder
-from sparse_ir.pruning import parse_pruning
+from sparse_ir.pruning import NO_PRUNING, parse_pruning
+from sparse_ir.searching.control import (
+    controlled,
+    parse_control,
+    read_mask,
+    require_known,
+    require_unmasked,
+)
 from sparse_ir.searching.fusion import fuse, parse_fusion
 from sparse_ir.searching.grouping import BEST, GROUPINGS, GROUPS
 from sparse_ir.searching.query import build_request, parse_two_step
-from sparse_ir.searching.ready import query_encoder, weigh
+from sparse_ir.searching.ready import pruned, query_encoder, weigh
 from sparse_ir.types import Query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from types import TracebackType
 
     from sparse_ir.engines.base import Engine, SearchRequest
     from sparse_ir.engines.stamp import Stamp
     from sparse_ir.models.base import SparseEncoder
+    from sparse_ir.searching.control import TermControl
     from sparse_ir.searching.fusion import Fusion
     from sparse_ir.types import Run, ScoredDoc, SparseVector
 
@@ -47,6 +56,12 @@ class SearchSettings:
         hybrid: As ``parse_fusion`` takes it: together with the engine's BM25 on the text.
         server_pruning: Let the server drop query terms that it deems unimportant.
         group: Of an index of passages, a document's score: "best", "sum" or "each" (passages).
+        ban: Terms that no query has, as ``parse_control`` takes them; so are the next four.
+        boost: "term=factor": terms that weigh more, or less.
+        pin: "term=weight" or "term": terms that every query has.
+        require: Terms that every hit (of an index of passages: every passage) holds.
+        lexical_only: Search by terms that are tokens of the query's own text, and pinned ones.
+        mask: A file of terms that are never searched by, one a line.
     """
 
     index: str = "default"
@@ -61,6 +76,12 @@ class SearchSettings:
     hybrid: str = ""
     server_pruning: bool = False
     group: str = BEST
+    ban: tuple[str, ...] = ()
+    boost: tuple[str, ...] = ()
+    pin: tuple[str, ...] = ()
+    require: tuple[str, ...] = ()
+    lexical_only: bool = False
+    mask: str = ""
 
     def __post_init__(self) -> None:
         if self.group not in GROUPINGS:
@@ -74,7 +95,7 @@ class SearchResult(NamedTuple):
 
     Attributes:
         query: What was asked.
-        terms: What was searched for: the encoded and pruned query.
+        terms: What was searched for: the encoded query, controlled and pruned.
         hits: By score, then doc_id.
     """
 
@@ -92,8 +113,17 @@ class Searcher:
         Raises:
             IndexNotFoundError: there is no such index.
             ModelMismatchError: the model asked for does not fit the index.
+            ConfigError: a setting is wrong, or names a term that the model does not have.
         """
         self.settings = settings
+        self._control = parse_control(
+            ban=settings.ban,
+            boost=settings.boost,
+            pin=settings.pin,
+            require=settings.require,
+            lexical_only=settings.lexical_only,
+        )
+        self._mask = read_mask(settings.mask)
         self._conditions = parse_filter(settings.filters)
         self._pruning = parse_pruning(settings.query_pruning)
         self._two_step = parse_two_step(settings.two_step)
@@ -107,6 +137,7 @@ class Searcher:
                 model=settings.model,
                 queries=settings.query_encoder,
             )
+            self._check(self._control)
             in_passages = parse_passages(self.stamp.passages).kind == PASSAGES
             self._group = GROUPS.get(settings.group) if in_passages else None
         except BaseException:
@@ -146,6 +177,7 @@ class Searcher:
         k: int | None = None,
         documents: bool = True,
         vectors: bool = False,
+        control: TermControl | None = None,
     ) -> list[SearchResult]:
         """Answer queries in order.
 
@@ -154,22 +186,76 @@ class Searcher:
             k: Hits per query; by default the setting's.
             documents: Whether hits bring title, text and metadata.
             vectors: Whether hits bring their term weights.
+            control: What is done to the queries' terms; by default what the settings say.
+
+        Raises:
+            ConfigError: the control names a term that the model does not have.
         """
-        weighed = self.weigh(queries)
-        found = self.answer(queries, weighed, k=k, documents=documents, vectors=vectors)
+        weighed = self.weigh(queries, control=control)
+        found = self.answer(
+            queries, weighed, k=k, documents=documents, vectors=vectors, control=control
+        )
         return [
             SearchResult(query, terms, hits)
             for query, terms, hits in zip(queries, weighed, found, strict=True)
         ]
 
-    def weigh(self, queries: Sequence[Query]) -> list[SparseVector]:
-        """Encode queries and prune them: what is searched for, in order."""
-        return weigh(
+    def weigh(
+        self, queries: Sequence[Query], *, control: TermControl | None = None
+    ) -> list[SparseVector]:
+        """Encode queries, control and prune their terms: what is searched for, in order.
+
+        Args:
+            queries: What is asked.
+            control: As ``search`` takes it.
+        """
+        control = self._controls(control)
+        free = not control.weighs and not self._mask
+        weighed = weigh(
             queries,
             lambda: self.encoder,
             counted=self.settings.query_encoder == READY,
-            pruning=self._pruning,
+            pruning=self._pruning if free else NO_PRUNING,
         )
+        if free:
+            return weighed
+        return [
+            controlled(
+                terms,
+                control,
+                own=partial(self._own, query, terms),
+                mask=self._mask,
+                prune=partial(pruned, pruning=self._pruning),
+            )
+            for query, terms in zip(queries, weighed, strict=True)
+        ]
+
+    def _own(self, query: Query, terms: SparseVector) -> Collection[str]:
+        """Tokens of a query's own text."""
+        if self.settings.query_encoder == READY:
+            return terms.keys()  # the text is nothing else
+        if query.vector is not None and not query.text:
+            raise ConfigError(
+                f"query {query.query_id!r} has a vector and no text, so nothing says which of its "
+                "terms are its own words."
+            )
+        return self.encoder.text_terms(query.text)
+
+    def _controls(self, control: TermControl | None) -> TermControl:
+        if control is None:
+            return self._control
+        self._check(control)
+        return control
+
+    def _check(self, control: TermControl) -> None:
+        """See that a control can be followed; without a model nothing is known of its terms."""
+        require_unmasked(control, self._mask)
+        if control.terms and self._encoder is not None:
+            require_known(control.terms, self._vocabulary)
+
+    @cached_property
+    def _vocabulary(self) -> frozenset[str]:
+        return frozenset(self.encoder.vocabulary)
 
     def answer(
         self,
@@ -179,8 +265,13 @@ class Searcher:
         k: int | None = None,
         documents: bool = True,
         vectors: bool = False,
+        control: TermControl | None = None,
     ) -> list[list[ScoredDoc]]:
-        """Answer queries that are weighed; the other arguments are those of ``search``."""
+        """Answer queries that are weighed; the other arguments are those of ``search``.
+
+        Of the control, only what hits must hold is looked at: the terms are weighed already.
+        """
+        require = self._controls(control).require
         requests = [
             build_request(
                 terms,
@@ -191,6 +282,7 @@ class Searcher:
                 vectors=vectors,
                 two_step=self._two_step,
                 server_pruning=self.settings.server_pruning,
+                require=require,
             )
             for terms in weighed
         ]

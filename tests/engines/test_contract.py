@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sparse_ir.engines.base import SearchRequest, require_index_name
+from sparse_ir.engines.base import SearchRequest, TwoStep, require_index_name
 from sparse_ir.engines.filters import parse_filter
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.options import ClusterOptions
@@ -391,6 +391,36 @@ def test_equal_scores_under_a_filter_come_by_id(engine):
     assert ids(engine, {"apple": 1.0}, k=3, filter=even) == ["d000", "d002", "d004"]
 
 
+def test_a_hit_holds_each_required_term_and_scores_as_before(engine):
+    build(
+        engine,
+        entry("a", {"apple": 1.0, "3.5%": 0.25}, lang="en"),
+        entry("b", {"apple": 3.0, "pear": 1.0}, lang="en"),
+        entry("c", {"apple": 2.0, "3.5%": 4.0, "pear": 0.5}, lang="de"),
+        entry("d", {"3.5%": 9.0}),
+    )
+    query = {"apple": 1.0, "ü": 1.0}
+    assert found(engine, query, require=("3.5%",)) == [("c", 2.0), ("a", 1.0)]
+    assert found(engine, query, require=("3.5%", "pear", "pear")) == [("c", 2.0)]
+    assert ids(engine, query, require=("3.5%",), filter=parse_filter(["lang=en"])) == ["a"]
+    assert ids(engine, query, require=("ü",)) == []
+    assert ids(engine, query, require=("no term of it",)) == []
+    assert ids(engine, {"apple": 1.0, "pear": 0.01}, require=("pear",), two_step=TwoStep()) == [
+        "b",
+        "c",
+    ]
+
+
+def test_a_required_term_does_not_shorten_the_answer(engine):
+    def vector(i):
+        return {"apple": 2.0 + i} | ({"pear": 1.0} if i % 50 == 0 else {})
+
+    build(engine, *[entry(f"d{i:04}", vector(i)) for i in range(1000)])
+    kept = [f"d{i:04}" for i in range(950, -1, -50)]
+    assert ids(engine, {"apple": 1.0}, k=20, require=("pear",)) == kept
+    assert ids(engine, {"apple": 1.0}, k=5, offset=5, require=("pear",)) == kept[5:10]
+
+
 # Builds, names, stamps
 
 
@@ -440,6 +470,14 @@ def test_the_stamp_is_kept(engine):
     build(engine)
     assert engine.describe("fruit") == make_stamp()
     assert engine.describe(engine.resolve("fruit")) == make_stamp()
+
+
+def test_a_stamp_may_accept_more_queries_later(engine):
+    build(engine, entry("a"))
+    more = make_stamp(query_fingerprints=("q" * 64, "r" * 64))
+    engine.restamp("fruit", more)
+    assert engine.describe("fruit") == more
+    assert ids(engine, {"apple": 1.0}) == ["a"]
 
 
 def test_drop_removes_a_build_or_an_index_with_its_builds(engine):

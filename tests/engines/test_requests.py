@@ -222,6 +222,36 @@ def test_a_filter_leaves_scores_alone():
     ]
 
 
+@pytest.mark.parametrize(
+    ("field", "clause"),
+    [
+        ("rank_features", {"rank_feature": {"field": "vector.3%2E5%25", "linear": {}}}),
+        ("neural_sparse", {"rank_feature": {"field": "vector.3%2E5%25", "linear": {}}}),
+        (
+            "sparse_vector",
+            {
+                "sparse_vector": {
+                    "field": "vector",
+                    "query_vector": {"3%2E5%25": 1.0},
+                    "prune": False,
+                }
+            },
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "how", [{}, {"two_step": TwoStep()}, {"text": "some words"}, {"server_pruning": True}]
+)
+def test_a_required_term_is_a_filter_by_its_own_name_however_it_is_searched(field, clause, how):
+    request = SearchRequest(
+        {"a": 1.0, "b": 0.1}, filter=parse_filter(["lang=en"]), require=("3.5%",), **how
+    )
+    plain = request._replace(require=())
+    (asked, free) = (search_body(r, field, Page(10))["query"]["bool"] for r in (request, plain))
+    assert asked["must"] == free["must"]
+    assert asked["filter"] == [*free["filter"], clause]
+
+
 def test_two_steps_search_the_heavy_terms_and_add_the_light_ones():
     request = SearchRequest({"a": 1.0, "b": 0.5, "c": 0.1}, two_step=TwoStep(ratio=0.4))
     body = search_body(request, "sparse_vector", Page(10, 20))

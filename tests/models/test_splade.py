@@ -437,3 +437,9 @@ def test_a_text_without_any_token_gives_an_empty_vector(tiny, tmp_path):
         assert [len(batch.row(i)[0]) > 0 for i in range(3)] == [False, True, False]
         assert encoder.encode_documents([""]).weights.nnz == 0
         assert encoder.explain("").terms == ()
+
+
+def test_text_terms_are_the_tokens_of_the_text_that_are_read(tiny):
+    encoder = SpladeEncoder(tiny, max_length=6)
+    assert encoder.text_terms("The cat running [MASK] the é") == ["the", "cat", "run", "##ning"]
+    assert encoder.text_terms("") == []
