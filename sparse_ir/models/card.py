@@ -18,6 +18,7 @@ _SIDES = {
     "one": "Queries and documents are weighed by the same model.",
     "inference-free": "Documents are weighed by the model. Queries are not: each of their tokens "
     "weighs what a table says, so a query costs no more than its tokenizer.",
+    "unicoil": "Queries and documents are weighed by the same model, by their own tokens alone.",
     "separate": "Documents are weighed by one model and queries by another of the same vocabulary.",
 }
 

@@ -39,14 +39,14 @@ class Backbone(NamedTuple):
     """What a run starts from.
 
     Attributes:
-        model: With gradients.
+        model: A ``TermModel``, or a ``UnicoilModel``, with gradients.
         tokenizer: Its tokenizer.
         name: As the settings call it, for the model card.
         new_head: Whether the masked-LM head was made here.
         start_terms: Terms of a sample document before the first step.
     """
 
-    model: TermModel
+    model: Any
     tokenizer: Any
     name: str
     new_head: bool
@@ -77,11 +77,11 @@ def load_backbone(
             the same weight, or it begins dense and has no output bias.
     """
     name, found = find_model(settings.backbone, trust_remote_code=settings.trust_remote_code)
-    folder = _transformer_folder(found)
+    folder = transformer_folder(found)
     tokenizer = load_tokenizer(folder, trust_remote_code=settings.trust_remote_code)
     torch.manual_seed(seed)
     lm, new = _load(folder, settings, plain_attention=plain_attention)
-    _require_positions(tokenizer, lm.config, settings)
+    require_positions(tokenizer, lm.config, settings)
     lm.eval()
     fitted = MaskedLM(lm, folder)
     output = lm.get_output_embeddings()
@@ -100,7 +100,7 @@ def load_backbone(
     if model.dropped:
         require_droppable(lm)
     terms = _start(model, tokenizer, settings, sample, new=new, folder=folder)
-    _set_dropout(lm, settings.dropout)
+    set_dropout(lm, settings.dropout)
     if settings.gradient_checkpointing:
         if not lm.supports_gradient_checkpointing:
             raise ModelError(f"{folder}: this architecture has no gradient_checkpointing.")
@@ -114,7 +114,8 @@ def twin(model: TermModel) -> TermModel:
     return copy.deepcopy(model)
 
 
-def _require_positions(tokenizer: Any, config: Any, settings: ModelSettings) -> None:
+def require_positions(tokenizer: Any, config: Any, settings: ModelSettings) -> None:
+    """Refuse lengths of more tokens than a model has positions (ConfigError)."""
     for name in ("query_tokens", "document_tokens", "max_length"):
         length = getattr(settings, name)
         try:
@@ -123,7 +124,7 @@ def _require_positions(tokenizer: Any, config: Any, settings: ModelSettings) -> 
             raise ConfigError(f"model.{name}: {error}") from None
 
 
-def _transformer_folder(folder: Path) -> Path:
+def transformer_folder(folder: Path) -> Path:
     """The folder of the transformer itself: sentence-transformers may keep it one level down."""
     modules = folder / "modules.json"
     if modules.is_file() and not (folder / "config.json").is_file():
@@ -239,7 +240,8 @@ def _highest_logits(
     return highest[:, kept]
 
 
-def _set_dropout(lm: Any, dropout: float | None) -> None:
+def set_dropout(lm: Any, dropout: float | None) -> None:
+    """Put a rate in the place of a model's own; None leaves it."""
     if dropout is None:
         return
     for module in lm.modules():
