@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _TAGS = ("sparse-encoder", "sparse", "splade", "sparse-ir", "sentence-transformers")
+_UNICOIL = "unicoil"  # a kind of sides, as those below, that other libraries do not load
 _SIDES = {
     "one": "Queries and documents are weighed by the same model.",
     "inference-free": "Documents are weighed by the model. Queries are not: each of their tokens "
     "weighs what a table says, so a query costs no more than its tokenizer.",
+    "unicoil": "Queries and documents are weighed by the same model, by their own tokens alone.",
     "separate": "Documents are weighed by one model and queries by another of the same vocabulary.",
 }
 
@@ -88,7 +90,8 @@ def render_card(card: ModelCard, *, sides: str = "one", table: bool = False) -> 
 
     Args:
         card: What is known.
-        sides: "one" model for queries and documents, "separate" ones, or "inference-free" queries.
+        sides: "one" model for queries and documents, "separate" ones, "inference-free" queries, or
+            "unicoil": one model that weighs own tokens.
         table: Whether an inference-free query side may be chosen beside the model's own.
     """
     sections = {
@@ -102,19 +105,21 @@ def render_card(card: ModelCard, *, sides: str = "one", table: bool = False) -> 
         "Notes": card.notes.strip(),
     }
     body = [f"## {title}\n\n{text}\n" for title, text in sections.items() if text]
-    return "\n".join([_front_matter(card), f"# {card.name.rpartition('/')[2]}\n", *body])
+    return "\n".join([_front_matter(card, sides), f"# {card.name.rpartition('/')[2]}\n", *body])
 
 
-def _front_matter(card: ModelCard) -> str:
+def _front_matter(card: ModelCard, sides: str) -> str:
     import yaml
 
     metrics = dict.fromkeys(name for values in card.metrics.values() for name in values)
+    unicoil = sides == _UNICOIL
+    tags = ("sparse-encoder", "sparse", "unicoil", "sparse-ir") if unicoil else _TAGS
     facts = {
         "license": card.license,
         "language": list(card.language),
-        "library_name": "sentence-transformers",
+        "library_name": "sparse-ir" if unicoil else "sentence-transformers",
         "pipeline_tag": "feature-extraction",
-        "tags": list(dict.fromkeys((*_TAGS, *card.tags))),
+        "tags": list(dict.fromkeys((*tags, *card.tags))),
         "base_model": card.base_model,
         "datasets": [d.dataset for d in card.training_data if d.dataset],
         "metrics": list(metrics),
@@ -125,7 +130,8 @@ def _front_matter(card: ModelCard) -> str:
 
 
 def _what(card: ModelCard, sides: str, *, table: bool) -> str:
-    lines = [card.summary, "A learned sparse retrieval model (SPLADE): it weighs the terms of its "
+    kind = "uniCOIL" if sides == _UNICOIL else "SPLADE"
+    lines = [card.summary, f"A learned sparse retrieval model ({kind}): it weighs the terms of its "
              "vocabulary for a text, and the score of a document is the dot product of the two "
              "vectors.", _SIDES[sides]]  # fmt: skip
     if table:
@@ -142,13 +148,16 @@ def _use(name: str, sides: str, *, table: bool) -> str:
     where = "" if sides == "one" else f', subfolder="{saved_files.DOCUMENTS[0]}"'
     choose = ', queries="inference-free"' if table else ""
     comment = "  # or without queries=: the model's own query side" if table else ""
-    return f"""```python
+    own = f"""```python
 # sparse-ir
 from sparse_ir import load_encoder
 encoder = load_encoder("{name}"{choose}){comment}
 documents = encoder.encode_documents(["a text"])
 queries = encoder.encode_queries(["a question"])
-```
+```"""
+    if sides == _UNICOIL:
+        return own
+    return f"""{own}
 
 ```python
 # sentence-transformers, 5.1 or later

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparse_ir.errors import ConfigError, ModelError
 from sparse_ir.models.sides import QUERY_TABLE, Sides, TableLayout, read_sides, vocabulary_size
+from sparse_ir.models.unicoil_files import read_unicoil
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +74,22 @@ def load_encoder(
         from sparse_ir.models.bm25 import Bm25Encoder
 
         return Bm25Encoder.load(folder)
+    unicoil = read_unicoil(folder)
+    if unicoil is not None:
+        if queries == INFERENCE_FREE:
+            raise _no_table(name)
+        from sparse_ir.models.unicoil import UnicoilEncoder
+
+        return UnicoilEncoder(
+            folder,
+            name=name,
+            device=device,
+            precision=precision,
+            max_length=max_length,
+            layout=unicoil,
+            trust_remote_code=trust_remote_code,
+            **({"batch_tokens": batch_tokens} if batch_tokens else {}),
+        )
     sides = read_sides(folder)
     if queries == INFERENCE_FREE and sides.table is None:
         raise _no_table(name)

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy import sparse
 
-from sparse_ir.errors import ConfigError, EncodingError, ModelError
-from sparse_ir.models.base import Explanation, TermOrigin
+from sparse_ir.errors import ConfigError, ModelError
+from sparse_ir.models.batched import BATCH_TOKENS, BatchedEncoder, sparse_rows
 from sparse_ir.models.batches import (
     maximal_length,
     named_tokens,
-    pad,
-    token_batches,
-    tokenize,
-    vocabulary_terms,
 )
 from sparse_ir.models.fingerprint import fingerprint, tokenizer_digest, weights_digest
 from sparse_ir.models.inference_free import InferenceFreeQueries
@@ -30,30 +24,22 @@ from sparse_ir.models.masked_lm import (
     load_masked_lm,
     load_tokenizer,
 )
-from sparse_ir.models.memory import is_out_of_memory
-from sparse_ir.models.origins import token_words
 from sparse_ir.models.screening import weigher
-from sparse_ir.models.tokens_ahead import TokensAhead
 from sparse_ir.pruning import keep_top_terms
-from sparse_ir.vectors import SparseBatch, concatenate, select
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
+    from sparse_ir.models.base import Explanation
     from sparse_ir.models.head import TermWeights
     from sparse_ir.models.screening import Weigher
     from sparse_ir.models.sides import TableLayout
-
-BATCH_TOKENS = 4096
-"""Texts times longest text of a batch."""
-
-_WINDOW = 4096  # texts tokenised and sorted at a time
-_log = logging.getLogger(__name__)
+    from sparse_ir.vectors import SparseBatch
 
 
-class SpladeEncoder:
+class SpladeEncoder(BatchedEncoder):
     """Weighs the terms of a masked LM's vocabulary for a text.
 
     Attributes:
@@ -123,14 +109,10 @@ class SpladeEncoder:
     def _weigher(self) -> Weigher:
         return weigher(self._model.layer)
 
-    @cached_property
-    def _ahead(self) -> TokensAhead:
-        return TokensAhead(self.tokenizer, self.max_length, window=_WINDOW)
-
-    @cached_property
-    def vocabulary(self) -> tuple[str, ...]:
-        """The term of every column; a column without a token of its own is "[id:N]"."""
-        return vocabulary_terms(self.tokenizer, self._model.size)
+    @property
+    def size(self) -> int:
+        """Number of terms."""
+        return self._model.size
 
     @cached_property
     def fingerprint(self) -> str:
@@ -189,7 +171,7 @@ class SpladeEncoder:
             Term -> weight for each text, heaviest first, not rounded.
         """
         ids, mask = torch.as_tensor(input_ids), torch.as_tensor(attention_mask)
-        rows = _sparse(self._weigh(ids, mask).weights)
+        rows = sparse_rows(self._weigh(ids, mask).weights)
         found = []
         for i in range(rows.shape[0]):
             columns = rows.indices[rows.indptr[i] : rows.indptr[i + 1]]
@@ -200,126 +182,17 @@ class SpladeEncoder:
 
     def explain(self, text: str, *, query: bool = False) -> Explanation:
         """Weigh one text and name the word that produced each term; see ``SparseEncoder``."""
-        prompt = self.layout.query_prompt if query else self.layout.document_prompt
-        tokens = tokenize(self.tokenizer, [prompt + text], self.max_length)
-        row = tokens.ids[0]
-        if not row:
-            return Explanation(text, (), tokens.cut[0])
-        ids = torch.tensor([row])
-        found = self._weigh(ids, torch.ones_like(ids), positions=True)
-        weights, positions = found.weights[0].cpu(), found.where(0)
-        words = token_words(self.tokenizer, text, row, prompt=prompt)
-        columns = weights.nonzero().flatten()
-        columns = columns[weights[columns].argsort(descending=True, stable=True)]
-        kept = self.layout.query_terms if query else self.layout.document_terms
-        columns = columns[: kept or None]
-        origins = (
-            TermOrigin(self.vocabulary[c], float(weights[c]), *words[token])
-            for c, token in zip(columns.tolist(), positions[columns].tolist(), strict=True)
+        layout = self.layout
+        prompt = layout.query_prompt if query else layout.document_prompt
+        return self._explained(
+            text,
+            prompt,
+            layout.query_terms if query else layout.document_terms,
+            lambda ids, mask: self._weigh(ids, mask, positions=True),
         )
-        return Explanation(text, tuple(origins), tokens.cut[0])
 
-    def text_terms(self, text: str) -> list[str]:
-        """List the tokens of a text, as far as they are read; see ``SparseEncoder``."""
-        special = set(self.tokenizer.all_special_ids)
-        found = tokenize(self.tokenizer, [text], self.max_length).ids[0]
-        return [self.vocabulary[i] for i in dict.fromkeys(found) if i not in special]
-
-    def _encode(
-        self,
-        texts: Sequence[str],
-        prompt: str,
-        ids: Sequence[str] | None,
-        on_cut: Callable[[int], None] | None = None,
-        advance: Callable[[int], None] = lambda n: None,
-    ) -> SparseBatch:
-        if isinstance(texts, str):
-            raise ValueError("texts is one string. Give a list of texts.")
-        names = [str(i) for i in range(len(texts))] if ids is None else list(ids)
-        if len(names) != len(texts):
-            raise ValueError(f"{len(names)} ids for {len(texts)} texts")
-        cut = 0
-        batches = []
-        for start in range(0, len(texts), self._ahead.window):
-            tokens = self._ahead.take(texts, start, prompt)
-            cut += sum(tokens.cut)
-            ids = names[start : start + self._ahead.window]
-            batches.append(self._encode_tokens(tokens.ids, ids, advance))
-        if cut and on_cut is not None:
-            on_cut(cut)
-        elif cut:
-            _log.warning(
-                "%d of %d texts are longer than %d tokens; the rest of them is not read",
-                cut,
-                len(texts),
-                self.max_length,
-            )
-        if not batches:
-            return SparseBatch((), sparse.csr_array((0, self._model.size), dtype=np.float32))
-        return batches[0] if len(batches) == 1 else concatenate(batches)
-
-    def _encode_tokens(
-        self, rows: list[list[int]], ids: Sequence[str], advance: Callable[[int], None]
-    ) -> SparseBatch:
-        done: list[SparseBatch] = []
-        order: list[int] = []
-        for batch, weights in self._in_batches(rows):
-            done.append(SparseBatch(tuple(ids[i] for i in batch), weights))
-            order.extend(batch)
-            advance(len(batch))
-        return select(concatenate(done), np.argsort(order))
-
-    def _in_batches(self, rows: list[list[int]]) -> Iterator[tuple[list[int], sparse.csr_array]]:
-        """Weigh all rows, in batches of half the size from where memory runs out."""
-        left = list(range(len(rows)))
-        while left:
-            batches = token_batches([len(rows[i]) for i in left], batch_tokens=self.batch_tokens)
-            done: set[int] = set()
-            try:
-                for batch in batches:
-                    chosen = [left[i] for i in batch]
-                    weights = self.encode_batch([rows[i] for i in chosen])
-                    done.update(chosen)
-                    yield chosen, weights
-                return
-            except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                self._halve(len(chosen), max(len(rows[i]) for i in chosen), error)
-                left = [i for i in left if i not in done]
-
-    def _halve(self, texts: int, longest: int, error: Exception) -> None:
-        """Make batches half of the one that was too large."""
-        if texts == 1:
-            raise EncodingError(
-                f"memory ran out on {self._device} with a single text of {longest} tokens. Use "
-                "--precision bf16 or fp16, another device, or --passages, which read less at a "
-                "time."
-            ) from error
-        self.batch_tokens = min(self.batch_tokens, texts * longest) // 2
-        _log.warning(
-            "memory ran out on %s; from here on batches have %d tokens",
-            self._device,
-            self.batch_tokens,
-        )
-        torch.cuda.empty_cache()
-
-    def encode_batch(self, rows: Sequence[Sequence[int]]) -> sparse.csr_array:
-        """Weigh one batch of token ids, (batch, vocabulary).
-
-        Raises:
-            ModelError: the model gives a weight that is not a number.
-        """
-        input_ids, mask = pad(rows, self.tokenizer.pad_token_id or 0)
-        if input_ids.size == 0:  # a tokenizer without special tokens leaves nothing of ""
-            return sparse.csr_array((len(rows), self._model.size), dtype=np.float32)
-        found = _sparse(self._weigh(torch.from_numpy(input_ids), torch.from_numpy(mask)).weights)
-        if not np.isfinite(found.data).all():
-            raise ModelError(
-                f"{self.name} gives weights that are not finite numbers. If you asked for fp16, "
-                "use bf16 or fp32."
-            )
-        return found
+    def _term_weights(self, ids: Tensor, mask: Tensor) -> Tensor:
+        return self._weigh(ids, mask).weights
 
     @torch.inference_mode()
     def _weigh(self, ids: Tensor, mask: Tensor, *, positions: bool = False) -> TermWeights:
@@ -359,15 +232,3 @@ class SpladeEncoder:
     def _dropped(self, names: Sequence[str]) -> Tensor | None:
         ids = named_tokens(self.tokenizer, names)
         return torch.tensor(ids, device=self._device) if ids else None
-
-
-def _sparse(weights: Tensor) -> sparse.csr_array:
-    """Take the weights above 0 off the device; the zeros stay there."""
-    if weights.device.type == "cpu":
-        return sparse.csr_array(weights.numpy())
-    rows, columns = weights.nonzero(as_tuple=True)
-    values = weights[rows, columns]
-    starts = torch.zeros(len(weights) + 1, dtype=torch.int64, device=weights.device)
-    starts[1:] = (weights != 0).sum(dim=1).cumsum(dim=0)
-    parts = [values, columns.to(torch.int32), starts.to(torch.int32)]
-    return sparse.csr_array(tuple(part.cpu().numpy() for part in parts), shape=tuple(weights.shape))

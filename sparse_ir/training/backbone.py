@@ -39,14 +39,14 @@ class Backbone(NamedTuple):
     """What a run starts from.
 
     Attributes:
-        model: With gradients.
+        model: A ``TermModel``, or a ``UnicoilModel``, with gradients.
         tokenizer: Its tokenizer.
         name: As the settings call it, for the model card.
         new_head: Whether the masked-LM head was made here.
         start_terms: Terms of a sample document before the first step.
     """
 
-    model: TermModel
+    model: Any
     tokenizer: Any
     name: str
     new_head: bool
@@ -77,11 +77,11 @@ def load_backbone(
             the same weight, or it begins dense and has no output bias.
     """
     name, found = find_model(settings.backbone, trust_remote_code=settings.trust_remote_code)
-    folder = _transformer_folder(found)
+    folder = transformer_folder(found)
     tokenizer = load_tokenizer(folder, trust_remote_code=settings.trust_remote_code)
     torch.manual_seed(seed)
     lm, new = _load(folder, settings, plain_attention=plain_attention)
-    _require_positions(tokenizer, lm.config, settings)
+    require_positions(tokenizer, lm.config, settings)
     lm.eval()
     fitted = MaskedLM(lm, folder)
     output = lm.get_output_embeddings()
@@ -100,9 +100,9 @@ def load_backbone(
     if model.dropped:
         require_droppable(lm)
     terms = _start(model, tokenizer, settings, sample, new=new, folder=folder)
-    _set_dropout(lm, settings.dropout)
+    set_dropout(lm, settings.dropout)
     if settings.gradient_checkpointing:
-        _checkpoint_gradients(lm, settings.checkpoint_every, folder)
+        checkpoint_gradients(lm, settings.checkpoint_every, folder)
     return Backbone(model, tokenizer, name, new, terms)
 
 
@@ -111,7 +111,7 @@ def twin(model: TermModel) -> TermModel:
     return copy.deepcopy(model)
 
 
-def _checkpoint_gradients(lm: Any, every: int, folder: Path) -> None:
+def checkpoint_gradients(lm: Any, every: int, folder: Path) -> None:
     """Let every so-manieth layer compute its hidden states again on the way back.
 
     Raises:
@@ -141,7 +141,8 @@ def _layers_with_a_flag(lm: Any) -> list[Any]:
     return [module for module in lm.modules() if isinstance(module, GradientCheckpointingLayer)]
 
 
-def _require_positions(tokenizer: Any, config: Any, settings: ModelSettings) -> None:
+def require_positions(tokenizer: Any, config: Any, settings: ModelSettings) -> None:
+    """Refuse lengths of more tokens than a model has positions (ConfigError)."""
     for name in ("query_tokens", "document_tokens", "max_length"):
         length = getattr(settings, name)
         try:
@@ -150,7 +151,7 @@ def _require_positions(tokenizer: Any, config: Any, settings: ModelSettings) -> 
             raise ConfigError(f"model.{name}: {error}") from None
 
 
-def _transformer_folder(folder: Path) -> Path:
+def transformer_folder(folder: Path) -> Path:
     """The folder of the transformer itself: sentence-transformers may keep it one level down."""
     modules = folder / "modules.json"
     if modules.is_file() and not (folder / "config.json").is_file():
@@ -266,7 +267,8 @@ def _highest_logits(
     return highest[:, kept]
 
 
-def _set_dropout(lm: Any, dropout: float | None) -> None:
+def set_dropout(lm: Any, dropout: float | None) -> None:
+    """Put a rate in the place of a model's own; None leaves it."""
     if dropout is None:
         return
     for module in lm.modules():

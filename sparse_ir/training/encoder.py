@@ -14,6 +14,7 @@ from sparse_ir.models.masked_lm import captured_hidden
 from sparse_ir.models.saving import OFF
 from sparse_ir.models.screening import weigher
 from sparse_ir.pruning import keep_top_terms
+from sparse_ir.training.unicoil import UnicoilModel
 from sparse_ir.vectors import SparseBatch
 
 if TYPE_CHECKING:
@@ -63,11 +64,12 @@ class TraineeEncoder:
         return _heaviest(found, self._trainee.query_terms)
 
     @torch.no_grad()
-    def _weigh(self, model: TermModel, texts: Sequence[str], max_length: int) -> sparse.csr_array:
+    def _weigh(
+        self, model: TermModel | UnicoilModel, texts: Sequence[str], max_length: int
+    ) -> sparse.csr_array:
         was = model.training
         model.eval()
-        layer = self._layer(model)
-        weigh = weigher(layer)
+        weigh = None if isinstance(model, UnicoilModel) else weigher(self._layer(model))
         rows = tokenize(self._tokenizer, texts, max_length).ids
         done, order = [], []
         for batch in token_batches([len(r) for r in rows], batch_tokens=_BATCH_TOKENS):
@@ -78,11 +80,16 @@ class TraineeEncoder:
         model.train(was)
         return sparse.csr_array(sparse.vstack(done, format="csr")[np.argsort(order)])
 
-    def _weights(self, model: TermModel, weigh: Weigher, ids: Any, mask: Any) -> Tensor:
-        device = model.output.weight.device
+    def _weights(
+        self, model: TermModel | UnicoilModel, weigh: Weigher | None, ids: Any, mask: Any
+    ) -> Tensor:
+        device = next(model.parameters()).device
         inputs = torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
         kind = _AUTOCAST.get(self._precision)
         with torch.autocast(device.type, dtype=kind, enabled=kind is not None):
+            if isinstance(model, UnicoilModel) or weigh is None:
+                weights: Tensor = model(*inputs)
+                return weights
             hidden = captured_hidden(model.lm, *inputs) * model.scale
         return weigh(hidden, inputs[1], pooling=model.pooling, activation=model.activation).weights
 

@@ -11,6 +11,9 @@ from sparse_ir.evaluating.charts import training_curve
 from sparse_ir.models.card import ModelCard, TrainingData, public_name
 from sparse_ir.models.loading import DEFAULT
 from sparse_ir.models.saving import QueryModel, SaveLayout, save_model
+from sparse_ir.models.unicoil_files import UnicoilLayout
+from sparse_ir.models.unicoil_saving import save_unicoil
+from sparse_ir.training.unicoil import UnicoilModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from sparse_ir.data.examples_table import ExampleTable
     from sparse_ir.training.backbone import Backbone
     from sparse_ir.training.model import SpladeTrainee
-    from sparse_ir.training.settings import TrainSettings
+    from sparse_ir.training.settings import ModelSettings, TrainSettings
 
 _METRICS_LEFT_OUT = ("terms_query", "terms_document", "flops")
 _SETTINGS_LEFT_OUT = ("out", "card", "resume", "replace", "log_every", "keep", "tensorboard")
@@ -46,6 +49,10 @@ def save_trained(
         StorageError: it cannot be written.
     """
     chosen = settings.model
+    card = _card(out, backbone, settings, tables, metrics)
+    if isinstance(trainee.documents, UnicoilModel):
+        _save_unicoil(out, trainee.documents, backbone, chosen, card)
+        return
     document = SaveLayout(
         pooling=chosen.pooling,
         activation=chosen.activation,
@@ -77,7 +84,29 @@ def save_trained(
         layout=document,
         query_side=side,
         table=weights,
-        card=_card(out, backbone, settings, tables, metrics),
+        card=card,
+        replace=True,
+    )
+
+
+def _save_unicoil(
+    out: Path, model: UnicoilModel, backbone: Backbone, chosen: ModelSettings, card: ModelCard
+) -> None:
+    layout = UnicoilLayout(
+        out,
+        max_length=chosen.reads_of_document,
+        query_max_length=chosen.reads_of_query,
+        query_terms=chosen.query_terms,
+        document_terms=chosen.document_terms,
+        drop_columns=tuple(dict.fromkeys(("special", *chosen.drop_columns))),
+    )
+    save_unicoil(
+        out,
+        body=model.lm,
+        weights=model.weights,
+        tokenizer=backbone.tokenizer,
+        layout=layout,
+        card=card,
         replace=True,
     )
 

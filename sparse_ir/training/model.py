@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sparse_ir.training.tokens import TokenGroup
+    from sparse_ir.training.unicoil import UnicoilModel
 
 
 class TermModel(nn.Module):
@@ -54,6 +55,15 @@ class TermModel(nn.Module):
         self.dropped = dropped
         self.revive = False
         self.register_buffer("fixed_bias", bias, persistent=False)
+
+    @property
+    def size(self) -> int:
+        """Number of terms."""
+        return len(self.output.weight)
+
+    def part(self, name: str) -> str:
+        """Which learning rate a parameter has: "body" or "head", what lies outside of the body."""
+        return "body" if name.startswith(f"lm.{self.lm.base_model_prefix}.") else "head"
 
     @property
     def output(self) -> Any:
@@ -141,7 +151,7 @@ class SpladeTrainee(nn.Module):
 
     def __init__(
         self,
-        documents: TermModel,
+        documents: TermModel | UnicoilModel,
         *,
         queries: TermModel | None = None,
         table: QueryTable | None = None,
@@ -156,7 +166,7 @@ class SpladeTrainee(nn.Module):
     @property
     def size(self) -> int:
         """Number of terms."""
-        return len(self.documents.output.weight)
+        return self.documents.size
 
     def forward(
         self, queries: list[TokenGroup], documents: list[TokenGroup]

@@ -9,6 +9,7 @@ from sparse_ir.config import nearest
 from sparse_ir.data.examples import ExampleSettings  # noqa: TC001 - pydantic reads it
 from sparse_ir.errors import ConfigError
 
+ARCHITECTURES = ("splade", "unicoil")
 QUERY_ENCODERS = ("shared", "separate", "table")
 REGULARIZERS = ("flops", "l1", "masked_flops")
 BATCHINGS = ("random", "topics")
@@ -117,13 +118,17 @@ class ModelSettings:
     """What is trained.
 
     Attributes:
-        backbone: Folder or hub id: a masked LM, an encoder without a head, or a SPLADE model.
+        backbone: Folder or hub id: a masked LM, an encoder without a head, or a SPLADE (uniCOIL)
+            model to train on.
+        architecture: "splade", or "unicoil": contextual weights of a text's own tokens alone.
+        token_prior: With "unicoil": also learn a number for each token of the vocabulary, added to
+            its weight wherever it stands; it begins with the IDF.
         query_encoder: "shared": one model for both sides; "separate": queries have a copy of
             their own; "table": queries are weighed by a table of token weights alone.
         table_weight: Train a table beside the shared query encoder, with this weight of its loss.
         freeze_table: Keep the table at the IDF of the training documents.
         pooling: "max" or "sum".
-        activation: "log1p" or "log1p_log1p".
+        activation: "log1p" or "log1p_log1p"; uniCOIL's weights have no logarithm.
         drop_columns: Terms that never get a weight: tokens, "special" or "unused".
         query_tokens: Tokens read of a query in training.
         document_tokens: Tokens read of a document in training.
@@ -142,6 +147,8 @@ class ModelSettings:
     """
 
     backbone: str
+    architecture: str = "splade"
+    token_prior: bool = False
     query_encoder: str = "shared"
     table_weight: float = 0.0
     freeze_table: bool = False
@@ -180,6 +187,21 @@ class ModelSettings:
             raise ConfigError(f"model.dropout is {self.dropout}. Use 0 to 1, without 1 itself.")
         _one_of("pooling", self.pooling, ("max", "sum"))
         _one_of("activation", self.activation, ("log1p", "log1p_log1p"))
+        _one_of("architecture", self.architecture, ARCHITECTURES)
+        if self.architecture == "unicoil":
+            for name, only in (
+                ("query_encoder", "shared"),
+                ("table_weight", 0),
+                ("pooling", "max"),
+                ("activation", "log1p"),
+            ):
+                if getattr(self, name) != only:
+                    raise ConfigError(
+                        f"model.{name} is {getattr(self, name)!r}, which goes with model."
+                        f"architecture: splade alone. Leave it out for unicoil."
+                    )
+        elif self.token_prior:
+            raise ConfigError("model.token_prior goes with model.architecture: unicoil alone.")
 
 
 @dataclass(frozen=True)

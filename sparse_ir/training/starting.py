@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sparse_ir.errors import ModelError
 from sparse_ir.models.loading import find_model
 from sparse_ir.models.sides import TableLayout, read_sides
+from sparse_ir.models.unicoil_files import read_unicoil
 
 if TYPE_CHECKING:
     from sparse_ir.models.layouts import SpladeLayout
@@ -33,6 +34,11 @@ def start_settings(model: str) -> dict[str, Any]:
     name, folder = find_model(model)
     if (folder / "bm25.json").is_file():
         raise ModelError(f"{name} is BM25, which is not trained. Give a SPLADE model.")
+    if read_unicoil(folder) is not None:
+        raise ModelError(
+            f"{name} is a uniCOIL model, and adapt trains SPLADE models. Train it on with "
+            "sparse-ir train and model.architecture: unicoil."
+        )
     sides = read_sides(folder)
     documents = sides.documents
     table = isinstance(sides.queries, TableLayout)

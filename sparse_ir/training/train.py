@@ -1,4 +1,4 @@
-"""The front door of training: examples in, a SPLADE model folder out."""
+"""The front door of training: examples in, a model folder out."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from sparse_ir.training.teachers import dense_vectors, open_teacher
 from sparse_ir.training.token_idf import token_idf
 from sparse_ir.training.topics import cluster, topic_count
 from sparse_ir.training.trainer import SpladeTrainer, freeze, load_weights
+from sparse_ir.training.unicoil import UnicoilModel, load_unicoil_backbone, start_lexical
 from sparse_ir.training.validation import read_validation, validate
 from sparse_ir.training.work_folder import work_folder
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from sparse_ir.training.settings import TrainSettings
     from sparse_ir.training.validation import ValidationSet
 
+_FITTED = 400  # documents that a first projection of uniCOIL is fitted to
 _SAMPLE = 64  # documents that the backbone is looked at with
 _COUNTED = 256  # queries and documents whose terms are counted before the first step
 _TABLE_START = 0.3  # a query table begins at this times the IDF
@@ -71,7 +73,7 @@ def train(
     advance: Callable[[int], None] = lambda n: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> TrainReport:
-    """Train a SPLADE model.
+    """Train a SPLADE or uniCOIL model.
 
     Under torchrun every process calls this with the same settings; they share each batch.
 
@@ -104,14 +106,10 @@ def train(
         resume = claims.claim(work, settings, content)
     for table in tables:
         say(f"{table.name}: {len(table):,} examples, {len(table.documents):,} documents")
-    backbone = load_backbone(
-        settings.model,
-        _sample([table.documents for table in tables], _SAMPLE),
-        seed=settings.seed,
-        plain_attention=arguments.device.type == "cpu" and settings.precision != "fp32",
+    backbone = _backbone(
+        tables, settings, plain=arguments.device.type == "cpu" and settings.precision != "fp32"
     )
-    say(f"{backbone.name}: a document begins with {backbone.start_terms:.0f} terms")
-    trainee, idf = _trainee(backbone, tables, settings)
+    trainee, idf = _trainee(backbone, tables, settings, say)
     freeze(trainee, settings.model.freeze)
     with arguments.main_process_first(local=False):
         sources = [_source(t, i, settings, say) for i, t in enumerate(tables)]
@@ -150,18 +148,29 @@ def _sample(tables: list[TextTable], count: int) -> list[str]:
     return [text for table in tables for text in table.texts(range(min(share, len(table))))]
 
 
+def _backbone(tables: list[ExampleTable], settings: TrainSettings, *, plain: bool) -> Backbone:
+    if settings.model.architecture == "unicoil":
+        return load_unicoil_backbone(settings.model, plain_attention=plain)
+    sample = _sample([table.documents for table in tables], _SAMPLE)
+    return load_backbone(settings.model, sample, seed=settings.seed, plain_attention=plain)
+
+
 def _trainee(
-    backbone: Backbone, tables: list[ExampleTable], settings: TrainSettings
+    backbone: Backbone,
+    tables: list[ExampleTable],
+    settings: TrainSettings,
+    say: Callable[[str], None],
 ) -> tuple[SpladeTrainee, Any]:
     chosen = settings.model
+    unicoil = isinstance(backbone.model, UnicoilModel)
     table = idf = None
     with_table = chosen.query_encoder == "table" or chosen.table_weight > 0
-    if with_table or settings.anchor.weight > 0 or settings.anchor.rest > 0:
+    if unicoil or with_table or settings.anchor.weight > 0 or settings.anchor.rest > 0:
         idf = torch.from_numpy(
             token_idf(
                 tables,
                 backbone.tokenizer,
-                len(backbone.model.output.weight),
+                backbone.model.size,
                 max_length=chosen.document_tokens,
                 dropped=backbone.model.dropped,
             )
@@ -171,6 +180,14 @@ def _trainee(
         # A query is weighed by its own tokens: none of those that the tokenizer adds.
         never = sorted({*backbone.model.dropped, *backbone.tokenizer.all_special_ids})
         table = QueryTable(start, dropped=never, frozen=chosen.freeze_table)
+    if unicoil and idf is not None:
+        sample = _sample([table.documents for table in tables], _FITTED)
+        share = start_lexical(
+            backbone.model, backbone.tokenizer, sample, idf, chosen.document_tokens
+        )
+        say(f"{backbone.name}: the first weights explain {share:.0%} of the tokens' IDF")
+    else:
+        say(f"{backbone.name}: a document begins with {backbone.start_terms:.0f} terms")
     backbone.model.revive = settings.anchor.revive
     trainee = SpladeTrainee(
         backbone.model,

@@ -330,6 +330,6 @@ def freeze(model: Any, patterns: Sequence[str]) -> None:
 def _kind(model: Any, name: str) -> str:
     if name.startswith("table."):
         return "table"
-    side, _, inner = name.partition(".lm.")
-    lm = getattr(model, side).lm
-    return "body" if inner.startswith(f"{lm.base_model_prefix}.") else "head"
+    side, _, inner = name.partition(".")
+    kind: str = getattr(model, side).part(inner)
+    return kind

@@ -44,16 +44,22 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(backbone: Path, collection: Path, tmp_path: Path) -> Callable[..., Any]:
-    """Train here: ``run(optimizer__steps=5)``; the model lies in ``tmp_path / "model"``."""
+    """Train here: ``run(optimizer__steps=5)``; the model lies in ``tmp_path / "model"``.
+
+    ``run.values(…)`` gives the settings alone.
+    """
     from sparse_ir.config import load_settings
     from sparse_ir.training.settings import TrainSettings
     from sparse_ir.training.train import train
 
-    def call(**changes: Any) -> Any:
+    def values(**changes: Any) -> dict[str, Any]:
         out = changes.pop("out", tmp_path / "model")
-        values = tiny_run.settings(backbone, collection, out, **changes)
-        return train(load_settings(TrainSettings, values, where="test"))
+        return tiny_run.settings(backbone, collection, out, **changes)
 
+    def call(**changes: Any) -> Any:
+        return train(load_settings(TrainSettings, values(**changes), where="test"))
+
+    call.values = values  # type: ignore[attr-defined]
     return call
 
 

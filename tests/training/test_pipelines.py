@@ -21,6 +21,7 @@ OF_PAPERS = {
     "splade-pp": "2205.04733",
     "splade-v3": "2403.06789",
     "splade-doc": "2505.01452",
+    "unicoil": "2106.14807",
     "adapt": "2112.07577",
 }
 TINY = (
@@ -105,6 +106,14 @@ def test_splade_v2_max_trains(here, backbone):
     assert load_encoder(here / "splade-v2-max").encode_queries(["cat"]).weights.nnz > 0
     again = go("splade-v2-max", *TINY, TARGET, f"train.model.backbone={backbone}")
     assert again["1-train"].skipped
+
+
+def test_unicoil_trains(here, backbone):
+    done = go("unicoil", *TINY, f"train.model.backbone={backbone}")
+    assert done["1-train"].result["start"]["ndcg@10"] > 0
+    encoder = load_encoder(here / "unicoil")
+    columns = encoder.encode_queries(["the cat"]).weights.indices
+    assert sorted(encoder.vocabulary[c] for c in columns) == ["cat", "the"]
 
 
 def test_distilsplade_learns_from_a_cross_encoder(here, backbone, cross_encoder):

@@ -9,7 +9,7 @@ from transformers import BertConfig, BertForMaskedLM
 
 from sparse_ir.errors import ConfigError, InputError, ModelError, TrainingError
 from sparse_ir.models.loading import load_encoder
-from sparse_ir.training.backbone import _checkpoint_gradients
+from sparse_ir.training.backbone import checkpoint_gradients
 
 
 def test_a_model_learns_what_its_examples_say(run, collection):
@@ -144,7 +144,7 @@ def test_every_second_layer_can_be_checkpointed_alone():
         intermediate_size=8,
     )  # fmt: skip
     lm = BertForMaskedLM(config)
-    _checkpoint_gradients(lm, 2, Path("model"))
+    checkpoint_gradients(lm, 2, Path("model"))
     assert [layer.gradient_checkpointing for layer in lm.bert.encoder.layer] == [
         True, False, True, False,
     ]  # fmt: skip

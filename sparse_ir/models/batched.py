@@ -1,0 +1,208 @@
+"""Texts through a model in batches of like length: what all encoders with a network share."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from sparse_ir.errors import EncodingError, ModelError
+from sparse_ir.models.base import Explanation, TermOrigin
+from sparse_ir.models.batches import pad, token_batches, tokenize, vocabulary_terms
+from sparse_ir.models.memory import is_out_of_memory
+from sparse_ir.models.origins import token_words
+from sparse_ir.models.tokens_ahead import TokensAhead
+from sparse_ir.vectors import SparseBatch, concatenate, select
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import Tensor
+
+    from sparse_ir.models.head import TermWeights
+
+BATCH_TOKENS = 4096
+"""Texts times longest text of a batch."""
+
+_WINDOW = 4096  # texts tokenised and sorted at a time
+_log = logging.getLogger(__name__)
+
+
+class BatchedEncoder(ABC):
+    """Weighs texts of any number and length, at the memory of a batch.
+
+    Attributes:
+        name: What ``load_encoder`` takes to load it again.
+        tokenizer: The model's transformers tokenizer.
+        max_length: Tokens read of a text, special ones included.
+        batch_tokens: Upper bound of texts times longest text in a batch; halved where memory
+            runs out.
+    """
+
+    name: str
+    tokenizer: Any
+    max_length: int
+    batch_tokens: int
+    _device: torch.device
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Number of terms."""
+
+    @abstractmethod
+    def _term_weights(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Weigh a padded batch of token ids: (texts, vocabulary), on any device."""
+
+    @cached_property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The term of every column; a column without a token of its own is "[id:N]"."""
+        return vocabulary_terms(self.tokenizer, self.size)
+
+    @cached_property
+    def _ahead(self) -> TokensAhead:
+        return TokensAhead(self.tokenizer, self.max_length, window=_WINDOW)
+
+    def text_terms(self, text: str) -> list[str]:
+        """List the tokens of a text, as far as they are read; see ``SparseEncoder``."""
+        special = set(self.tokenizer.all_special_ids)
+        found = tokenize(self.tokenizer, [text], self.max_length).ids[0]
+        return [self.vocabulary[i] for i in dict.fromkeys(found) if i not in special]
+
+    def _explained(
+        self,
+        text: str,
+        prompt: str,
+        kept: int,
+        weigh: Callable[[Tensor, Tensor], TermWeights],
+    ) -> Explanation:
+        """Weigh one text by what also tells the positions, and name the word behind each term."""
+        tokens = tokenize(self.tokenizer, [prompt + text], self.max_length)
+        row = tokens.ids[0]
+        if not row:
+            return Explanation(text, (), tokens.cut[0])
+        ids = torch.tensor([row])
+        found = weigh(ids, torch.ones_like(ids))
+        weights, positions = found.weights[0].cpu(), found.where(0)
+        words = token_words(self.tokenizer, text, row, prompt=prompt)
+        columns = weights.nonzero().flatten()
+        columns = columns[weights[columns].argsort(descending=True, stable=True)]
+        columns = columns[: kept or None]
+        origins = (
+            TermOrigin(self.vocabulary[c], float(weights[c]), *words[token])
+            for c, token in zip(columns.tolist(), positions[columns].tolist(), strict=True)
+        )
+        return Explanation(text, tuple(origins), tokens.cut[0])
+
+    def _encode(
+        self,
+        texts: Sequence[str],
+        prompt: str,
+        ids: Sequence[str] | None,
+        on_cut: Callable[[int], None] | None = None,
+        advance: Callable[[int], None] = lambda n: None,
+    ) -> SparseBatch:
+        if isinstance(texts, str):
+            raise ValueError("texts is one string. Give a list of texts.")
+        names = [str(i) for i in range(len(texts))] if ids is None else list(ids)
+        if len(names) != len(texts):
+            raise ValueError(f"{len(names)} ids for {len(texts)} texts")
+        cut = 0
+        batches = []
+        for start in range(0, len(texts), self._ahead.window):
+            tokens = self._ahead.take(texts, start, prompt)
+            cut += sum(tokens.cut)
+            ids = names[start : start + self._ahead.window]
+            batches.append(self._encode_tokens(tokens.ids, ids, advance))
+        if cut and on_cut is not None:
+            on_cut(cut)
+        elif cut:
+            _log.warning(
+                "%d of %d texts are longer than %d tokens; the rest of them is not read",
+                cut,
+                len(texts),
+                self.max_length,
+            )
+        if not batches:
+            return SparseBatch((), sparse.csr_array((0, self.size), dtype=np.float32))
+        return batches[0] if len(batches) == 1 else concatenate(batches)
+
+    def _encode_tokens(
+        self, rows: list[list[int]], ids: Sequence[str], advance: Callable[[int], None]
+    ) -> SparseBatch:
+        done: list[SparseBatch] = []
+        order: list[int] = []
+        for batch, weights in self._in_batches(rows):
+            done.append(SparseBatch(tuple(ids[i] for i in batch), weights))
+            order.extend(batch)
+            advance(len(batch))
+        return select(concatenate(done), np.argsort(order))
+
+    def _in_batches(self, rows: list[list[int]]) -> Iterator[tuple[list[int], sparse.csr_array]]:
+        """Weigh all rows, in batches of half the size from where memory runs out."""
+        left = list(range(len(rows)))
+        while left:
+            batches = token_batches([len(rows[i]) for i in left], batch_tokens=self.batch_tokens)
+            done: set[int] = set()
+            try:
+                for batch in batches:
+                    chosen = [left[i] for i in batch]
+                    weights = self.encode_batch([rows[i] for i in chosen])
+                    done.update(chosen)
+                    yield chosen, weights
+                return
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._halve(len(chosen), max(len(rows[i]) for i in chosen), error)
+                left = [i for i in left if i not in done]
+
+    def _halve(self, texts: int, longest: int, error: Exception) -> None:
+        """Make batches half of the one that was too large."""
+        if texts == 1:
+            raise EncodingError(
+                f"memory ran out on {self._device} with a single text of {longest} tokens. Use "
+                "--precision bf16 or fp16, another device, or --passages, which read less at a "
+                "time."
+            ) from error
+        self.batch_tokens = min(self.batch_tokens, texts * longest) // 2
+        _log.warning(
+            "memory ran out on %s; from here on batches have %d tokens",
+            self._device,
+            self.batch_tokens,
+        )
+        torch.cuda.empty_cache()
+
+    def encode_batch(self, rows: Sequence[Sequence[int]]) -> sparse.csr_array:
+        """Weigh one batch of token ids, (batch, vocabulary).
+
+        Raises:
+            ModelError: the model gives a weight that is not a number.
+        """
+        input_ids, mask = pad(rows, self.tokenizer.pad_token_id or 0)
+        if input_ids.size == 0:  # a tokenizer without special tokens leaves nothing of ""
+            return sparse.csr_array((len(rows), self.size), dtype=np.float32)
+        found = sparse_rows(self._term_weights(torch.from_numpy(input_ids), torch.from_numpy(mask)))
+        if not np.isfinite(found.data).all():
+            raise ModelError(
+                f"{self.name} gives weights that are not finite numbers. If you asked for fp16, "
+                "use bf16 or fp32."
+            )
+        return found
+
+
+def sparse_rows(weights: Tensor) -> sparse.csr_array:
+    """Take the weights above 0 off the device; the zeros stay there."""
+    if weights.device.type == "cpu":
+        return sparse.csr_array(weights.numpy())
+    rows, columns = weights.nonzero(as_tuple=True)
+    values = weights[rows, columns]
+    starts = torch.zeros(len(weights) + 1, dtype=torch.int64, device=weights.device)
+    starts[1:] = (weights != 0).sum(dim=1).cumsum(dim=0)
+    parts = [values, columns.to(torch.int32), starts.to(torch.int32)]
+    return sparse.csr_array(tuple(part.cpu().numpy() for part in parts), shape=tuple(weights.shape))
