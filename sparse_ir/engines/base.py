@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from sparse_ir.engines.filters import Filter
     from sparse_ir.engines.stamp import Stamp
-    from sparse_ir.types import Document, Entry, ScoredDoc, SparseVector
+    from sparse_ir.types import DenseVector, Document, Entry, ScoredDoc, SparseVector
     from sparse_ir.vectors import SparseBatch
 
 INDEX_NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,127}\Z")
@@ -36,7 +36,7 @@ class TwoStep(NamedTuple):
 
 
 class SearchRequest(NamedTuple):
-    """One search: by weighted terms, or by text where the engine has a text index.
+    """One search: by weighted terms, by a dense vector, or by text where the engine has a text index.
 
     Attributes:
         terms: Query term -> weight > 0.
@@ -49,6 +49,8 @@ class SearchRequest(NamedTuple):
         two_step: Heavy terms first; None for all at once.
         text: Search title and text with the server's BM25 instead; the terms are not used then.
         server_pruning: Let a server drop tokens that it deems unimportant.
+        dense: Search the documents' dense vectors with this one instead: a hit's score is the dot
+            product, and every document with a dense vector is one. The terms are not used then.
     """
 
     terms: SparseVector
@@ -60,6 +62,7 @@ class SearchRequest(NamedTuple):
     two_step: TwoStep | None = None
     text: str = ""
     server_pruning: bool = False
+    dense: DenseVector | None = None
 
 
 class Failure(NamedTuple):
@@ -88,6 +91,8 @@ class IndexStats(NamedTuple):
 
 class Engine(Protocol):
     """An index that scores a document by the dot product with the query.
+
+    Beside the terms it may hold a dense vector of each document; which, its stamp says.
 
     An index is built aside and comes into sight whole: ``create`` starts a build and returns its
     physical name, ``add`` fills it, ``publish`` makes it what the index's name stands for. Until
@@ -319,6 +324,8 @@ def require_request(request: SearchRequest) -> SearchRequest:
                 f"the query term {term!r} has the weight {weight}; weights must be finite and "
                 "above 0"
             )
+    if request.dense is not None and not all(map(math.isfinite, request.dense)):
+        raise ValueError("the dense query vector holds what is no finite number")
     return request
 
 

@@ -12,10 +12,11 @@ from sparse_ir.engines.opening import open_engine
 from sparse_ir.errors import ConfigError
 from sparse_ir.models.loading import MODEL, READY, load_encoder
 from sparse_ir.pruning import parse_pruning
-from sparse_ir.searching.fusion import fuse, parse_fusion
+from sparse_ir.searching.fusion import WORDS, parse_fusion
 from sparse_ir.searching.grouping import BEST, GROUPINGS, GROUPS
 from sparse_ir.searching.query import build_request, parse_two_step
 from sparse_ir.searching.ready import query_encoder, weigh
+from sparse_ir.searching.sides import Sides
 from sparse_ir.types import Query
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from sparse_ir.engines.base import Engine, SearchRequest
     from sparse_ir.engines.stamp import Stamp
     from sparse_ir.models.base import SparseEncoder
-    from sparse_ir.searching.fusion import Fusion
+    from sparse_ir.searching.sides import Asked
     from sparse_ir.types import Run, ScoredDoc, SparseVector
 
 
@@ -44,7 +45,12 @@ class SearchSettings:
         filters: Conditions as ``parse_filter`` takes them.
         query_pruning: As ``parse_pruning`` takes it.
         two_step: As ``parse_two_step`` takes it: heavy terms first.
-        hybrid: As ``parse_fusion`` takes it: together with the engine's BM25 on the text.
+        hybrid: As ``parse_fusion`` takes it: several of weighted terms, dense vectors and BM25 on
+            the text together.
+        words_index: An index of the same documents that was made with model "bm25", on the same
+            engine: its BM25 stands in the place of the server's.
+        dense_only: Search by dense vectors alone.
+        dense: As ``load_dense`` takes it; None for the dense model that made the index.
         server_pruning: Let the server drop query terms that it deems unimportant.
         group: Of an index of passages, a document's score: "best", "sum" or "each" (passages).
     """
@@ -59,14 +65,22 @@ class SearchSettings:
     query_pruning: str = ""
     two_step: str = ""
     hybrid: str = ""
+    words_index: str | None = None
+    dense_only: bool = False
+    dense: str | None = None
     server_pruning: bool = False
     group: str = BEST
 
     def __post_init__(self) -> None:
         if self.group not in GROUPINGS:
             raise ConfigError(f"group is {self.group!r}. Use {', '.join(GROUPINGS)}.")
-        if self.hybrid and self.query_encoder == READY:
+        if (self.hybrid or self.dense_only) and self.query_encoder == READY:
             raise ConfigError("hybrid searches by a query's text, and ready queries have none.")
+        if self.hybrid and self.dense_only:
+            raise ConfigError("--hybrid and --dense-only do not go together.")
+        fusion = parse_fusion(self.hybrid)
+        if self.words_index is not None and (fusion is None or WORDS not in fusion.sides):
+            raise ConfigError("--words-index goes with --hybrid, and words among its sides.")
 
 
 class SearchResult(NamedTuple):
@@ -97,7 +111,7 @@ class Searcher:
         self._conditions = parse_filter(settings.filters)
         self._pruning = parse_pruning(settings.query_pruning)
         self._two_step = parse_two_step(settings.two_step)
-        self._fusion = parse_fusion(settings.hybrid)
+        self._sides = Sides(settings)
         self.engine: Engine = open_engine(settings.engine)
         try:
             self.stamp: Stamp = self.engine.describe(settings.index)
@@ -107,6 +121,7 @@ class Searcher:
                 model=settings.model,
                 queries=settings.query_encoder,
             )
+            self._sides.open(self.engine, self.stamp)
             in_passages = parse_passages(self.stamp.passages).kind == PASSAGES
             self._group = GROUPS.get(settings.group) if in_passages else None
         except BaseException:
@@ -163,7 +178,9 @@ class Searcher:
         ]
 
     def weigh(self, queries: Sequence[Query]) -> list[SparseVector]:
-        """Encode queries and prune them: what is searched for, in order."""
+        """Encode queries and prune them: what is searched for, in order; {} where terms are not."""
+        if not self._sides.by_terms:
+            return [{} for _ in queries]
         return weigh(
             queries,
             lambda: self.encoder,
@@ -199,36 +216,19 @@ class Searcher:
     def _answer(
         self, queries: Sequence[Query], requests: Sequence[SearchRequest]
     ) -> list[list[ScoredDoc]]:
+        asked_by = self._sides.prepare(queries)
         if self._group is None:
-            return self._find(queries, requests)
+            return self._find(asked_by, requests)
         return self._group(
-            lambda places, asked: self._find([queries[i] for i in places], asked),
+            lambda places, asked: self._find([asked_by[i] for i in places], asked),
             lambda ids, vectors: self.engine.get(self.settings.index, ids, vectors=vectors),
             requests,
         )
 
     def _find(
-        self, queries: Sequence[Query], requests: Sequence[SearchRequest]
+        self, queries: Sequence[Asked], requests: Sequence[SearchRequest]
     ) -> list[list[ScoredDoc]]:
-        if self._fusion is None:
-            return self.engine.search(self.settings.index, requests)
-        mute = next((query for query in queries if query.vector and not query.text), None)
-        if mute is not None:
-            raise ConfigError(
-                f"query {mute.query_id!r} has a vector and no text, by which hybrid searches too."
-            )
-        deep = [_deep(request, self._fusion) for request in requests]
-        by_text = [
-            request._replace(text=query.text, two_step=None)
-            for query, request in zip(queries, deep, strict=True)
-        ]
-        found = self.engine.search(self.settings.index, [*deep, *by_text])
-        return [
-            fuse(terms, text, self._fusion)[request.offset : request.offset + request.k]
-            for terms, text, request in zip(
-                found[: len(deep)], found[len(deep) :], requests, strict=True
-            )
-        ]
+        return self._sides.find(self.engine, self.settings.index, queries, requests)
 
     def scores_of(self, doc_ids: Sequence[str], terms: SparseVector) -> dict[str, float]:
         """Score documents for a query, wherever in a ranking they would come.
@@ -281,11 +281,6 @@ class Searcher:
             result.query.query_id: {hit.doc_id: hit.score for hit in result.hits}
             for result in self.stream(queries, k=k, advance=advance)
         }
-
-
-def _deep(request: SearchRequest, fusion: Fusion) -> SearchRequest:
-    """The request for a list that is fused: from the top, deep enough."""
-    return request._replace(offset=0, k=max(fusion.depth, request.offset + request.k))
 
 
 def search(
