@@ -86,7 +86,9 @@ def open_dense(
     Args:
         model: As ``load_dense`` takes it.
         similarity: "cosine" or "dot"; None for what the model says.
-        device: With the rest, as in ``load_dense``; int8 is for sparse models and fp32 here.
+        device: As in ``load_dense``.
+        precision: As there; int8 is for sparse models and means fp32 here.
+        batch_tokens: As there.
 
     Raises:
         ConfigError: the similarity is not known.

@@ -36,7 +36,7 @@ class TwoStep(NamedTuple):
 
 
 class SearchRequest(NamedTuple):
-    """One search: by weighted terms, by a dense vector, or by text where the engine has a text index.
+    """One search: by weighted terms, by a dense vector, or by text where there is a text index.
 
     Attributes:
         terms: Query term -> weight > 0.

@@ -20,12 +20,13 @@ from sparse_ir.searching.sides import Sides
 from sparse_ir.types import Query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from sparse_ir.engines.base import Engine, SearchRequest
     from sparse_ir.engines.stamp import Stamp
     from sparse_ir.models.base import SparseEncoder
+    from sparse_ir.searching.fusion import Fusion
     from sparse_ir.searching.sides import Asked
     from sparse_ir.types import Run, ScoredDoc, SparseVector
 
@@ -229,6 +230,29 @@ class Searcher:
         self, queries: Sequence[Asked], requests: Sequence[SearchRequest]
     ) -> list[list[ScoredDoc]]:
         return self._sides.find(self.engine, self.settings.index, queries, requests)
+
+    def lists(self, queries: Sequence[Query], *, k: int) -> list[dict[str, list[ScoredDoc]]]:
+        """Answer queries by every side of a hybrid search apart, without documents.
+
+        Of an index of passages, the hits are passages.
+
+        Args:
+            queries: What is asked.
+            k: Hits of each side.
+
+        Returns:
+            For each query, side -> hits, which ``fuse`` takes.
+        """
+        requests = [
+            build_request(terms, k=k, conditions=self._conditions, documents=False)
+            for terms in self.weigh(queries)
+        ]
+        asked = self._sides.prepare(queries)
+        return self._sides.lists(self.engine, self.settings.index, asked, requests)
+
+    def fuse(self, lists: Mapping[str, Sequence[ScoredDoc]], fusion: Fusion) -> list[ScoredDoc]:
+        """Fuse the lists of a query otherwise than the settings say."""
+        return self._sides.fuse(lists, fusion)
 
     def scores_of(self, doc_ids: Sequence[str], terms: SparseVector) -> dict[str, float]:
         """Score documents for a query, wherever in a ranking they would come.

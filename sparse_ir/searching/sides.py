@@ -1,4 +1,4 @@
-"""What a query is answered by: weighted terms, dense vectors, BM25 on the text, or several fused."""
+"""What answers a query: weighted terms, dense vectors, BM25 on the text, or several, fused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sparse_ir.searching.query import weigh_queries
 from sparse_ir.searching.ready import query_encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sparse_ir.encoding.dense import DenseSide
     from sparse_ir.engines.base import Engine, SearchRequest
@@ -135,27 +135,43 @@ class Sides:
                 requests = [_by_dense(r, asked) for r, asked in zip(requests, queries, strict=True)]
             return engine.search(index, requests)
         deep = [_deep(request, fusion) for request in requests]
-        asked_for = list(zip(deep, queries, strict=True))
-        of_sides: dict[str, list[SearchRequest]] = {
-            SPARSE: deep,
-            DENSE: [_by_dense(request, asked) for request, asked in asked_for],
-            WORDS: [self._by_words(request, asked) for request, asked in asked_for],
-        }
-        lists: dict[str, list[list[ScoredDoc]]] = {}
-        apart = WORDS in fusion.sides and self._settings.words_index is not None
-        if apart:
-            lists[WORDS] = engine.search(str(self._settings.words_index), of_sides[WORDS])
-        together = [side for side in fusion.sides if side not in lists]
-        found = engine.search(index, [r for side in together for r in of_sides[side]])
-        for number, side in enumerate(together):
-            lists[side] = found[number * len(deep) : (number + 1) * len(deep)]
+        lists = self.lists(engine, index, queries, deep)
         answers = []
-        for place, request in enumerate(requests):
-            own = {side: lists[side][place] for side in fusion.sides}
-            hits = fuse(own, fusion, cosine=self._cosine)
+        for request, own in zip(requests, lists, strict=True):
+            hits = self.fuse(own, fusion)
             page = hits[request.offset : request.offset + request.k]
             answers.append(_with_vectors(engine, index, page) if request.vectors else page)
         return answers
+
+    def fuse(self, lists: Mapping[str, Sequence[ScoredDoc]], fusion: Fusion) -> list[ScoredDoc]:
+        """Fuse the lists of a query, as the index's dense vectors are compared."""
+        return fuse(lists, fusion, cosine=self._cosine)
+
+    def lists(
+        self,
+        engine: Engine,
+        index: str,
+        queries: Sequence[Asked],
+        requests: Sequence[SearchRequest],
+    ) -> list[dict[str, list[ScoredDoc]]]:
+        """Answer requests by every side of the fusion apart: side -> hits, for each request."""
+        if self.fusion is None:
+            raise ValueError("the search has no fusion")
+        sides = self.fusion.sides
+        asked_for = list(zip(requests, queries, strict=True))
+        of_sides: dict[str, list[SearchRequest]] = {
+            SPARSE: list(requests),
+            DENSE: [_by_dense(request, asked) for request, asked in asked_for],
+            WORDS: [self._by_words(request, asked) for request, asked in asked_for],
+        }
+        found: dict[str, list[list[ScoredDoc]]] = {}
+        if WORDS in sides and self._settings.words_index is not None:
+            found[WORDS] = engine.search(self._settings.words_index, of_sides[WORDS])
+        together = [side for side in sides if side not in found]
+        hits = engine.search(index, [r for side in together for r in of_sides[side]])
+        for number, side in enumerate(together):
+            found[side] = hits[number * len(requests) : (number + 1) * len(requests)]
+        return [{side: found[side][place] for side in sides} for place in range(len(requests))]
 
     def _by_words(self, request: SearchRequest, asked: Asked) -> SearchRequest:
         if asked.words is None:
