@@ -204,6 +204,7 @@ STAGES: dict[str, Stage] = {
             files_stamp(s.corpus),
             model_key(s.model),
             files_stamp(s.vectors) if s.vectors else None,
+            *([model_key(s.dense)] if s.dense else ()),
         ],
         total=lambda s: count_rows(s.corpus, limit=s.limit),
     ),

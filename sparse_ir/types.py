@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 SparseVector: TypeAlias = dict[str, float]
 """Term -> weight > 0."""
 
+DenseVector: TypeAlias = tuple[float, ...]
+"""The numbers of a dense vector, each a float32."""
+
 Run: TypeAlias = dict[str, dict[str, float]]
 """query_id -> doc_id -> score."""
 
@@ -55,10 +58,17 @@ class Query(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What an engine stores: a document with the vector it is found by."""
+    """What an engine stores: a document with the vectors it is found by.
+
+    Attributes:
+        document: The document.
+        vector: Its terms.
+        dense: Its dense vector, where the index holds such beside the terms.
+    """
 
     document: Document
     vector: SparseVector
+    dense: DenseVector | None = None
 
 
 class ScoredDoc(NamedTuple):

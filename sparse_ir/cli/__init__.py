@@ -34,6 +34,7 @@ _COMMANDS = (
     "verify",
     "benchmark",
     "tune",
+    "tune-hybrid",
     "compare",
     "swap",
     "rollback",

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     "--engine", "engines", multiple=True, help="Measure on this engine; may be given repeatedly."
 )
 @click.option("--model", help="In the place of the bundled model.")
+@click.option(
+    "--dense", metavar="MODEL", help="The dense model of systems that search dense vectors."
+)
 @click.option("--split", default="test", show_default=True, help="The datasets' judgements.")
 @click.option(
     "--metrics",
@@ -58,6 +61,7 @@ def benchmark(
     clients: str,
     as_json: bool,
     model: str | None,
+    dense: str | None,
     precision: str | None,
     **options: Any,
 ) -> None:
@@ -73,7 +77,9 @@ def benchmark(
 
     skipped: list[str] = []
     rows = _read_systems(systems)
-    chosen = _on_engines(rows, engines, model=model, precision=precision, skipped=skipped)
+    chosen = _on_engines(
+        rows, engines, model=model, dense=dense, precision=precision, skipped=skipped
+    )
     for line in skipped:
         note(line)
     settings = load_settings(
@@ -125,11 +131,13 @@ def _on_engines(
     engines: Sequence[str],
     *,
     model: str | None,
+    dense: str | None,
     precision: str | None,
     skipped: list[str],
 ) -> list[dict[str, Any]]:
     """Every system that names no engine on each engine; what a row does not name is filled in."""
     from sparse_ir.engines.addresses import is_cluster
+    from sparse_ir.searching.fusion import DENSE, WORDS, parse_fusion
 
     found: list[dict[str, Any]] = []
     for engine in engines or ("embedded",):
@@ -139,7 +147,14 @@ def _on_engines(
                 own["model"] = model
             if precision and own.get("model") != "bm25":
                 own.setdefault("precision", precision)
-            if own.get("hybrid") and not is_cluster(own["engine"]):
+            fusion = parse_fusion(own.get("hybrid", ""))
+            sides = () if fusion is None else fusion.sides
+            if (own.get("dense_only") or DENSE in sides) and not own.get("dense"):
+                if dense is None:
+                    skipped.append(f"{own['name']} needs --dense MODEL and is left out.")
+                    continue
+                own["dense"] = dense
+            if WORDS in sides and not is_cluster(own["engine"]):
                 skipped.append(f"{own['name']} needs a cluster and is left out on {own['engine']}.")
                 continue
             if len(engines) > 1:

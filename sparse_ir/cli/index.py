@@ -50,6 +50,17 @@ _LISTED = 20
     "--vectors",
     help="Take the vectors from this folder, made by encode, or ready ones (Anserini's JSONL).",
 )
+@click.option(
+    "--dense",
+    metavar="MODEL",
+    help="Folder or hub id of a dense model: its vectors are stored beside the terms, for "
+    "search --hybrid.",
+)
+@click.option(
+    "--dense-similarity",
+    type=click.Choice(["cosine", "dot"]),
+    help="How dense vectors are compared. Default: as the dense model says.",
+)
 @resume_option
 @click.option("--replace", is_flag=True, help="Build anew; the old index serves until then.")
 @click.option(

@@ -223,7 +223,20 @@ def search_options(command: Any) -> Any:
             "--hybrid",
             default="",
             metavar="HOW",
-            help="Together with the cluster's BM25 on title and text: rrf, or convex=ALPHA.",
+            help="Fuse rankings by weighted terms, dense vectors and BM25 (sparse, dense, words): "
+            "rrf:sparse,dense or sparse=0.6,dense=0.4; rrf and convex=ALPHA fuse sparse and words.",
+        ),
+        click.option(
+            "--words-index",
+            metavar="NAME",
+            help="Take words from this index, made with --model bm25, in the place of the "
+            "cluster's BM25.",
+        ),
+        click.option("--dense-only", is_flag=True, help="Search by dense vectors alone."),
+        click.option(
+            "--dense",
+            metavar="MODEL",
+            help="The dense model that made the index, where it has moved.",
         ),
         click.option(
             "--server-pruning",

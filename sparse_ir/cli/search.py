@@ -117,6 +117,8 @@ def _as_json(result: SearchResult, searcher: Searcher, *, explain: bool) -> dict
 def _matched(result: SearchResult, searcher: Searcher) -> list[tuple[SharedTerm, ...]]:
     from sparse_ir.searching.explain import explain_hit
 
+    if searcher.settings.dense_only:
+        raise click.UsageError("--explain names terms that matched; --dense-only searches none.")
     if result.query.vector is not None or searcher.settings.query_encoder == "ready":
         raise click.UsageError(
             "--explain names the words that a model weighed; ready query vectors have none."

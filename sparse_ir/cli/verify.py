@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--corpus", help="The corpus that was indexed: are all its documents there?")
 @click.option("--vectors", metavar="FOLDER", help="The vector shards that were indexed.")
 @click.option("--model", help="The model that made the index, where it has moved.")
+@click.option("--dense", metavar="MODEL", help="The index's dense model, where it has moved.")
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0, max=1),
@@ -140,12 +141,22 @@ def _print(index: str, found: Verification) -> None:
         ["scores", f"{found.scores:,} of {found.queries:,} queries"],
         ["  equal to 1e-5", f"{found.scores_exact:,}"],
         ["  largest relative error", f"{found.largest_error:.1e}"],
+        *_dense_rows(found),
         ["verdict", found.verdict],
     ]
     print_table(["", index], rows)
     _print_findings(found.findings)
     for line in found.notes:
         note(line)
+
+
+def _dense_rows(found: Verification) -> list[list[str]]:
+    if not found.dense_scores:
+        return []
+    return [
+        ["dense scores", f"{found.dense_scores:,}"],
+        ["  largest error", f"{found.dense_largest_error:.1e}"],
+    ]
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:

@@ -51,7 +51,7 @@ def export_jsonl(
         require_scale(quantize)
     count = 0
     with writing(path, "wb") as stream:
-        for document, vector in entries:
+        for document, vector, _ in entries:
             if quantize is None:
                 weights: dict[str, Any] = {t: float(f"{w:.9g}") for t, w in vector.items()}
             else:

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.data.ledger import Chunk, digest_documents
+from sparse_ir.encoding.dense import stored
 from sparse_ir.encoding.passages import (
     EACH,
     MAX,
@@ -23,12 +24,17 @@ from sparse_ir.errors import InputError
 from sparse_ir.models.memory import return_free_memory
 from sparse_ir.models.ranks import Ranks
 from sparse_ir.pruning import NO_PRUNING, Pruning, prune
+from sparse_ir.types import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sparse_ir.encoding.dense import DenseSide
     from sparse_ir.models.base import SparseEncoder
-    from sparse_ir.types import Document
+    from sparse_ir.types import Document, SparseVector
     from sparse_ir.vectors import SparseBatch
 
 
@@ -45,6 +51,7 @@ class EncodedChunk(NamedTuple):
         batch: One row a document.
         texts_cut: How many documents were longer than the encoder reads.
         digest: SHA-256 of the documents, for the ledger.
+        dense: The documents' dense vectors, float32, one row each; None where none were asked for.
     """
 
     number: int
@@ -52,6 +59,13 @@ class EncodedChunk(NamedTuple):
     batch: SparseBatch
     texts_cut: int
     digest: str
+    dense: NDArray[np.float32] | None = None
+
+    def entries(self, vectors: Iterable[SparseVector]) -> Iterator[Entry]:
+        """The documents with their vectors, terms as given here."""
+        dense = self.dense
+        for row, (document, vector) in enumerate(zip(self.documents, vectors, strict=True)):
+            yield Entry(document, vector, None if dense is None else stored(dense[row]))
 
 
 def encode_corpus(
@@ -61,6 +75,7 @@ def encode_corpus(
     chunk_documents: int = 512,
     pruning: Pruning = NO_PRUNING,
     passages: Passages = WHOLE,
+    dense: DenseSide | None = None,
     done: Sequence[Chunk] = (),
     ranks: Ranks = ALONE,
     advance: Callable[[int], None] = lambda n: None,
@@ -73,6 +88,7 @@ def encode_corpus(
         chunk_documents: Documents per chunk, at least 1.
         pruning: Applied to every document vector.
         passages: How long documents are read; with "each" a chunk's documents are passages.
+        dense: Makes the documents' dense vectors too, in this process; None for none.
         done: This process's chunks of a stopped run. Their documents are read and compared, not
             encoded.
         ranks: Of several processes, each encodes the chunks of its own number.
@@ -85,11 +101,17 @@ def encode_corpus(
         documents = split_documents(documents, passages)
     parts = _unfinished(iter(documents), chunk_documents, done, ranks, advance)
     if isinstance(encoder, EncoderPool):
-        yield from _together(parts, encoder, pruning, passages, advance)
+        yield from _together(parts, encoder, pruning, passages, dense, advance)
         return
     for number, part in parts:
         yield encode_chunk(
-            part, encoder, number=number, pruning=pruning, passages=passages, advance=advance
+            part,
+            encoder,
+            number=number,
+            pruning=pruning,
+            passages=passages,
+            dense=dense,
+            advance=advance,
         )
         return_free_memory()
 
@@ -99,6 +121,7 @@ def _together(
     pool: EncoderPool,
     pruning: Pruning,
     passages: Passages,
+    dense: DenseSide | None,
     advance: Callable[[int], None],
 ) -> Iterator[EncodedChunk]:
     waiting: dict[int, tuple[int, tuple[Document, ...], list[int] | None]] = {}
@@ -116,7 +139,8 @@ def _together(
         number, part, rows = waiting.pop(done.number)
         if rows is not None:
             advance(len(part))
-        yield _finished(number, part, done.batch, rows, pruning, done.texts_cut)
+        chunk = _finished(number, part, done.batch, rows, pruning, done.texts_cut)
+        yield _with_dense(chunk, passages, dense)
     if 0 < count < len(pool.pids):
         _log.warning(
             "%d devices had %d chunks to encode, so some had nothing to do. Make chunks smaller "
@@ -133,6 +157,7 @@ def encode_chunk(
     number: int,
     pruning: Pruning = NO_PRUNING,
     passages: Passages = WHOLE,
+    dense: DenseSide | None = None,
     advance: Callable[[int], None] = lambda n: None,
 ) -> EncodedChunk:
     """Encode one chunk; arguments as in ``encode_corpus``."""
@@ -146,7 +171,8 @@ def encode_chunk(
     )
     if rows is not None:
         advance(len(documents))
-    return _finished(number, documents, batch, rows, pruning, sum(cuts))
+    chunk = _finished(number, documents, batch, rows, pruning, sum(cuts))
+    return _with_dense(chunk, passages, dense)
 
 
 def _ids(documents: tuple[Document, ...], rows: list[int] | None) -> tuple[str, ...]:
@@ -167,6 +193,13 @@ def _finished(
     return EncodedChunk(
         number, documents, prune(whole, pruning), texts_cut, digest_documents(documents)
     )
+
+
+def _with_dense(chunk: EncodedChunk, passages: Passages, dense: DenseSide | None) -> EncodedChunk:
+    if dense is None:
+        return chunk
+    texts, rows = contents(chunk.documents, passages)
+    return chunk._replace(dense=dense.encode_documents(texts, rows, len(chunk.documents)))
 
 
 def _unfinished(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from sparse_ir.engines.filters import Filter
     from sparse_ir.engines.stamp import Stamp
-    from sparse_ir.types import Document, Entry, ScoredDoc, SparseVector
+    from sparse_ir.types import DenseVector, Document, Entry, ScoredDoc, SparseVector
     from sparse_ir.vectors import SparseBatch
 
 INDEX_NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,127}\Z")
@@ -36,7 +36,7 @@ class TwoStep(NamedTuple):
 
 
 class SearchRequest(NamedTuple):
-    """One search: by weighted terms, or by text where the engine has a text index.
+    """One search: by weighted terms, by a dense vector, or by text where there is a text index.
 
     Attributes:
         terms: Query term -> weight > 0.
@@ -50,6 +50,8 @@ class SearchRequest(NamedTuple):
         text: Search title and text with the server's BM25 instead; the terms are not used then.
         server_pruning: Let a server drop tokens that it deems unimportant.
         require: Terms that a hit must hold, each of them, whatever it scores by.
+        dense: Search the documents' dense vectors with this one instead: a hit's score is the dot
+            product, and every document with a dense vector is one. The terms are not used then.
     """
 
     terms: SparseVector
@@ -62,6 +64,7 @@ class SearchRequest(NamedTuple):
     text: str = ""
     server_pruning: bool = False
     require: tuple[str, ...] = ()
+    dense: DenseVector | None = None
 
 
 class Failure(NamedTuple):
@@ -90,6 +93,8 @@ class IndexStats(NamedTuple):
 
 class Engine(Protocol):
     """An index that scores a document by the dot product with the query.
+
+    Beside the terms it may hold a dense vector of each document; which, its stamp says.
 
     An index is built aside and comes into sight whole: ``create`` starts a build and returns its
     physical name, ``add`` fills it, ``publish`` makes it what the index's name stands for. Until
@@ -328,6 +333,8 @@ def require_request(request: SearchRequest) -> SearchRequest:
                 f"the query term {term!r} has the weight {weight}; weights must be finite and "
                 "above 0"
             )
+    if request.dense is not None and not all(map(math.isfinite, request.dense)):
+        raise ValueError("the dense query vector holds what is no finite number")
     return request
 
 

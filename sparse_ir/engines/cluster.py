@@ -12,6 +12,7 @@ from sparse_ir.engines.base import Failure, IndexStats, require_request
 from sparse_ir.engines.bulk import Action, BulkSettings, Done, Gate, write
 from sparse_ir.engines.cluster_search import ClusterSearch
 from sparse_ir.engines.connection import Connection, waits
+from sparse_ir.engines.dense_fields import require_dense
 from sparse_ir.engines.entries import Names, actions, ids_of, names_of
 from sparse_ir.engines.fields import (
     NEURAL_SPARSE,
@@ -73,7 +74,7 @@ class ClusterEngine:
         self.lifecycle = Lifecycle(self.connection)
         self._writing = self.connection.with_patience(self.options.patience)
         self._builder = Lifecycle(self._writing)
-        self._search = ClusterSearch(self.connection, self.lifecycle)
+        self._search = ClusterSearch(self.connection, self.lifecycle, server.flavour)
         self._stored = StoredDocuments(self.connection)
         self._gate = Gate(self.options.in_flight)
         self._names: dict[str, Names] = {}
@@ -137,6 +138,10 @@ class ClusterEngine:
         choice = find_choice(self.server.flavour, self.server.version, self.field)
         if choice.field in (NEURAL_SPARSE, SEISMIC):
             self.lifecycle.require_plugin(choice.field)
+        if stamp.dense is not None:
+            require_dense(self.server, stamp.dense)
+            if self.server.flavour == "opensearch":
+                self.lifecycle.require_knn()
         facts = self._builder.create(
             index, stamp, vocabulary, choice=choice, options=self.options, server=self.server
         )
@@ -175,6 +180,7 @@ class ClusterEngine:
             self._names_of(facts),
             keep_weights=facts.vectors,
             refuse=refused.append,
+            space=facts.stamp.dense,
         )
         for done in self._write(physical, lines):
             yield from done.failures

@@ -7,6 +7,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from sparse_ir.engines.connection import BUSY, ServerError, error_of, words_of
+from sparse_ir.engines.dense import require_query
+from sparse_ir.engines.dense_fields import dot_product
 from sparse_ir.engines.fields import SEISMIC
 from sparse_ir.engines.lifecycle import Facts, Lifecycle, path
 from sparse_ir.engines.requests import (
@@ -44,10 +46,11 @@ class ClusterSearch:
     so that a search costs one round trip.
     """
 
-    def __init__(self, connection: Connection, lifecycle: Lifecycle) -> None:
+    def __init__(self, connection: Connection, lifecycle: Lifecycle, flavour: str) -> None:
         """Nothing is sent until something is asked."""
         self._connection = connection
         self._lifecycle = lifecycle
+        self._flavour = flavour
         self._facts: dict[str, Facts] = {}
         self._meant: dict[str, str] = {}
         self._columns: dict[str, dict[str, str]] = {}
@@ -97,25 +100,28 @@ class ClusterSearch:
     def _ask_all(
         self, index: str, facts: Facts, requests: Sequence[SearchRequest]
     ) -> list[list[Mapping[str, Any]]]:
-        asked = [r for r in requests if r.terms or r.text]
+        asked = [r for r in requests if _asks(r)]
         for request in asked:
             _require_one_page(request, facts)
+            if request.dense is not None:
+                require_query(request.dense, facts.stamp.dense)
         if len(asked) == 1:
             pages = [self._one(index, asked[0], facts, _first_page(asked[0]))]
         else:
             bodies = [self._body(r, facts, _first_page(r)) for r in asked]
             pages = self._many(index, asked, facts, bodies)
         found = iter(pages)
-        return [next(found) if r.terms or r.text else [] for r in requests]
+        return [next(found) if _asks(r) else [] for r in requests]
 
     def _body(self, request: SearchRequest, facts: Facts, page: Page) -> dict[str, Any]:
-        if not request.text and len(request.terms) > self._room_for(request):
+        by_terms = not request.text and request.dense is None
+        if by_terms and len(request.terms) > self._room_for(request):
             request = self._shorten(request)
-        if facts.field == SEISMIC:
+        if facts.field == SEISMIC and by_terms:
             request = self._with_ids(request, facts)
         # what is not kept in _source is asked for apart
         wanted = request._replace(vectors=request.vectors and facts.vectors)
-        return search_body(wanted, facts.field, page)
+        return search_body(wanted, facts.field, page, flavour=self._flavour)
 
     def _with_ids(self, request: SearchRequest, facts: Facts) -> SearchRequest:
         """Name terms by their ids, which is what SEISMIC holds."""
@@ -203,7 +209,11 @@ class ClusterSearch:
 
     def _learn_limit(self, kind: str, reason: str, request: SearchRequest) -> bool:
         """Whether the request can be shortened to what the server takes; remembers the limit."""
-        if request.text or not (kind.startswith("too_many") or "lause" in reason):
+        if (
+            request.text
+            or request.dense is not None
+            or not (kind.startswith("too_many") or "lause" in reason)
+        ):
             return False
         match = _LIMIT.search(reason)
         self._most_terms = int(match[1]) if match else _FEWEST_TERMS
@@ -231,7 +241,11 @@ class ClusterSearch:
             hits = [*hits, *more]
         kept = hits[:wanted] if first.offset else hits[request.offset : wanted]
         read = request._replace(vectors=request.vectors and facts.vectors)
-        found = sorted((read_hit(hit, read) for hit in kept), key=lambda h: (-h.score, h.doc_id))
+        hits_read = [read_hit(hit, read) for hit in kept]
+        if request.dense is not None and facts.stamp.dense is not None:
+            space = facts.stamp.dense
+            hits_read = [hit._replace(score=dot_product(hit.score, space)) for hit in hits_read]
+        found = sorted(hits_read, key=lambda hit: (-hit.score, hit.doc_id))
         if request.vectors and not facts.vectors and facts.field != SEISMIC:
             return self._with_weights(facts, request, found)
         return found
@@ -304,12 +318,18 @@ def _require_one_page(request: SearchRequest, facts: Facts) -> None:
     """Refuse to page where a server has no place to go on from."""
     if request.text or request.offset + request.k <= LARGEST_PAGE:
         return
-    if request.two_step is not None or facts.field == SEISMIC:
+    if request.dense is not None or request.two_step is not None or facts.field == SEISMIC:
         how = "two-step search" if request.two_step is not None else "--field seismic"
+        how = "a dense search" if request.dense is not None else how
         raise ConfigError(
             f"{how} reaches the first {LARGEST_PAGE:,} hits; k and offset ask for "
-            f"{request.offset + request.k:,}. Ask for fewer, or search in one step."
+            f"{request.offset + request.k:,}. Ask for fewer, or search by all terms in one step."
         )
+
+
+def _asks(request: SearchRequest) -> bool:
+    """Whether there is anything to search for."""
+    return bool(request.terms or request.text) or request.dense is not None
 
 
 def _first_page(request: SearchRequest) -> Page:

@@ -260,7 +260,8 @@ def _acquire(builds: Builds, build: Build, *, new: bool = False) -> Shard:
         shard = _OPEN.get(key)
         if shard is None or shard.pid != os.getpid():
             _require_version(builds, build)
-            shard = Shard(build, builds.vocabulary(build), new=new)
+            space = builds.describe(build).dense
+            shard = Shard(build, builds.vocabulary(build), space, new=new)
             _OPEN[key] = shard
         shard.users += 1
         return shard

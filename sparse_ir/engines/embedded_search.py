@@ -5,12 +5,17 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
+from sparse_ir.engines import dense
 from sparse_ir.engines import embedded_store as stores
-from sparse_ir.engines.embedded_store import ID, RECORD, VECTOR
+from sparse_ir.engines.embedded_store import DENSE, ID, RECORD, VECTOR
 from sparse_ir.engines.scoring import dot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 SPARE_HITS = 16  # beyond those wanted: mostly enough to see where close scores end
 
@@ -71,6 +76,55 @@ def best_hits(
     hits = _compute_close_scores_again(store, terms, hits, closeness)
     hits.sort(key=lambda hit: (-hit.score, hit.doc_id))
     return hits[:wanted]
+
+
+def nearest_hits(
+    store: Any,
+    query: NDArray[Any],
+    wanted: int,
+    *,
+    condition: Any = None,
+    records: bool = False,
+    require: Sequence[int] = (),
+) -> list[Hit]:
+    """Find the first ``wanted`` documents by the dot product of dense vectors, then doc_id.
+
+    Every score is computed again, rounded once; where the cut goes through scores that the store's
+    own rounding may have put in another order, more is asked for until they end.
+
+    Args:
+        store: The open store.
+        query: float32, (d,).
+        wanted: At most so many, at least 1.
+        condition: A filter of the store.
+        records: Whether hits bring their record.
+        require: Columns that a hit must hold, each of them.
+    """
+    limit = min(wanted, int(store.info().points_count)) + SPARE_HITS
+    keys = [ID, RECORD] if records else [ID]
+    while True:
+        points = store.query(
+            stores.dense_query(
+                query.tolist(), limit=limit, only=condition, keys=keys, require=require
+            )
+        )
+        kept = [point.vector[DENSE] for point in points]
+        vectors = np.array(kept, np.float32).reshape(len(kept), len(query))
+        found = dense.scores(query, vectors)
+        hits = [
+            Hit(p.payload[ID], float(score), p.payload.get(RECORD))
+            for p, score in zip(points, found, strict=True)
+        ]
+        hits.sort(key=lambda hit: (-hit.score, hit.doc_id))
+        if len(points) < limit:
+            return hits[:wanted]
+        # A float32 sum of d products is off by d * 2^-24 of the sum of their sizes at most, which
+        # the lengths of the two vectors bound; what is not among these scores no more than the last
+        longest = float(np.linalg.norm(vectors, axis=1).max())
+        error = len(query) * 2.0**-23 * float(np.linalg.norm(query)) * longest
+        if hits[wanted - 1].score > points[-1].score + error:
+            return hits[:wanted]
+        limit *= 4
 
 
 def _compute_close_scores_again(

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import qdrant_edge as qdrant
 
+from sparse_ir.engines import dense
 from sparse_ir.engines import embedded_filters as filters
 from sparse_ir.engines import embedded_store as stores
-from sparse_ir.engines.embedded_search import best_hits
+from sparse_ir.engines.embedded_search import best_hits, nearest_hits
 from sparse_ir.engines.embedded_settings import store_settings
-from sparse_ir.engines.embedded_store import ID, RECORD, VECTOR, point_id
+from sparse_ir.engines.embedded_store import DENSE, ID, RECORD, VECTOR, point_id
 from sparse_ir.engines.records import columns_and_weights, pack, unpack
 from sparse_ir.errors import StorageError
 from sparse_ir.types import Entry, ScoredDoc
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
     from sparse_ir.engines.base import SearchRequest
     from sparse_ir.engines.builds import Build
+    from sparse_ir.engines.embedded_search import Hit
     from sparse_ir.engines.filters import Filter
+    from sparse_ir.engines.stamp import DenseSpace
     from sparse_ir.types import SparseVector
 
 SCAN_DOCUMENTS = 512
@@ -38,7 +41,7 @@ class Point(NamedTuple):
     Attributes:
         stored: The store's own object.
         postings: How many terms its vector holds.
-        bytes: What title, text and metadata take up.
+        bytes: What title, text, metadata and a dense vector take up.
         numbers: Paths of its payload that should have an index.
     """
 
@@ -57,7 +60,14 @@ class Shard:
         pid: The process that opened it.
     """
 
-    def __init__(self, build: Build, terms: Sequence[str], *, new: bool = False) -> None:
+    def __init__(
+        self,
+        build: Build,
+        terms: Sequence[str],
+        space: DenseSpace | None = None,
+        *,
+        new: bool = False,
+    ) -> None:
         """Open a build, or make a new one; errors as in ``embedded_store``."""
         self.build = build
         self.users = 0
@@ -65,7 +75,9 @@ class Shard:
         self._settings = store_settings()
         self._terms = tuple(terms)
         self._columns = {term: column for column, term in enumerate(self._terms)}
-        self._store = stores.create_store(build) if new else stores.open_store(build)
+        self._space = space
+        opened = stores.create_store if new else stores.open_store
+        self._store = opened(build, space)
         info = self._store.info()
         # of an earlier run only the number of documents is known
         self._loose_postings = 128 * max(0, info.points_count - info.indexed_vectors_count)
@@ -83,9 +95,13 @@ class Shard:
         columns, weights = columns_and_weights(entry.vector, self._columns)
         payload = {ID: document.doc_id, RECORD: packed, **filters.payload(document.metadata)}
         vector: Any = {VECTOR: qdrant.SparseVector(columns, weights)} if columns else {}
+        own = dense.checked(entry.dense, self._space)
+        if own is not None:
+            vector[DENSE] = own.tolist()
         stored = qdrant.Point(point_id(document.doc_id), vector, payload)
         numbers = tuple(filters.indexed_numbers(payload))
-        return Point(stored, len(columns), len(packed.encode()), numbers)
+        size = len(packed.encode()) + (0 if own is None else own.nbytes)
+        return Point(stored, len(columns), size, numbers)
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write documents; one that is there is replaced whole.
@@ -153,23 +169,12 @@ class Shard:
 
     def search(self, request: SearchRequest) -> list[ScoredDoc]:
         """Answer one request."""
-        known = self._columns
-        terms = sorted((known[term], w) for term, w in request.terms.items() if term in known)
         clause = filters.translate(request.filter)
-        if not terms or clause is None or not all(term in known for term in request.require):
+        if clause is None or not all(term in self._columns for term in request.require):
             return []
+        # whatever else a hit must be is said here, for terms and dense vectors alike
         condition = stores.condition(clause) if request.filter else None
-        wanted = request.offset + request.k
-        with stores.errors_of(self.build):
-            found = best_hits(
-                self._store,
-                terms,
-                wanted,
-                condition=condition,
-                records=request.documents,
-                require=[known[term] for term in dict.fromkeys(request.require)],
-            )
-        hits = found[request.offset :]
+        hits = self._best(request, condition)[request.offset :]
         vectors: dict[str, Entry] = {}
         if request.vectors:
             vectors = self.retrieve((hit.doc_id for hit in hits), vectors=True)
@@ -182,6 +187,25 @@ class Shard:
             )
             for hit in hits
         ]
+
+    def _best(self, request: SearchRequest, condition: Any) -> list[Hit]:
+        """The hits from the first on, by terms or by dense vector."""
+        known = self._columns
+        options: dict[str, Any] = {
+            "condition": condition,
+            "records": request.documents,
+            "require": [known[term] for term in dict.fromkeys(request.require)],
+        }
+        wanted = request.offset + request.k
+        if request.dense is not None:
+            query = dense.require_query(request.dense, self._space)
+            with stores.errors_of(self.build):
+                return nearest_hits(self._store, query, wanted, **options)
+        terms = sorted((known[term], w) for term, w in request.terms.items() if term in known)
+        if not terms:
+            return []
+        with stores.errors_of(self.build):
+            return best_hits(self._store, terms, wanted, **options)
 
     def flush(self) -> None:
         """Bring everything written so far to disk."""
@@ -219,7 +243,9 @@ class Shard:
         if record.vector and VECTOR in record.vector:
             kept = record.vector[VECTOR]
             vector = {self._terms[c]: w for c, w in zip(kept.indices, kept.values, strict=True)}
-        return Entry(unpack(record.payload[ID], record.payload[RECORD]), vector)
+        own = record.vector.get(DENSE) if record.vector else None
+        document = unpack(record.payload[ID], record.payload[RECORD])
+        return Entry(document, vector, dense.to_tuple(own))
 
     def _index_numbers(self, path: str) -> None:
         if path not in self._indexed and len(self._indexed) <= self._settings.most_number_fields:

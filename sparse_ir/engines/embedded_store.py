@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sparse_ir.engines.builds import Build
+    from sparse_ir.engines.stamp import DenseSpace
 
 FOLDER = "shard"
 OWNER = "owner.pid"
 VECTOR = "terms"
+DENSE = "dense"
 ID = "i"
 RECORD = "d"
 _ALL = 2**32 - 1
@@ -39,21 +41,21 @@ def point_id(doc_id: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, doc_id))
 
 
-def create_store(build: Build) -> Any:
-    """Make the store of a new build.
+def create_store(build: Build, space: DenseSpace | None) -> Any:
+    """Make the store of a new build, with room for dense vectors where there is a space of them.
 
     Raises:
         StorageError: the disk is full or not writable.
     """
     with errors_of(build):
-        store = qdrant.EdgeShard.create(str(build.folder / FOLDER), _config())
+        store = qdrant.EdgeShard.create(str(build.folder / FOLDER), _config(space))
         store.update(_index_tokens())
         store.flush()
     _say_who_holds(build)
     return store
 
 
-def open_store(build: Build) -> Any:
+def open_store(build: Build, space: DenseSpace | None) -> Any:
     """Open the store of a build.
 
     Raises:
@@ -64,7 +66,7 @@ def open_store(build: Build) -> Any:
         if not any((build.folder / FOLDER).glob("segments/*/segment.json")):
             # the store would take this for a new one, and an index would seem empty
             raise ValueError("the segments are missing")
-        store = qdrant.EdgeShard.load(str(build.folder / FOLDER), _config())
+        store = qdrant.EdgeShard.load(str(build.folder / FOLDER), _config(space))
     _say_who_holds(build)
     return store
 
@@ -151,9 +153,45 @@ def _holding(columns: Sequence[int], only: Any) -> Any:
     return stages
 
 
-def _config() -> Any:
+def dense_query(
+    vector: Sequence[float],
+    *,
+    limit: int,
+    only: Any,
+    keys: list[str],
+    require: Sequence[int] = (),
+) -> Any:
+    """Build an exact search by dense vector, whose hits bring their own.
+
+    Args:
+        vector: Of the query.
+        limit: Hits wanted.
+        only: A filter, or None.
+        keys: Which payload hits shall bring.
+        require: Columns that a hit must hold, each of them.
+    """
+    return qdrant.QueryRequest(
+        limit=limit,
+        query=qdrant.Query.Nearest(list(vector), using=DENSE),
+        prefetches=_holding(require, only),
+        with_payload=keys,
+        with_vector=[DENSE],
+        filter=only,
+        params=qdrant.SearchParams(exact=True),
+    )
+
+
+def _config(space: DenseSpace | None) -> Any:
     settings = store_settings()
+    vectors = None
+    if space is not None:
+        # searched exactly, row by row: no graph is built. Vectors that need length 1 have it.
+        graph = qdrant.HnswIndexConfig(m=0, ef_construct=4, full_scan_threshold=10)
+        vectors = {
+            DENSE: qdrant.EdgeVectorParams(space.dimension, qdrant.Distance.Dot, hnsw_config=graph)
+        }
     return qdrant.EdgeConfig(
+        vectors=vectors,
         sparse_vectors={VECTOR: qdrant.EdgeSparseVectorParams()},
         optimizers=qdrant.EdgeOptimizersConfig(
             default_segment_number=settings.most_segments,

@@ -11,6 +11,9 @@ import orjson
 
 from sparse_ir.engines.base import Failure
 from sparse_ir.engines.bulk import Action
+from sparse_ir.engines.dense import checked
+from sparse_ir.engines.dense_fields import DENSE
+from sparse_ir.engines.dense_fields import dumps as dense_dumps
 from sparse_ir.engines.documents import HASH, content_hash, dumps, source_of
 from sparse_ir.engines.fields import SMALLEST, VECTOR, escape_term, truncate
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sparse_ir.engines.stamp import DenseSpace
     from sparse_ir.types import Entry, SparseVector
 
 _TOGETHER = 256
@@ -74,6 +78,7 @@ def actions(
     *,
     keep_weights: bool,
     refuse: Callable[[Failure], None],
+    space: DenseSpace | None = None,
 ) -> Iterator[Action]:
     """Write entries as bulk actions.
 
@@ -83,13 +88,14 @@ def actions(
         keep_weights: Send the weights as they are, since the index keeps them in ``_source``;
             else cut to what its postings hold, which is shorter and makes the same postings.
         refuse: Called with each entry that cannot be sent.
+        space: Of the dense vectors; None for none.
     """
     reader = iter(entries)
     while part := list(islice(reader, _TOGETHER)):
         weights = _weights(part, keep_weights=keep_weights)
         for entry, kept in zip(part, weights, strict=True):
             try:
-                yield _action(entry, kept, names)
+                yield _action(entry, kept, names, space)
             except ValueError as error:
                 refuse(Failure(str(entry.document.doc_id), str(error)))
 
@@ -144,7 +150,9 @@ def _valid(weights: NDArray[Any]) -> bool:
     return not len(weights) or bool(weights.min() >= SMALLEST and weights.max() <= _LARGEST)
 
 
-def _action(entry: Entry, weights: Iterable[float] | None, names: Names) -> Action:
+def _action(
+    entry: Entry, weights: Iterable[float] | None, names: Names, space: DenseSpace | None
+) -> Action:
     if weights is None:
         raise ValueError(_bad_weight(entry.vector))
     named = names.of(entry.vector)
@@ -158,13 +166,15 @@ def _action(entry: Entry, weights: Iterable[float] | None, names: Names) -> Acti
         head = orjson.dumps({"index": {"_id": entry.document.doc_id}})
     except TypeError as error:
         raise ValueError(f"cannot be sent: {error}") from None
-    body = b'%b\n%b,"%b":"%b","%b":%b}\n' % (
+    own = checked(entry.dense, space)
+    body = b'%b\n%b,"%b":"%b","%b":%b%b}\n' % (
         head,
         packed[:-1],
         HASH.encode(),
         content_hash(packed).encode(),
         VECTOR.encode(),
         packed_vector,
+        b"" if own is None else b',"%b":%b' % (DENSE.encode(), dense_dumps(own)),
     )
     return Action(entry.document.doc_id, body)
 

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from sparse_ir.engines.base import INDEX_NAME, require_index_name
 from sparse_ir.engines.builds import not_found, require_vocabulary
 from sparse_ir.engines.connection import ServerError
+from sparse_ir.engines.dense_fields import add_dense
 from sparse_ir.engines.fields import SEISMIC, SPARSE_VECTOR, VECTOR, require_seismic
 from sparse_ir.engines.stamp import Stamp, read_stamp
 from sparse_ir.errors import ConfigError, EngineError, IndexNotFoundError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sparse_ir.engines.connection import Connection
     from sparse_ir.engines.fields import Choice
     from sparse_ir.engines.options import ClusterOptions
+    from sparse_ir.engines.stamp import DenseSpace
 
 META = "sparse_ir"
 _PHYSICAL = re.compile(r"^([^@]+)@([0-9a-z][0-9a-z-]*)\Z")
@@ -109,7 +111,7 @@ class Lifecycle:
         self._require_free(index)
         now = datetime.now(timezone.utc).strftime("%Y%m%dt%H%M%S%fz")
         physical = f"{index}@{now}-{secrets.token_hex(3)}"
-        body = index_body(choice, options, server)
+        body = index_body(choice, options, server, stamp.dense)
         serving = {
             name: body["settings"]["index"][name]
             for name in ("number_of_replicas", "refresh_interval")
@@ -131,12 +133,23 @@ class Lifecycle:
         Raises:
             ConfigError: no node has the neural-search plugin.
         """
-        found = self._connection.call("GET", "/_cat/plugins", params={"format": "json"})
-        if not any("neural-search" in row.get("component", "") for row in found):
+        if not self._has_plugin("neural-search"):
             raise ConfigError(
                 f"--field {field} needs OpenSearch's neural-search plugin, which "
                 f"{self._connection.address} does not have. Install it, or use --field "
                 "rank_features: its scores are the same."
+            )
+
+    def require_knn(self) -> None:
+        """Refuse dense vectors where the plugin that searches them is not installed.
+
+        Raises:
+            ConfigError: no node has the k-NN plugin.
+        """
+        if not self._has_plugin("opensearch-knn"):
+            raise ConfigError(
+                f"--dense needs OpenSearch's k-NN plugin, which {self._connection.address} does "
+                "not have. Install it, index without --dense, or use another engine."
             )
 
     def load(self, physical: str) -> None:
@@ -275,6 +288,10 @@ class Lifecycle:
         with contextlib.suppress(IndexNotFoundError):
             self._connection.call("DELETE", path(physical))
 
+    def _has_plugin(self, name: str) -> bool:
+        found = self._connection.call("GET", "/_cat/plugins", params={"format": "json"})
+        return any(name in row.get("component", "") for row in found)
+
     def _make(self, physical: str, body: dict[str, Any]) -> None:
         try:
             self._connection.call("PUT", path(physical), body)
@@ -291,17 +308,22 @@ class Lifecycle:
             )
 
 
-def index_body(choice: Choice, options: ClusterOptions, server: Server) -> dict[str, Any]:
-    """The body that creates an index: the file in ``mappings/`` with what was asked for."""
+def index_body(
+    choice: Choice, options: ClusterOptions, server: Server, space: DenseSpace | None = None
+) -> dict[str, Any]:
+    """The body that creates an index: the files in ``mappings/`` with what was asked for."""
     body: dict[str, Any] = json.loads(resource("mappings", choice.mapping).read_text("utf-8"))
     settings = body["settings"]["index"]
     if options.shards is not None:
         settings["number_of_shards"] = options.shards
     if options.replicas is not None:
         settings["number_of_replicas"] = options.replicas
+    if space is not None:
+        add_dense(body, choice.flavour, space)
     if options.keep_vectors:
         body["mappings"].pop("_source")
-        if choice.field == SPARSE_VECTOR and server.version >= (9, 2):
+        left_out = choice.field == SPARSE_VECTOR or space is not None
+        if left_out and choice.flavour == "elasticsearch" and server.version >= (9, 2):
             settings["mapping.exclude_source_vectors"] = False
     if not knows_pruning(server.version):
         body["mappings"]["properties"][VECTOR].pop("index_options", None)

@@ -29,7 +29,7 @@ def answer(
             "this engine has no text index of its own. Index the corpus with --model bm25 too and "
             "give that index."
         )
-    if request.two_step is None:
+    if request.two_step is None or request.dense is not None:
         return search(request)
     return _two_step(search, request)
 

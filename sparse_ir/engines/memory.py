@@ -74,7 +74,7 @@ class MemoryEngine:
         """Start a build; see ``Engine``."""
         build = self._builds.create(index, stamp, vocabulary, facts={"engine": KIND})
         folder = None if self._path is None else build.folder
-        self._tables[build.physical] = Table(vocabulary, folder)
+        self._tables[build.physical] = Table(vocabulary, folder, stamp.dense)
         return build.physical
 
     def publish(self, index: str, physical: str, *, drop_previous: bool = True) -> None:
@@ -216,7 +216,8 @@ class MemoryEngine:
         build = self._builds.resolve(index)
         table = self._tables.get(build.physical)
         if table is None or table.is_stale():
-            table = Table(self._builds.vocabulary(build), build.folder)
+            space = self._builds.describe(build).dense
+            table = Table(self._builds.vocabulary(build), build.folder, space)
             self._tables[build.physical] = table
         return table
 

@@ -28,6 +28,7 @@ SCHEMA = pa.schema(
         ("record", pa.string()),
         ("indices", pa.list_(pa.int32())),
         ("values", pa.list_(pa.float32())),
+        ("dense", pa.list_(pa.float32())),
     ]
 )
 
@@ -39,11 +40,13 @@ class Row(NamedTuple):
         record: Title, text and metadata as ``records.pack`` writes them.
         columns: Ascending, int32.
         weights: One a column, float32, above 0.
+        dense: The dense vector, float32; None for none.
     """
 
     record: str
     columns: NDArray[Any]
     weights: NDArray[Any]
+    dense: NDArray[Any] | None = None
 
 
 def parts(folder: Path) -> list[Path]:
@@ -93,13 +96,15 @@ def write_part(folder: Path, rows: Iterable[tuple[str, Row | None]]) -> Path:
 
 def _rows(batch: pa.RecordBatch) -> Iterator[tuple[str, Row | None]]:
     ids, records = batch.column(0).to_pylist(), batch.column(1).to_pylist()
+    dense = batch.column(4) if batch.num_columns > 4 else pa.nulls(len(batch))  # that came later
     for i, (doc_id, record) in enumerate(zip(ids, records, strict=True)):
         if record is None:
             yield doc_id, None
         else:
             columns = batch.column(2)[i].values.to_numpy(zero_copy_only=False)
             weights = batch.column(3)[i].values.to_numpy(zero_copy_only=False)
-            yield doc_id, Row(record, columns, weights)
+            own = dense[i].values.to_numpy(zero_copy_only=False) if dense[i].is_valid else None
+            yield doc_id, Row(record, columns, weights, own)
 
 
 def _groups(rows: Iterable[tuple[str, Row | None]]) -> Iterator[pa.RecordBatch]:
@@ -126,6 +131,17 @@ def _batch(group: list[tuple[str, Row | None]]) -> pa.RecordBatch:
             pa.array([None if row is None else row.record for row in kept], pa.string()),
             pa.ListArray.from_arrays(offsets, pa.array(columns, pa.int32())),
             pa.ListArray.from_arrays(offsets, pa.array(weights, pa.float32())),
+            _dense_column(kept),
         ],
         schema=SCHEMA,
+    )
+
+
+def _dense_column(kept: list[Row | None]) -> pa.ListArray:
+    own = [None if row is None else row.dense for row in kept]
+    starts = np.cumsum([0, *(0 if vector is None else len(vector) for vector in own)])
+    flat = np.concatenate([np.empty(0, np.float32), *(v for v in own if v is not None)])
+    missing = pa.array([vector is None for vector in own], pa.bool_())
+    return pa.ListArray.from_arrays(
+        pa.array(starts, pa.int32()), pa.array(flat, pa.float32()), mask=missing
     )

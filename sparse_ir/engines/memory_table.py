@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from sparse_ir.engines import dense
 from sparse_ir.engines import memory_parts as parts
 from sparse_ir.engines.filters import matches
 from sparse_ir.engines.records import columns_and_weights, pack, unpack
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from sparse_ir.engines.base import SearchRequest
     from sparse_ir.engines.filters import Filter
+    from sparse_ir.engines.stamp import DenseSpace
 
 
 class _Matrix(NamedTuple):
@@ -29,11 +31,15 @@ class _Matrix(NamedTuple):
     Attributes:
         ids: n of them, ascending.
         weights: float32, (V, n): one row a term, so that a query reads its own postings only.
+        dense_rows: The documents with a dense vector, ascending.
+        dense: Their vectors, float32.
         satisfying: Filter -> which rows satisfy it, for the filter asked last.
     """
 
     ids: list[str]
     weights: sparse.csr_array
+    dense_rows: NDArray[Any]
+    dense: NDArray[Any]
     satisfying: dict[Filter, NDArray[Any]]
 
 
@@ -43,12 +49,16 @@ class Table:
     Args:
         vocabulary: Every term a vector may hold.
         folder: Where they are kept, read now if something is there; None keeps them here only.
+        space: Of their dense vectors; None for none.
     """
 
-    def __init__(self, vocabulary: Sequence[str], folder: Path | None) -> None:
+    def __init__(
+        self, vocabulary: Sequence[str], folder: Path | None, space: DenseSpace | None = None
+    ) -> None:
         self.terms = tuple(vocabulary)
         self.columns = {term: column for column, term in enumerate(self.terms)}
         self._folder = folder
+        self._space = space
         self._rows: dict[str, parts.Row] = {}
         self._changed: dict[str, None] = {}
         self._matrix: _Matrix | None = None
@@ -75,7 +85,8 @@ class Table:
         packed = pack(entry.document)
         columns, weights = columns_and_weights(entry.vector, self.columns)
         doc_id = entry.document.doc_id
-        row = parts.Row(packed, np.array(columns, np.int32), np.array(weights, np.float32))
+        own = dense.checked(entry.dense, self._space)
+        row = parts.Row(packed, np.array(columns, np.int32), np.array(weights, np.float32), own)
         self._set(doc_id, row)
         self._changed[doc_id] = None
 
@@ -98,7 +109,8 @@ class Table:
         if row is None:
             return None
         vector = zip(row.columns.tolist(), row.weights.tolist(), strict=True)
-        return Entry(unpack(doc_id, row.record), {self.terms[c]: w for c, w in vector})
+        terms = {self.terms[c]: w for c, w in vector}
+        return Entry(unpack(doc_id, row.record), terms, dense.to_tuple(row.dense))
 
     def scan(self) -> Iterator[Entry]:
         """Read everything there is when the reading begins."""
@@ -108,11 +120,16 @@ class Table:
                 yield entry
 
     def search(self, request: SearchRequest) -> list[ScoredDoc]:
-        """Score every document that shares a term with the query."""
+        """Score every document that shares a term with the query, or has a dense vector."""
         matrix = self._scored()
-        known = self.columns
-        query = sorted((known[term], w) for term, w in request.terms.items() if term in known)
-        rows, scores = score_all(query, matrix.weights)
+        if request.dense is not None:
+            query = dense.require_query(request.dense, self._space)
+            rows, scores = matrix.dense_rows, dense.scores(query, matrix.dense)
+        else:
+            known = self.columns
+            terms = sorted((known[term], w) for term, w in request.terms.items() if term in known)
+            rows, scores = score_all(terms, matrix.weights)
+        # whatever else a hit must be is asked here, for terms and dense vectors alike
         if request.filter:
             satisfy = self._satisfying(matrix, request.filter)[rows]
             rows, scores = rows[satisfy], scores[satisfy]
@@ -145,7 +162,7 @@ class Table:
     def bytes(self) -> int:
         """What the documents take up in memory."""
         return sum(
-            len(doc_id) + len(row.record) + row.columns.nbytes + row.weights.nbytes
+            len(doc_id) + len(row.record) + sum(part.nbytes for part in row[1:] if part is not None)
             for doc_id, row in self._rows.items()
         )
 
@@ -196,7 +213,14 @@ class Table:
             documents = sparse.csr_array(
                 (weights, columns, starts), shape=(len(ids), len(self.terms))
             )
-            self._matrix = _Matrix(ids, sparse.csr_array(documents.T), {})
+            there = [i for i, row in enumerate(rows) if row.dense is not None]
+            width = 0 if self._space is None else self._space.dimension
+            vectors = np.array([rows[i].dense for i in there], np.float32).reshape(
+                len(there), width
+            )
+            self._matrix = _Matrix(
+                ids, sparse.csr_array(documents.T), np.array(there, np.int64), vectors, {}
+            )
         return self._matrix
 
 

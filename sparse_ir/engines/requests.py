@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sparse_ir.engines.dense_fields import dense_parts
 from sparse_ir.engines.documents import METADATA, MORE, document_of, filter_clauses
 from sparse_ir.engines.fields import (
     NEURAL_SPARSE,
@@ -50,13 +51,16 @@ class Page(NamedTuple):
     after: Sequence[Any] | None = None
 
 
-def search_body(request: SearchRequest, field: str, page: Page) -> dict[str, Any]:
+def search_body(
+    request: SearchRequest, field: str, page: Page, *, flavour: str = "elasticsearch"
+) -> dict[str, Any]:
     """The body of one search.
 
     Args:
         request: What is wanted; its terms or its text may be empty, not both.
         field: The field type that holds the weights.
         page: Which part of the ranking.
+        flavour: Of the server; only a dense search is written otherwise on another one.
     """
     body: dict[str, Any] = {
         "size": page.size,
@@ -65,6 +69,10 @@ def search_body(request: SearchRequest, field: str, page: Page) -> dict[str, Any
     }
     if page.offset:
         body["from"] = page.offset
+    if request.dense is not None:
+        wanted = page.offset + page.size
+        clauses = _clauses(request.filter, request.require, field)
+        return {**body, **dense_parts(flavour, request.dense, wanted, clauses), "sort": ORDER}
     if field == SEISMIC and not request.text:
         wanted = page.offset + page.size
         query = seismic_query(request.terms, wanted, filter_clauses(request.filter))
@@ -145,8 +153,13 @@ def filtered(
         require: Terms that a document must hold.
         field: The field type that holds them.
     """
-    clauses = [*filter_clauses(conditions), *(term_clause(field, term) for term in require)]
+    clauses = _clauses(conditions, require, field)
     return {"bool": {"must": [query], "filter": clauses}} if clauses else query
+
+
+def _clauses(conditions: Filter, require: Sequence[str], field: str) -> list[dict[str, Any]]:
+    """What a document must satisfy, without a score."""
+    return [*filter_clauses(conditions), *(term_clause(field, term) for term in require)]
 
 
 def _among(query: dict[str, Any], request: SearchRequest, field: str) -> dict[str, Any]:

@@ -5,14 +5,35 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from sparse_ir.errors import EngineError, ModelMismatchError
+from sparse_ir.errors import ConfigError, EngineError, ModelMismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sparse_ir.models.base import SparseEncoder
+    from sparse_ir.models.dense import DenseEncoder
 
 FORMAT = 1
+COSINE, DOT = "cosine", "dot"
+SIMILARITIES = (COSINE, DOT)
+"""How near two dense vectors are: the dot product, of vectors brought to length 1 for cosine."""
+
+
+@dataclass(frozen=True)
+class DenseSpace:
+    """The dense vectors beside the terms of an index.
+
+    Attributes:
+        model: What ``load_dense`` takes to load the model again.
+        fingerprint: Of that model.
+        dimension: Numbers in a vector.
+        similarity: "cosine" (vectors are stored with length 1) or "dot".
+    """
+
+    model: str
+    fingerprint: str
+    dimension: int
+    similarity: str = COSINE
 
 
 @dataclass(frozen=True)
@@ -31,6 +52,7 @@ class Stamp:
         version: The sparse-ir that made the index.
         format: Of the index layout.
         passages: As ``str(Passages)`` writes it: how long documents were read; empty for cut.
+        dense: The dense vectors beside the terms; None for none.
     """
 
     model: str
@@ -44,6 +66,7 @@ class Stamp:
     version: str
     format: int = FORMAT
     passages: str = ""
+    dense: DenseSpace | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -63,13 +86,15 @@ def read_stamp(stored: Mapping[str, Any], *, index: str) -> Stamp:
             "index again."
         )
     names = {f.name for f in fields(Stamp)}
-    missing = sorted(names - set(stored) - {"passages"})  # that came later
+    missing = sorted(names - set(stored) - {"passages", "dense"})  # these came later
     if missing:
         raise EngineError(
             f"index {index!r} has a damaged stamp: {', '.join(missing)} is missing. Index again."
         )
     known = {name: stored[name] for name in names if name in stored}
     known["query_fingerprints"] = tuple(known["query_fingerprints"])
+    if known.get("dense") is not None:
+        known["dense"] = DenseSpace(**known["dense"])
     return Stamp(**known)
 
 
@@ -107,3 +132,36 @@ def require_same_documents(stamp: Stamp, encoder: SparseEncoder, *, index: str) 
             f"({stamp.fingerprint[:12]}), these documents are encoded by {encoder.name!r} "
             f"({encoder.fingerprint[:12]}). Use the same model, or index under another name."
         )
+
+
+def require_same_dense(stamp: Stamp, encoder: DenseEncoder, *, index: str) -> DenseSpace:
+    """Refuse a dense model whose vectors mean something else than the index's.
+
+    Returns:
+        The index's dense vectors.
+
+    Raises:
+        ModelMismatchError: naming both models.
+        ConfigError: the index holds no dense vectors.
+    """
+    space = require_dense_space(stamp, index=index)
+    if encoder.fingerprint != space.fingerprint:
+        raise ModelMismatchError(
+            f"index {index!r} holds dense vectors of {space.model!r} ({space.fingerprint[:12]}), "
+            f"not of {encoder.name!r} ({encoder.fingerprint[:12]}). Use the same model, or index "
+            "again."
+        )
+    return space
+
+
+def require_dense_space(stamp: Stamp, *, index: str) -> DenseSpace:
+    """The dense vectors of an index.
+
+    Raises:
+        ConfigError: it holds none.
+    """
+    if stamp.dense is None:
+        raise ConfigError(
+            f"index {index!r} holds no dense vectors. Index again with --dense MODEL."
+        )
+    return stamp.dense

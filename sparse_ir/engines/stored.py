@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sparse_ir.engines.dense_fields import DENSE, read_dense
 from sparse_ir.engines.documents import HASH, document_of, filter_clauses, hash_of
 from sparse_ir.engines.fields import VECTOR
 from sparse_ir.engines.lifecycle import path
@@ -103,8 +104,8 @@ class StoredDocuments:
 
 
 def _fields(*, vectors: bool) -> list[str]:
-    return [*STORED, VECTOR] if vectors else STORED
+    return [*STORED, VECTOR, DENSE] if vectors else STORED
 
 
 def _entry(source: Mapping[str, Any]) -> Entry:
-    return Entry(document_of(source), read_vector(source))
+    return Entry(document_of(source), read_vector(source), read_dense(source))

@@ -16,7 +16,7 @@ from sparse_ir.errors import ConfigError
 from sparse_ir.evaluating.metrics import DEFAULT_METRICS, check_metrics
 from sparse_ir.models.loading import MODEL
 from sparse_ir.pruning import parse_pruning
-from sparse_ir.searching.fusion import parse_fusion
+from sparse_ir.searching.fusion import DENSE, WORDS, parse_fusion
 from sparse_ir.searching.query import parse_two_step
 from sparse_ir.searching.search import SearchSettings
 
@@ -34,7 +34,9 @@ class System:
         field: The engine's field type.
         document_pruning: As ``parse_pruning`` takes it.
         query_encoder: Which query side, as ``load_encoder`` takes ``queries``.
-        query_pruning: With two_step, hybrid, server_pruning and group, as in ``SearchSettings``.
+        query_pruning: With two_step, hybrid, dense_only, server_pruning and group, as in
+            ``SearchSettings``; words of a hybrid search are the cluster's BM25.
+        dense: A dense model whose vectors are indexed beside the terms.
     """
 
     name: str
@@ -50,6 +52,8 @@ class System:
     hybrid: str = ""
     server_pruning: bool = False
     group: str = "best"
+    dense: str | None = None
+    dense_only: bool = False
 
     def vectors_key(self) -> str:
         """Equal for systems that search the same vectors; another once the model's files change."""
@@ -57,7 +61,13 @@ class System:
 
     def index_key(self) -> str:
         """Equal for systems that search the same index."""
-        return key_of(self.vectors_key(), self.engine, self.field, self.document_pruning)
+        own = (self.vectors_key(), self.engine, self.field, self.document_pruning)
+        return key_of(*own, *([_model_stamp(self.dense)] if self.dense else ()))
+
+    def needs_cluster(self) -> bool:
+        """Whether it searches by the BM25 of a cluster."""
+        fusion = parse_fusion(self.hybrid)
+        return fusion is not None and WORDS in fusion.sides
 
 
 @dataclass(frozen=True)
@@ -161,11 +171,16 @@ def _check(system: System) -> None:
         parse_two_step(system.two_step)
         parse_fusion(system.hybrid)
         parse_passages(system.passages)
-        SearchSettings(group=system.group)
-        if system.hybrid and not is_cluster(system.engine):
+        SearchSettings(group=system.group, hybrid=system.hybrid, dense_only=system.dense_only)
+        if system.needs_cluster() and not is_cluster(system.engine):
             raise ConfigError(
-                f"hybrid search needs a cluster, and {system.engine} has no text index of its own."
+                f"hybrid search with words needs a cluster, and {system.engine} has no text index "
+                "of its own."
             )
+        fusion = parse_fusion(system.hybrid)
+        by_dense = system.dense_only or (fusion is not None and DENSE in fusion.sides)
+        if by_dense and system.dense is None:
+            raise ConfigError("it searches dense vectors, and dense names no model.")
     except ConfigError as error:
         raise ConfigError(f"system {system.name!r}: {error}") from None
 
@@ -180,6 +195,7 @@ def _require_unique(names: list[str], what: str) -> None:
 def system_key(system: System, settings: BenchmarkSettings, dataset: Dataset) -> str:
     """Changes with everything that decides what is measured, names aside."""
     values = {**asdict(system), "name": "", "model": system.vectors_key()}
+    values["dense"] = _model_stamp(system.dense) if system.dense else None
     measured = (settings.metrics, settings.clients, settings.latency_queries, settings.warm_up)
     return key_of(values, measured, settings.k, dataset_key(dataset), __version__)
 

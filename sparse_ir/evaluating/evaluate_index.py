@@ -45,7 +45,8 @@ class EvaluateSettings:
         query_encoder: Which of its query sides: "model" or "inference-free"; "ready" takes the
             queries' own terms. A query row with a vector is always searched by that.
         k: Hits per query; None for as many as the metrics look at, at most 1000.
-        query_pruning: With two_step, hybrid, server_pruning and group, as in ``SearchSettings``.
+        query_pruning: With two_step, hybrid, words_index, dense_only, dense, server_pruning and
+            group, as in ``SearchSettings``.
         ban: With boost, pin, require, lexical_only and mask, as in ``SearchSettings``.
         save_run: Write the run to this file, and its manifest beside it.
         fail_under: Bounds such as "ndcg@10=0.45", whose metrics are computed too; who shows the
@@ -66,6 +67,9 @@ class EvaluateSettings:
     query_pruning: str = ""
     two_step: str = ""
     hybrid: str = ""
+    words_index: str | None = None
+    dense_only: bool = False
+    dense: str | None = None
     server_pruning: bool = False
     group: str = "best"
     ban: tuple[str, ...] = ()
@@ -107,6 +111,9 @@ def evaluate_index(
         query_pruning=settings.query_pruning,
         two_step=settings.two_step,
         hybrid=settings.hybrid,
+        words_index=settings.words_index,
+        dense_only=settings.dense_only,
+        dense=settings.dense,
         server_pruning=settings.server_pruning,
         group=settings.group,
         ban=settings.ban,

@@ -64,6 +64,7 @@ def build(system: System, name: str, corpus: str, vectors: Vectors) -> Indexed:
             vectors=str(vectors.folder),
             document_pruning=system.document_pruning,
             field=system.field,
+            dense=system.dense,
             replicas=0 if is_cluster(system.engine) else None,
             force_merge=is_cluster(system.engine),
             skip_bad=True,
@@ -98,6 +99,7 @@ def measure(
         query_pruning=system.query_pruning,
         two_step=system.two_step,
         hybrid=system.hybrid,
+        dense_only=system.dense_only,
         server_pruning=system.server_pruning,
         group=system.group,
     )
@@ -175,7 +177,7 @@ def _terms(
 
 def explained(system: System) -> bool:
     """Whether a score is the sum over the terms of query and document, as they are stored."""
-    inexact = system.hybrid or system.passages or system.server_pruning
+    inexact = system.hybrid or system.dense_only or system.passages or system.server_pruning
     return not inexact and system.field != SEISMIC
 
 

@@ -13,7 +13,6 @@ from sparse_ir.data.ledger import Chunk, Ledger
 from sparse_ir.engines.base import require_index_name
 from sparse_ir.errors import ConfigError, EngineError
 from sparse_ir.resources import home
-from sparse_ir.types import Entry
 from sparse_ir.vectors import to_terms
 
 if TYPE_CHECKING:
@@ -152,8 +151,7 @@ class Build:
 
     def _write(self, chunk: EncodedChunk, vocabulary: Sequence[str]) -> list[Failure]:
         vectors = to_terms(self.engine.rounded(self.physical, chunk.batch), vocabulary)
-        entries = map(Entry, chunk.documents, vectors)
-        failures = list(self.engine.add(self.physical, entries))
+        failures = list(self.engine.add(self.physical, chunk.entries(vectors)))
         self.engine.flush(self.physical)
         return failures
 

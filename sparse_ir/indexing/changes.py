@@ -7,21 +7,26 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.data.corpora import BadRow, read_documents
 from sparse_ir.encoding.chunks import encode_chunk
+from sparse_ir.encoding.dense import open_dense
 from sparse_ir.encoding.devices import read_devices
 from sparse_ir.encoding.passages import EACH, parse_passages
 from sparse_ir.engines.opening import open_engine
-from sparse_ir.engines.stamp import require_same_documents
+from sparse_ir.engines.stamp import (
+    require_dense_space,
+    require_same_dense,
+    require_same_documents,
+)
 from sparse_ir.errors import ConfigError, EngineError
 from sparse_ir.indexing.build import keep_rejects, ledger_path
 from sparse_ir.models.loading import load_encoder
 from sparse_ir.pruning import parse_pruning
-from sparse_ir.types import Entry
 from sparse_ir.vectors import to_terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from sparse_ir.encoding.dense import DenseSide
     from sparse_ir.engines.base import Engine, Failure
     from sparse_ir.engines.stamp import Stamp
     from sparse_ir.indexing.index import IndexSettings
@@ -68,11 +73,11 @@ def update_index(
     """Encode and write the documents of a corpus that an index does not hold exactly so.
 
     Documents are written whole: a partial update would merge old and new terms. The index's own
-    model and pruning are used. A stopped update is simply started again.
+    model, pruning and dense model are used. A stopped update is simply started again.
 
     Args:
-        settings: The corpus, the index, the engine; a model only where the stamp's name for it
-            means nothing on this machine.
+        settings: The corpus, the index, the engine; a model, or dense model, only where the
+            stamp's name for it means nothing on this machine.
         delete_missing: Delete what the corpus does not hold. Nothing is deleted unless the whole
             corpus was read.
         advance: Called with the number of documents finished.
@@ -98,7 +103,7 @@ def update_index(
                 "the corpus again with --replace."
             )
         encoder = _encoder(settings, stamp)
-        update = _Update(engine, settings, physical, stamp, encoder)
+        update = _Update(engine, settings, physical, stamp, encoder, _dense(settings, stamp))
         seen = update.write(advance)
         deleted = update.delete_others(seen) if delete_missing else 0
         engine.refresh(physical)
@@ -125,6 +130,26 @@ def _encoder(settings: IndexSettings, stamp: Stamp) -> SparseEncoder:
     return encoder
 
 
+def _dense(settings: IndexSettings, stamp: Stamp) -> DenseSide | None:
+    if settings.dense is None and stamp.dense is None:
+        return None
+    space = require_dense_space(stamp, index=settings.index)
+    side = open_dense(
+        settings.dense or space.model,
+        similarity=space.similarity,
+        device=read_devices(settings.devices)[0],
+        precision=settings.precision,
+        batch_tokens=settings.batch_tokens,
+    )
+    require_same_dense(stamp, side.encoder, index=settings.index)
+    if settings.dense_similarity not in (None, space.similarity):
+        raise ConfigError(
+            f"index {settings.index!r} compares dense vectors by {space.similarity}. Leave "
+            "--dense-similarity away, or index again with --replace."
+        )
+    return side
+
+
 class _Update:
     def __init__(
         self,
@@ -133,7 +158,9 @@ class _Update:
         physical: str,
         stamp: Stamp,
         encoder: SparseEncoder,
+        dense: DenseSide | None,
     ) -> None:
+        self._dense = dense
         self._physical = physical
         self._engine = engine
         self._settings = settings
@@ -192,11 +219,11 @@ class _Update:
             number=number,
             pruning=self._pruning,
             passages=self._passages,
+            dense=self._dense,
             advance=advance,
         )
         vectors = to_terms(chunk.batch, self._encoder.vocabulary)
-        entries = map(Entry, documents, vectors)
-        failures: list[Failure] = list(self._engine.add(self._physical, entries))
+        failures: list[Failure] = list(self._engine.add(self._physical, chunk.entries(vectors)))
         if failures:
             keep_rejects(self._rejects, failures)
         self._rejected += len(failures)

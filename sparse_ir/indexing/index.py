@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sparse_ir import __version__
 from sparse_ir.data.corpora import BadRow, read_documents
 from sparse_ir.encoding.chunks import encode_corpus
+from sparse_ir.encoding.dense import open_dense
+from sparse_ir.encoding.devices import read_devices
 from sparse_ir.encoding.passages import EACH, WHOLE, parse_passages
 from sparse_ir.encoding.sources import encoder_for, readable_twice
 from sparse_ir.engines.opening import open_engine
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparse_ir.data.ledger import Ledger
+    from sparse_ir.encoding.dense import DenseSide
     from sparse_ir.encoding.passages import Passages
     from sparse_ir.encoding.pool import EncoderPool
     from sparse_ir.engines.base import Engine
@@ -51,6 +54,9 @@ class IndexSettings:
         vectors: A folder of vector shards made by ``encode``, or a file or folder of ready vectors
             as ``read_impacts`` takes it; no model is run then. ``model`` says which one made ready
             vectors, so that it can weigh their queries.
+        dense: A dense model as ``load_dense`` takes it: its vectors are made in the same pass and
+            stored beside the terms. None for none.
+        dense_similarity: "cosine" or "dot"; None for what that model says.
         devices: As ``read_devices`` takes them: "auto", "cpu", "cuda:0,cuda:1", "cpu,cpu", "mps".
         precision: As ``load_encoder`` takes it: "fp32", "bf16", "fp16" or "int8".
         batch_tokens: As ``load_encoder`` takes it.
@@ -71,6 +77,8 @@ class IndexSettings:
     engine: str = "embedded"
     model: str | None = None
     vectors: str | None = None
+    dense: str | None = None
+    dense_similarity: str | None = None
     devices: str = "auto"
     precision: str = "fp32"
     batch_tokens: int | None = None
@@ -94,6 +102,8 @@ class IndexSettings:
     patience: float = 600.0
 
     def __post_init__(self) -> None:
+        if self.dense_similarity and self.dense is None:
+            raise ConfigError("dense_similarity goes with dense, which names the model.")
         if not self.corpus:
             if self.vectors is None or is_shards(self.vectors):
                 shards = "" if self.vectors is None else " Vector shards hold no texts."
@@ -178,7 +188,9 @@ def index_corpus(
             readable_twice(settings.corpus, settings.model) as corpus,
             _vector_source(settings, corpus, found.ledger) as encoder,
         ):
-            return _run(engine, settings, corpus, encoder, found.ledger, advance, started)
+            return _run(
+                engine, settings, corpus, encoder, _dense(settings), found.ledger, advance, started
+            )
     finally:
         engine.close()
 
@@ -188,12 +200,13 @@ def _run(
     settings: IndexSettings,
     corpus: str,
     encoder: SparseEncoder | EncoderPool,
+    dense: DenseSide | None,
     ledger: Ledger | None,
     advance: Callable[[int], None],
     started: float,
 ) -> IndexReport:
     skipped: list[BadRow] = []
-    build = _open_build(engine, settings, encoder, ledger)
+    build = _open_build(engine, settings, encoder, dense, ledger)
     before = build.ledger.documents
     documents: Iterator[Document]
     if settings.texts_beside_vectors:
@@ -208,6 +221,7 @@ def _run(
         chunk_documents=settings.chunk_documents,
         pruning=parse_pruning(settings.document_pruning),
         passages=_read_as(settings, encoder),
+        dense=dense,
         done=tuple(build.ledger.chunks),
         advance=advance,
     )
@@ -257,13 +271,27 @@ def _vector_source(
     )
 
 
+def _dense(settings: IndexSettings) -> DenseSide | None:
+    """The dense model, on the first of the devices."""
+    if settings.dense is None:
+        return None
+    return open_dense(
+        settings.dense,
+        similarity=settings.dense_similarity,
+        device=read_devices(settings.devices)[0],
+        precision=settings.precision,
+        batch_tokens=settings.batch_tokens,
+    )
+
+
 def _open_build(
     engine: Engine,
     settings: IndexSettings,
     encoder: SparseEncoder | EncoderPool,
+    dense: DenseSide | None,
     ledger: Ledger | None,
 ) -> Build:
-    wanted = _run_settings(settings, encoder)
+    wanted = _run_settings(settings, encoder, dense)
     if ledger is not None and settings.resume:
         same = all(ledger.settings.get(name) == value for name, value in wanted.items())
         if same or not settings.replace:
@@ -272,13 +300,15 @@ def _open_build(
     return Build.start(
         engine,
         settings.index,
-        stamp=_stamp(settings, encoder),
+        stamp=_stamp(settings, encoder, dense),
         vocabulary=encoder.vocabulary,
         settings=wanted,
     )
 
 
-def _run_settings(settings: IndexSettings, encoder: SparseEncoder | EncoderPool) -> dict[str, Any]:
+def _run_settings(
+    settings: IndexSettings, encoder: SparseEncoder | EncoderPool, dense: DenseSide | None
+) -> dict[str, Any]:
     """What must be equal for a stopped run to go on."""
     return {
         "corpus": settings.corpus,
@@ -294,6 +324,7 @@ def _run_settings(settings: IndexSettings, encoder: SparseEncoder | EncoderPool)
         "keep_vectors": settings.keep_vectors,
         "document_pruning": str(parse_pruning(settings.document_pruning)),
         "passages": str(_passages(settings, encoder)),
+        "dense": None if dense is None else asdict(dense.space),
     }
 
 
@@ -320,7 +351,9 @@ def _read_as(settings: IndexSettings, encoder: object) -> Passages:
     return WHOLE if stored and passages.kind != EACH else passages
 
 
-def _stamp(settings: IndexSettings, encoder: SparseEncoder | EncoderPool) -> Stamp:
+def _stamp(
+    settings: IndexSettings, encoder: SparseEncoder | EncoderPool, dense: DenseSide | None
+) -> Stamp:
     return Stamp(
         model=encoder.name,
         fingerprint=encoder.fingerprint,
@@ -332,6 +365,7 @@ def _stamp(settings: IndexSettings, encoder: SparseEncoder | EncoderPool) -> Sta
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         version=__version__,
         passages=str(_passages(settings, encoder)),
+        dense=None if dense is None else dense.space,
     )
 
 

@@ -83,7 +83,7 @@ def ready_documents(source: str | Path) -> Iterator[Document]:
 def _terms(path: Path) -> set[str]:
     terms: set[str] = set()
     seen = SeenIds()
-    for place, (document, vector) in enumerate(read_impacts(path), start=1):
+    for place, (document, vector, _) in enumerate(read_impacts(path), start=1):
         if seen.add(document.doc_id, place) is not None:
             raise InputError(f"document {document.doc_id!r} is there a second time.", path=path)
         terms.update(vector)

@@ -115,7 +115,14 @@ def _model(target: str) -> dict[str, Any]:
 
 def _index(engine: Engine, name: str) -> dict[str, Any]:
     stats = engine.stats(name)
-    stamp = engine.describe(name).to_json()
+    described = engine.describe(name)
+    stamp = described.to_json()
+    if described.dense is not None:
+        space = described.dense
+        stamp["dense"] = f"{space.model}, {space.dimension} numbers, {space.similarity}"
+        stamp["dense_fingerprint"] = space.fingerprint
+    else:
+        del stamp["dense"]
     return {
         "kind": "index",
         "engine": engine.address,

@@ -12,6 +12,7 @@ from sparse_ir.errors import ConfigError
 from sparse_ir.inspecting import verify_sample as samples
 from sparse_ir.inspecting.findings import SATURATION, WRONG_MODEL, Finding
 from sparse_ir.inspecting.verify_causes import name_causes
+from sparse_ir.inspecting.verify_dense import TOLERANCE, check_dense
 from sparse_ir.inspecting.verify_models import check_shards, find_encoder
 from sparse_ir.inspecting.verify_presence import check_presence, find_absent
 from sparse_ir.inspecting.verify_scores import ScoreReport, WeighedQuery, check_scores
@@ -42,6 +43,7 @@ class VerifySettings:
         corpus: The corpus that was indexed, as ``read_documents`` takes it.
         vectors: The folder of vector shards that was indexed.
         model: As ``load_encoder`` takes it; None for the model that made the index.
+        dense: As ``load_dense`` takes it; None for the dense model that made the index.
         tolerance: The relative difference of a weight that counts as the encoder's own noise
             where texts are encoded again.
         seed: Of the sample.
@@ -55,6 +57,7 @@ class VerifySettings:
     corpus: str | None = None
     vectors: str | None = None
     model: str | None = None
+    dense: str | None = None
     tolerance: float = STEP
     seed: int = 0
 
@@ -76,6 +79,8 @@ class Verification(NamedTuple):
         largest_error: The largest relative difference of a score.
         findings: What is wrong, with cause, evidence and advice.
         notes: What was not looked at, and why.
+        dense_scores: How many dense scores were compared with dot products computed here.
+        dense_largest_error: The largest difference, as a share of the two vectors' lengths.
     """
 
     verdict: str
@@ -91,6 +96,8 @@ class Verification(NamedTuple):
     largest_error: float
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
+    dense_scores: int = 0
+    dense_largest_error: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -199,6 +206,16 @@ class _Check:
         self.findings += wrong
         if not any(finding.cause == SATURATION for finding in wrong):
             self.findings += report.findings
+        dense = check_dense(
+            engine,
+            index,
+            self.stamp,
+            list(presence.seen.values()),
+            model=s.dense,
+            tolerance=s.tolerance if s.tolerance > STEP else TOLERANCE,
+        )
+        self.findings += dense.findings
+        self.notes += dense.notes
         good = ROUNDED if rounded or report.exact < report.compared else EXACT
         return Verification(
             WRONG if self.findings else good,
@@ -214,6 +231,8 @@ class _Check:
             report.largest_error,
             tuple(self.findings),
             tuple(self.notes),
+            dense.scores,
+            dense.largest_error,
         )
 
     def _draw(self) -> Drawn:

@@ -96,6 +96,12 @@ class DenseEncoder:
         del layout["model"], layout["max_length"]  # the length in force is added below
         return self.backbone.fingerprint({"kind": "dense", **layout})
 
+    @cached_property
+    def similarity(self) -> str:
+        """How its vectors are compared, as the folder says: "cosine", its default, or "dot"."""
+        config = read_object(self.path / "config_sentence_transformers.json")
+        return "dot" if str(config.get("similarity_fn_name")).startswith("dot") else "cosine"
+
     def encode(
         self,
         texts: Sequence[str],

@@ -1,92 +1,195 @@
-"""Two rankings into one, computed here, so that no server needs a licence for it."""
+"""Several rankings into one, computed here, so that no server needs a licence for it."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sparse_ir.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sparse_ir.types import ScoredDoc
 
+SPARSE, DENSE, WORDS = "sparse", "dense", "words"
+SIDES = (SPARSE, DENSE, WORDS)
+"""What a list of hits may be found by: weighted terms, dense vectors, BM25 on the text."""
+
+RRF, CONVEX = "rrf", "convex"
 RRF_CONSTANT = 60
+_FORMS = (
+    "Use rrf, convex=ALPHA, rrf:sparse,dense or sparse=0.6,dense=0.4 (sides: sparse, dense, words)."
+)
 
 
 @dataclass(frozen=True)
 class Fusion:
-    """How the hits by weighted terms and those by BM25 on the text become one list.
+    """How lists of hits become one.
 
     Attributes:
         method: "rrf" or "convex".
-        alpha: For convex, the share of the weighted terms, 0 to 1.
+        shares: (side, share) of each list, at least one, in the order of ``SIDES``; those of
+            "convex" add up to 1.
         depth: Hits taken from each list; at least as many as are wanted.
+        constant: For rrf, what is added to a rank.
     """
 
-    method: str = "rrf"
-    alpha: float = 0.5
+    method: str = RRF
+    shares: tuple[tuple[str, float], ...] = ((SPARSE, 1.0), (WORDS, 1.0))
     depth: int = 100
+    constant: int = RRF_CONSTANT
 
     def __post_init__(self) -> None:
-        if self.method not in ("rrf", "convex"):
-            raise ConfigError(f"--hybrid {self.method} is not known. Use rrf or convex=ALPHA.")
-        if not 0 <= self.alpha <= 1:
-            raise ConfigError(f"--hybrid convex={self.alpha}: ALPHA lies between 0 and 1.")
+        if self.method not in (RRF, CONVEX):
+            raise ConfigError(f"--hybrid {self.method} is not known. {_FORMS}")
+        names = [side for side, _ in self.shares]
+        unknown = next((side for side in names if side not in SIDES), None)
+        if unknown is not None:
+            raise ConfigError(f"--hybrid: {unknown!r} is no side. {_FORMS}")
+        if len(set(names)) < len(names) or not names:
+            raise ConfigError(f"--hybrid names a side twice, or none. {_FORMS}")
+        total = sum(share for _, share in self.shares)
+        if not all(0 <= share < math.inf for _, share in self.shares) or total <= 0:
+            raise ConfigError("--hybrid: shares are 0 or more, and not all of them 0.")
+        if self.constant < 1 or self.depth < 1:
+            raise ConfigError("--hybrid: k and depth begin at 1.")
+        scale = total if self.method == CONVEX else 1.0
+        ordered = tuple(
+            sorted(
+                ((side, share / scale) for side, share in self.shares),
+                key=lambda share: SIDES.index(share[0]),
+            )
+        )
+        object.__setattr__(self, "shares", ordered)
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The lists that count."""
+        return tuple(side for side, share in self.shares if share > 0)
+
+    def __str__(self) -> str:
+        """As ``parse_fusion`` reads it, to six digits."""
+        if self.method == CONVEX:
+            return ",".join(f"{side}={share:.6g}" for side, share in self.shares)
+        parts = [side if share == 1 else f"{side}={share:.6g}" for side, share in self.shares]
+        if self.constant != RRF_CONSTANT:
+            parts.append(f"k={self.constant}")
+        return f"rrf:{','.join(parts)}"
 
 
 def parse_fusion(text: str) -> Fusion | None:
-    """Read "rrf", "convex" or "convex=0.7"; the empty text means no fusion.
+    """Read how lists are fused; the empty text means no fusion.
+
+    ``rrf`` and ``convex=0.7`` fuse the weighted terms (with that share) and BM25 on the text.
+    ``rrf:sparse,dense``, also with shares as in ``rrf:sparse=2,dense`` and a constant as in
+    ``rrf:sparse,dense,k=20``, and ``sparse=0.6,dense=0.4`` name the sides: sparse, dense, words.
 
     Raises:
         ConfigError: it is none of these.
     """
+    text = text.strip()
     if not text:
         return None
+    if text == RRF:
+        return Fusion()
     method, _, share = text.partition("=")
-    if not share:
-        return Fusion(method)
-    if method != "convex":
-        raise ConfigError(f"--hybrid {text} is not known. Use rrf or convex=ALPHA.")
+    if method == CONVEX:
+        alpha = _number(share, text) if share else 0.5
+        if not 0 <= alpha <= 1:
+            raise ConfigError(f"--hybrid convex={alpha}: ALPHA lies between 0 and 1.")
+        return Fusion(CONVEX, ((SPARSE, alpha), (WORDS, 1 - alpha)))
+    kind, colon, rest = text.partition(":")
+    if colon and kind == RRF:
+        shares, constant = _shares(rest, text, default=1.0)
+        return Fusion(RRF, shares, constant=constant)
+    if "=" not in text or method == RRF:
+        raise ConfigError(f"--hybrid {text} is not known. {_FORMS}")
+    return Fusion(CONVEX, _shares(text, text, default=None)[0])
+
+
+def _shares(
+    listed: str, text: str, *, default: float | None
+) -> tuple[tuple[tuple[str, float], ...], int]:
+    """Read "side=share" parts, and for rrf (whose shares have a default) "k=N"."""
+    shares: list[tuple[str, float]] = []
+    constant = RRF_CONSTANT
+    for part in (part.strip() for part in listed.split(",")):
+        name, equals, value = part.partition("=")
+        if name == "k" and default is not None:
+            if not value.isdecimal():
+                raise ConfigError(f"--hybrid {text}: k={value} is no whole number.")
+            constant = int(value)
+        elif equals or default is None:
+            shares.append((name, _number(value, text)))
+        else:
+            shares.append((name, default))
+    return tuple(shares), constant
+
+
+def _number(value: str, text: str) -> float:
     try:
-        return Fusion(method, float(share))
+        return float(value)
     except ValueError:
-        raise ConfigError(f"--hybrid {text}: {share!r} is not a number.") from None
+        raise ConfigError(f"--hybrid {text}: {value!r} is not a number. {_FORMS}") from None
 
 
 def fuse(
-    by_terms: Sequence[ScoredDoc], by_text: Sequence[ScoredDoc], fusion: Fusion
+    lists: Mapping[str, Sequence[ScoredDoc]],
+    fusion: Fusion,
+    *,
+    cosine: bool = True,
 ) -> list[ScoredDoc]:
-    """Fuse two rankings; each hit's score becomes the fused one.
+    """Fuse rankings; each hit's score becomes the fused one.
 
-    ``rrf`` is reciprocal rank fusion, the sum of 1 / (60 + rank) (Cormack et al. 2009,
-    https://doi.org/10.1145/1571941.1572114). ``convex`` divides the scores of a list by its highest
-    and adds alpha of the one to 1 - alpha of the other: both scores have 0 for their least, so this
-    is the theoretical min-max of Bruch et al. 2023 (https://arxiv.org/abs/2210.11934).
+    ``rrf`` is reciprocal rank fusion, the sum of share / (60 + rank) (Cormack et al. 2009,
+    https://doi.org/10.1145/1571941.1572114). ``convex`` adds up shares of scores that were brought
+    to 0 to 1 by the theoretical min-max of Bruch et al. 2023 (https://arxiv.org/abs/2210.11934):
+    (score - least) / (highest of the list - least), where the least is what a score can be: 0 for
+    terms and BM25, -1 for a cosine. A dot product has no such bound, and the least of its list is
+    taken. A document that a list of terms leaves out counts 0 there. Every document has a dense
+    score: one that the dense list leaves out counts as its last hit, which scores no less.
+
+    Args:
+        lists: The hits of each side, by score; all sides of the fusion.
+        fusion: How.
+        cosine: Whether dense scores are cosines.
 
     Returns:
-        All hits of both, by score, then doc_id.
+        All hits of all lists, by score, then doc_id; title, text and vector as the first side in
+        the order of ``SIDES`` has them.
     """
-    if fusion.method == "rrf":
-        shares = [_reciprocal_ranks(by_terms), _reciprocal_ranks(by_text)]
-    else:
-        shares = [
-            _scaled(by_terms, fusion.alpha),
-            _scaled(by_text, 1 - fusion.alpha),
-        ]
-    hits = {hit.doc_id: hit for hit in [*by_text, *by_terms]}
+    scored = []
+    for side, share in fusion.shares:
+        if share <= 0:
+            continue
+        if fusion.method == RRF:
+            scored.append((_reciprocal_ranks(lists[side], fusion.constant, share), 0.0))
+        else:
+            scored.append(_scaled(lists[side], share, dense=side == DENSE, cosine=cosine))
+    hits = {hit.doc_id: hit for side in reversed(fusion.sides) for hit in lists[side]}
     fused = [
-        hit._replace(score=sum(share.get(doc_id, 0.0) for share in shares))
+        hit._replace(score=sum(found.get(doc_id, absent) for found, absent in scored))
         for doc_id, hit in hits.items()
     ]
     return sorted(fused, key=lambda hit: (-hit.score, hit.doc_id))
 
 
-def _reciprocal_ranks(hits: Sequence[ScoredDoc]) -> dict[str, float]:
-    return {hit.doc_id: 1 / (RRF_CONSTANT + rank) for rank, hit in enumerate(hits, start=1)}
+def _reciprocal_ranks(hits: Sequence[ScoredDoc], constant: int, share: float) -> dict[str, float]:
+    return {hit.doc_id: share / (constant + rank) for rank, hit in enumerate(hits, start=1)}
 
 
-def _scaled(hits: Sequence[ScoredDoc], share: float) -> dict[str, float]:
-    highest = max((hit.score for hit in hits), default=0.0)
-    return {hit.doc_id: share * hit.score / highest for hit in hits} if highest > 0 else {}
+def _scaled(
+    hits: Sequence[ScoredDoc], share: float, *, dense: bool, cosine: bool
+) -> tuple[dict[str, float], float]:
+    """Each hit's part of the score, and that of a document which is no hit."""
+    if not hits:
+        return {}, 0.0
+    highest = max(hit.score for hit in hits)
+    lowest = min(hit.score for hit in hits)
+    least = 0.0 if not dense else -1.0 if cosine else lowest
+    if highest <= least:
+        return {}, 0.0
+    parts = {hit.doc_id: share * (hit.score - least) / (highest - least) for hit in hits}
+    return parts, share * (lowest - least) / (highest - least) if dense else 0.0

@@ -20,14 +20,15 @@ from sparse_ir.searching.control import (
     require_known,
     require_unmasked,
 )
-from sparse_ir.searching.fusion import fuse, parse_fusion
+from sparse_ir.searching.fusion import WORDS, parse_fusion
 from sparse_ir.searching.grouping import BEST, GROUPINGS, GROUPS
 from sparse_ir.searching.query import build_request, parse_two_step
 from sparse_ir.searching.ready import pruned, query_encoder, weigh
+from sparse_ir.searching.sides import Sides
 from sparse_ir.types import Query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from sparse_ir.engines.base import Engine, SearchRequest
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from sparse_ir.models.base import SparseEncoder
     from sparse_ir.searching.control import TermControl
     from sparse_ir.searching.fusion import Fusion
+    from sparse_ir.searching.sides import Asked
     from sparse_ir.types import Run, ScoredDoc, SparseVector
 
 
@@ -53,7 +55,12 @@ class SearchSettings:
         filters: Conditions as ``parse_filter`` takes them.
         query_pruning: As ``parse_pruning`` takes it.
         two_step: As ``parse_two_step`` takes it: heavy terms first.
-        hybrid: As ``parse_fusion`` takes it: together with the engine's BM25 on the text.
+        hybrid: As ``parse_fusion`` takes it: several of weighted terms, dense vectors and BM25 on
+            the text together.
+        words_index: An index of the same documents that was made with model "bm25", on the same
+            engine: its BM25 stands in the place of the server's.
+        dense_only: Search by dense vectors alone.
+        dense: As ``load_dense`` takes it; None for the dense model that made the index.
         server_pruning: Let the server drop query terms that it deems unimportant.
         group: Of an index of passages, a document's score: "best", "sum" or "each" (passages).
         ban: Terms that no query has, as ``parse_control`` takes them; so are the next four.
@@ -74,6 +81,9 @@ class SearchSettings:
     query_pruning: str = ""
     two_step: str = ""
     hybrid: str = ""
+    words_index: str | None = None
+    dense_only: bool = False
+    dense: str | None = None
     server_pruning: bool = False
     group: str = BEST
     ban: tuple[str, ...] = ()
@@ -86,8 +96,13 @@ class SearchSettings:
     def __post_init__(self) -> None:
         if self.group not in GROUPINGS:
             raise ConfigError(f"group is {self.group!r}. Use {', '.join(GROUPINGS)}.")
-        if self.hybrid and self.query_encoder == READY:
+        if (self.hybrid or self.dense_only) and self.query_encoder == READY:
             raise ConfigError("hybrid searches by a query's text, and ready queries have none.")
+        if self.hybrid and self.dense_only:
+            raise ConfigError("--hybrid and --dense-only do not go together.")
+        fusion = parse_fusion(self.hybrid)
+        if self.words_index is not None and (fusion is None or WORDS not in fusion.sides):
+            raise ConfigError("--words-index goes with --hybrid, and words among its sides.")
 
 
 class SearchResult(NamedTuple):
@@ -127,7 +142,7 @@ class Searcher:
         self._conditions = parse_filter(settings.filters)
         self._pruning = parse_pruning(settings.query_pruning)
         self._two_step = parse_two_step(settings.two_step)
-        self._fusion = parse_fusion(settings.hybrid)
+        self._sides = Sides(settings)
         self.engine: Engine = open_engine(settings.engine)
         try:
             self.stamp: Stamp = self.engine.describe(settings.index)
@@ -138,6 +153,7 @@ class Searcher:
                 queries=settings.query_encoder,
             )
             self._check(self._control)
+            self._sides.open(self.engine, self.stamp)
             in_passages = parse_passages(self.stamp.passages).kind == PASSAGES
             self._group = GROUPS.get(settings.group) if in_passages else None
         except BaseException:
@@ -208,7 +224,12 @@ class Searcher:
         Args:
             queries: What is asked.
             control: As ``search`` takes it.
+
+        Returns:
+            The terms; {} for each query where terms are not searched.
         """
+        if not self._sides.by_terms:
+            return [{} for _ in queries]
         control = self._controls(control)
         free = not control.weighs and not self._mask
         weighed = weigh(
@@ -250,6 +271,11 @@ class Searcher:
     def _check(self, control: TermControl) -> None:
         """See that a control can be followed; without a model nothing is known of its terms."""
         require_unmasked(control, self._mask)
+        if control.require and self.settings.words_index is not None:
+            raise ConfigError(
+                "--require does not go with --words-index: an index of words does not hold the "
+                "model's terms."
+            )
         if control.terms and self._encoder is not None:
             require_known(control.terms, self._vocabulary)
 
@@ -291,36 +317,42 @@ class Searcher:
     def _answer(
         self, queries: Sequence[Query], requests: Sequence[SearchRequest]
     ) -> list[list[ScoredDoc]]:
+        asked_by = self._sides.prepare(queries)
         if self._group is None:
-            return self._find(queries, requests)
+            return self._find(asked_by, requests)
         return self._group(
-            lambda places, asked: self._find([queries[i] for i in places], asked),
+            lambda places, asked: self._find([asked_by[i] for i in places], asked),
             lambda ids, vectors: self.engine.get(self.settings.index, ids, vectors=vectors),
             requests,
         )
 
     def _find(
-        self, queries: Sequence[Query], requests: Sequence[SearchRequest]
+        self, queries: Sequence[Asked], requests: Sequence[SearchRequest]
     ) -> list[list[ScoredDoc]]:
-        if self._fusion is None:
-            return self.engine.search(self.settings.index, requests)
-        mute = next((query for query in queries if query.vector and not query.text), None)
-        if mute is not None:
-            raise ConfigError(
-                f"query {mute.query_id!r} has a vector and no text, by which hybrid searches too."
-            )
-        deep = [_deep(request, self._fusion) for request in requests]
-        by_text = [
-            request._replace(text=query.text, two_step=None)
-            for query, request in zip(queries, deep, strict=True)
+        return self._sides.find(self.engine, self.settings.index, queries, requests)
+
+    def lists(self, queries: Sequence[Query], *, k: int) -> list[dict[str, list[ScoredDoc]]]:
+        """Answer queries by every side of a hybrid search apart, without documents.
+
+        Of an index of passages, the hits are passages.
+
+        Args:
+            queries: What is asked.
+            k: Hits of each side.
+
+        Returns:
+            For each query, side -> hits, which ``fuse`` takes.
+        """
+        requests = [
+            build_request(terms, k=k, conditions=self._conditions, documents=False)
+            for terms in self.weigh(queries)
         ]
-        found = self.engine.search(self.settings.index, [*deep, *by_text])
-        return [
-            fuse(terms, text, self._fusion)[request.offset : request.offset + request.k]
-            for terms, text, request in zip(
-                found[: len(deep)], found[len(deep) :], requests, strict=True
-            )
-        ]
+        asked = self._sides.prepare(queries)
+        return self._sides.lists(self.engine, self.settings.index, asked, requests)
+
+    def fuse(self, lists: Mapping[str, Sequence[ScoredDoc]], fusion: Fusion) -> list[ScoredDoc]:
+        """Fuse the lists of a query otherwise than the settings say."""
+        return self._sides.fuse(lists, fusion)
 
     def scores_of(self, doc_ids: Sequence[str], terms: SparseVector) -> dict[str, float]:
         """Score documents for a query, wherever in a ranking they would come.
@@ -373,11 +405,6 @@ class Searcher:
             result.query.query_id: {hit.doc_id: hit.score for hit in result.hits}
             for result in self.stream(queries, k=k, advance=advance)
         }
-
-
-def _deep(request: SearchRequest, fusion: Fusion) -> SearchRequest:
-    """The request for a list that is fused: from the top, deep enough."""
-    return request._replace(offset=0, k=max(fusion.depth, request.offset + request.k))
 
 
 def search(

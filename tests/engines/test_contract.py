@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from sparse_ir.engines.base import SearchRequest, TwoStep, require_index_name
 from sparse_ir.engines.filters import parse_filter
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.options import ClusterOptions
-from sparse_ir.engines.stamp import Stamp
+from sparse_ir.engines.stamp import DenseSpace, Stamp
 from sparse_ir.errors import ConfigError, EngineError, IndexNotFoundError
 from sparse_ir.types import Document, Entry
 from sparse_ir.vectors import vocabulary_hash
@@ -421,6 +422,165 @@ def test_a_required_term_does_not_shorten_the_answer(engine):
     assert ids(engine, {"apple": 1.0}, k=5, offset=5, require=("pear",)) == kept[5:10]
 
 
+# Dense vectors beside the terms
+
+HALF = 0.5**0.5
+SPACE = DenseSpace("tiny dense", "d" * 64, 2)
+
+
+@pytest.fixture
+def dense_engine(engine):
+    """An engine that can hold dense vectors; one that cannot says so in one line."""
+    try:
+        physical = engine.create("probe", make_stamp(dense=SPACE), VOCABULARY)
+    except ConfigError as error:
+        pytest.skip(str(error))  # which words these are, tests/engines/test_dense_fields.py says
+    engine.drop(physical)
+    return engine
+
+
+def at(doc_id, x, y, **metadata):
+    return entry(doc_id, **metadata)._replace(dense=as_float32((x, y)))
+
+
+def as_float32(vector):
+    return tuple(np.array(vector, np.float32).tolist())
+
+
+def build_dense(engine, *entries, space=SPACE):
+    physical = engine.create("fruit", make_stamp(dense=space), VOCABULARY)
+    failures = list(engine.add(physical, entries))
+    engine.publish("fruit", physical)
+    return failures
+
+
+def near(engine, x, y, **options):
+    """Hits of a dense search, scores to 6 digits."""
+    request = SearchRequest({}, dense=as_float32((x, y)), **options)
+    hits = engine.search("fruit", [request])[0]
+    return [(hit.doc_id, round(hit.score, 6)) for hit in hits]
+
+
+def test_dense_scores_are_dot_products_of_every_document_with_a_vector(dense_engine):
+    build_dense(
+        dense_engine, at("a", 1, 0), at("b", HALF, HALF), at("c", -1, 0), entry("no direction")
+    )
+    assert near(dense_engine, 1, 0) == [("a", 1.0), ("b", 0.707107), ("c", -1.0)]
+    assert near(dense_engine, 1, 0, k=1, offset=1) == [("b", 0.707107)]
+    assert ids(dense_engine, {"apple": 1.0}) == ["a", "b", "c", "no direction"]
+
+
+def test_dense_vectors_of_any_length_are_compared_by_dot_product(dense_engine):
+    space = replace(SPACE, similarity="dot")
+    build_dense(dense_engine, at("a", 3, 0), at("b", 0, 2), at("c", -4, 1), space=space)
+    assert near(dense_engine, 2, 1) == [("a", 6.0), ("b", 2.0), ("c", -7.0)]
+
+
+def test_equal_dense_scores_come_by_id_also_where_the_cut_goes_through_them(dense_engine):
+    twins = [at(f"d{i:03}", 0, 1) for i in range(120)]
+    build_dense(dense_engine, *twins, at("top", HALF, HALF))
+    hits = near(dense_engine, HALF, HALF, k=4)
+    assert [doc_id for doc_id, _ in hits] == ["top", "d000", "d001", "d002"]
+
+
+def test_filters_hold_for_dense_hits_too(dense_engine):
+    build_dense(
+        dense_engine,
+        *[at(f"d{i:03}", 1, 0, keep=False) for i in range(100)],
+        at("x", 0, 1, keep=True),
+        at("y", -1, 0, keep=True),
+    )
+    kept = parse_filter(["keep=true"])
+    assert near(dense_engine, 1, 0, k=5, filter=kept) == [("x", 0.0), ("y", -1.0)]
+    assert near(dense_engine, 1, 0, filter=parse_filter(["keep=maybe"])) == []
+
+
+def test_a_dense_vector_comes_back_is_replaced_and_deleted_with_its_document(dense_engine):
+    build_dense(dense_engine, at("a", 1, 0), at("b", 0.6, 0.8), entry("bare"))
+    assert dense_engine.get("fruit", ["b", "bare"]) == [at("b", 0.6, 0.8), entry("bare")]
+    assert sorted(dense_engine.scan("fruit"), key=lambda e: e.document.doc_id)[1] == at(
+        "b", 0.6, 0.8
+    )
+    add(dense_engine, at("b", 0, 1), entry("a"))
+    assert near(dense_engine, 0, 1) == [("b", 1.0)]
+    dense_engine.delete("fruit", ["b"])
+    assert near(dense_engine, 0, 1) == []
+    assert dense_engine.describe("fruit").dense == SPACE
+
+
+def test_dense_hits_bring_documents_and_terms_when_asked(dense_engine):
+    build_dense(dense_engine, at("a", 1, 0, lang="en"))
+    request = SearchRequest({"apple": 1.0}, dense=(1.0, 0.0), vectors=True)
+    bare = request._replace(documents=False, vectors=False)
+    (whole,), (plain,) = dense_engine.search("fruit", [request, bare])
+    assert whole.document == Document("a", "text of a", "a title", {"lang": "en"})
+    assert whole.vector == {"apple": 1.0}
+    assert (plain.document, plain.vector) == (None, None)
+
+
+def test_terms_and_dense_vectors_are_searched_side_by_side(dense_engine):
+    build_dense(dense_engine, at("a", 1, 0), at("b", 0, 1))
+    terms, dense = dense_engine.search(
+        "fruit", [SearchRequest({"apple": 2.0}), SearchRequest({"apple": 2.0}, dense=(0.0, 1.0))]
+    )
+    assert [(hit.doc_id, hit.score) for hit in terms] == [("a", 2.0), ("b", 2.0)]
+    assert [hit.doc_id for hit in dense] == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("dense", "words"),
+    [
+        ((1.0, 0.0, 0.0), "3 numbers; those of the index have 2"),
+        ((math.nan, 1.0), "finite"),
+        ((math.inf, 0.0), "finite"),
+        ((2.0, 0.0), "length 1"),
+        (("much", 0.0), "no number"),
+    ],
+)
+def test_a_dense_vector_that_breaks_a_rule_is_refused(dense_engine, dense, words):
+    bad = entry("bad")._replace(dense=dense)
+    failures = build_dense(dense_engine, at("a", 1, 0), bad)
+    assert [failure.doc_id for failure in failures] == ["bad"]
+    assert words in failures[0].reason
+    assert near(dense_engine, 1, 0) == [("a", 1.0)]
+
+
+def test_an_index_without_dense_vectors_takes_and_answers_none(engine):
+    failures = build(engine, entry("a"), entry("b")._replace(dense=(1.0, 0.0)))
+    assert [failure.reason for failure in failures] == ["the index holds no dense vectors"]
+    with pytest.raises(ConfigError, match="holds no dense vectors"):
+        engine.search("fruit", [SearchRequest({}, dense=(1.0, 0.0))])
+
+
+def test_a_wrong_dense_query_is_refused(dense_engine):
+    build_dense(dense_engine, at("a", 1, 0))
+    for wrong in ((1.0,), (math.nan, 0.0)):
+        with pytest.raises(ValueError, match="dense query vector"):
+            dense_engine.search("fruit", [SearchRequest({}, dense=wrong)])
+
+
+def test_engines_agree_on_many_dense_vectors(pair):
+    rng = np.random.default_rng(0)
+    space = DenseSpace("tiny dense", "d" * 64, 48)
+    drawn = rng.normal(size=(700, 48))
+    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+    drawn[600:] = drawn[:100]  # twins
+    entries = [entry(f"d{i}")._replace(dense=as_float32(row)) for i, row in enumerate(drawn)]
+    requests = [
+        SearchRequest({}, dense=as_float32(row), k=k, documents=False)
+        for row in drawn[:5]
+        for k in (1, 7, 700)
+    ]
+    answers = []
+    for one in pair:
+        physical = one.create("wide", make_stamp(dense=space), VOCABULARY)
+        assert list(one.add(physical, entries)) == []
+        one.publish("wide", physical)
+        answers.append(one.search("wide", requests))
+    embedded, memory = answers
+    assert embedded == memory
+
+
 # Builds, names, stamps
 
 
@@ -553,6 +713,16 @@ def test_what_is_closed_is_there_when_opened_again(address):
     assert sorted(again.scan("fruit")) == [entry("b", {"pear": 2.0}), entry("c", {"ü": 3.0})]
     assert list(again.scan(unfinished)) == [entry("later")]
     again.close()
+
+
+@pytest.mark.parametrize("address", ["embedded", "memory"])
+def test_dense_vectors_are_there_when_opened_again(address):
+    with open_engine(address) as engine:
+        build_dense(engine, at("a", 1, 0), entry("bare"))
+        list(engine.add("fruit", [at("b", 0, 1)]))
+    with open_engine(address) as again:
+        assert near(again, 0, 1) == [("b", 1.0), ("a", 0.0)]
+        assert again.get("fruit", ["bare"]) == [entry("bare")]
 
 
 @pytest.mark.parametrize("address", ADDRESSES)

@@ -1,4 +1,4 @@
-"""Two rankings into one."""
+"""Several rankings into one."""
 
 from __future__ import annotations
 
@@ -8,40 +8,109 @@ from sparse_ir.errors import ConfigError
 from sparse_ir.searching.fusion import Fusion, fuse, parse_fusion
 from sparse_ir.types import ScoredDoc
 
-BY_TERMS = [ScoredDoc("a", 8.0), ScoredDoc("b", 4.0)]
-BY_TEXT = [ScoredDoc("b", 3.0), ScoredDoc("c", 1.5)]
+SPARSE = [ScoredDoc("a", 8.0), ScoredDoc("b", 4.0)]
+WORDS = [ScoredDoc("b", 3.0), ScoredDoc("c", 1.5)]
+DENSE = [ScoredDoc("c", 0.6), ScoredDoc("a", 0.2)]
+
+
+def scores(fused):
+    return {hit.doc_id: hit.score for hit in fused}
 
 
 def test_reciprocal_ranks_add_up():
-    fused = fuse(BY_TERMS, BY_TEXT, Fusion("rrf"))
+    fused = fuse({"sparse": SPARSE, "words": WORDS}, Fusion("rrf"))
     assert [hit.doc_id for hit in fused] == ["b", "a", "c"]
     assert [hit.score for hit in fused] == pytest.approx([1 / 62 + 1 / 61, 1 / 61, 1 / 62])
 
 
+def test_reciprocal_ranks_have_shares_and_a_constant():
+    how = parse_fusion("rrf:sparse=2,dense,k=10")
+    fused = fuse({"sparse": SPARSE, "dense": DENSE}, how)
+    assert scores(fused) == pytest.approx({"a": 2 / 11 + 1 / 12, "b": 2 / 12, "c": 1 / 11})
+
+
 def test_convex_adds_shares_of_the_highest_scores():
-    fused = fuse(BY_TERMS, BY_TEXT, Fusion("convex", alpha=0.75))
-    assert {hit.doc_id: hit.score for hit in fused} == pytest.approx(
-        {"a": 0.75, "b": 0.75 * 0.5 + 0.25, "c": 0.125}
+    fused = fuse({"sparse": SPARSE, "words": WORDS}, parse_fusion("convex=0.75"))
+    assert scores(fused) == pytest.approx({"a": 0.75, "b": 0.75 * 0.5 + 0.25, "c": 0.125})
+
+
+def test_a_cosine_is_scaled_from_its_lower_bound_and_the_last_hit_stands_for_who_is_left_out():
+    fused = fuse({"sparse": SPARSE, "dense": DENSE}, parse_fusion("sparse=0.5,dense=0.5"))
+    last = (0.2 + 1) / (0.6 + 1)  # a, and so b
+    assert scores(fused) == pytest.approx({"a": 0.5 + 0.5 * last, "b": 0.25 + 0.5 * last, "c": 0.5})
+
+
+def test_a_dot_product_is_scaled_from_the_least_of_its_list():
+    dense = [ScoredDoc("x", 30.0), ScoredDoc("y", 15.0), ScoredDoc("z", -30.0)]
+    fused = fuse({"sparse": [], "dense": dense}, Fusion("convex", (("dense", 1),)), cosine=False)
+    assert scores(fused) == pytest.approx({"x": 1.0, "y": 0.75, "z": 0.0})
+
+
+def test_three_sides_are_fused():
+    fused = fuse(
+        {"sparse": SPARSE, "dense": [ScoredDoc("c", 1.0)], "words": WORDS},
+        parse_fusion("sparse=2,dense=1,words=1"),
+    )
+    assert scores(fused) == pytest.approx(
+        {"a": 0.5 + 0.25, "b": 0.25 + 0.25 + 0.25, "c": 0.25 + 0.125}
     )
 
 
+def test_a_side_without_a_share_is_left_out():
+    how = parse_fusion("sparse=0,dense=1")
+    assert how.sides == ("dense",)
+    assert [hit.doc_id for hit in fuse({"dense": DENSE}, how)] == ["c", "a"]
+
+
 def test_equal_scores_come_by_id():
-    fused = fuse([ScoredDoc("z", 1.0)], [ScoredDoc("y", 1.0)], Fusion("rrf"))
-    assert [hit.doc_id for hit in fused] == ["y", "z"]
+    lists = {"sparse": [ScoredDoc("z", 1.0)], "words": [ScoredDoc("y", 1.0)]}
+    assert [hit.doc_id for hit in fuse(lists, Fusion("rrf"))] == ["y", "z"]
 
 
 def test_one_empty_list_leaves_the_other_in_its_order():
-    assert [hit.doc_id for hit in fuse(BY_TERMS, [], Fusion("convex"))] == ["a", "b"]
-    assert fuse([], [], Fusion("rrf")) == []
+    lists = {"sparse": SPARSE, "words": []}
+    assert [hit.doc_id for hit in fuse(lists, parse_fusion("convex"))] == ["a", "b"]
+    assert fuse({"sparse": [], "words": []}, Fusion("rrf")) == []
 
 
-def test_what_is_written_is_what_is_meant():
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("rrf", Fusion("rrf", (("sparse", 1), ("words", 1)))),
+        ("convex", Fusion("convex", (("sparse", 0.5), ("words", 0.5)))),
+        ("convex=0.75", Fusion("convex", (("sparse", 0.75), ("words", 0.25)))),
+        ("rrf:sparse,dense", Fusion("rrf", (("sparse", 1), ("dense", 1)))),
+        ("rrf:words, dense=2,k=20", Fusion("rrf", (("dense", 2), ("words", 1)), constant=20)),
+        ("dense=3,sparse=1", Fusion("convex", (("sparse", 0.25), ("dense", 0.75)))),
+    ],
+)
+def test_what_is_written_is_what_is_meant(text, meant):
+    assert parse_fusion(text) == meant
+    assert parse_fusion(str(meant)) == meant
+
+
+def test_nothing_written_is_no_fusion():
     assert parse_fusion("") is None
-    assert parse_fusion("rrf") == Fusion("rrf")
-    assert parse_fusion("convex=0.7") == Fusion("convex", 0.7)
 
 
-@pytest.mark.parametrize("text", ["dense", "rrf=3", "convex=much", "convex=2"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dense",
+        "rrf=3",
+        "convex=much",
+        "convex=2",
+        "rrf:",
+        "rrf:sparse,bm25",
+        "rrf:sparse,sparse",
+        "rrf:sparse,k=much",
+        "rrf:sparse,k=0",
+        "sparse=0,dense=0",
+        "sparse=-1,dense=2",
+        "sparse=nan,dense=1",
+        "sparse=0.5,dense",
+    ],
+)
 def test_nonsense_is_refused(text):
     with pytest.raises(ConfigError, match="--hybrid"):
         parse_fusion(text)
