@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.encoding.passages import EACH as PASSAGES
@@ -86,8 +87,14 @@ class SearchResult(NamedTuple):
 class Searcher:
     """An open index with its query encoder; close it, or use it in a ``with`` statement."""
 
-    def __init__(self, settings: SearchSettings) -> None:
+    def __init__(
+        self, settings: SearchSettings, *, load: Callable[..., SparseEncoder] = load_encoder
+    ) -> None:
         """Open the index and load the model.
+
+        Args:
+            settings: How queries are answered.
+            load: In the place of ``load_encoder``, for whoever has several indexes open.
 
         Raises:
             IndexNotFoundError: there is no such index.
@@ -106,9 +113,10 @@ class Searcher:
                 index=settings.index,
                 model=settings.model,
                 queries=settings.query_encoder,
+                load=load,
             )
-            in_passages = parse_passages(self.stamp.passages).kind == PASSAGES
-            self._group = GROUPS.get(settings.group) if in_passages else None
+            self.in_passages = parse_passages(self.stamp.passages).kind == PASSAGES
+            self._group = GROUPS.get(settings.group) if self.in_passages else None
         except BaseException:
             self.engine.close()
             raise
@@ -162,6 +170,13 @@ class Searcher:
             for query, terms, hits in zip(queries, weighed, found, strict=True)
         ]
 
+    def with_hybrid(self, hybrid: str) -> Searcher:
+        """The same open index and model, fused as ``hybrid`` says; close this one only."""
+        other = copy.copy(self)
+        other.settings = replace(self.settings, hybrid=hybrid)
+        other._fusion = parse_fusion(hybrid)
+        return other
+
     def weigh(self, queries: Sequence[Query]) -> list[SparseVector]:
         """Encode queries and prune them: what is searched for, in order."""
         return weigh(
@@ -194,11 +209,17 @@ class Searcher:
             )
             for terms in weighed
         ]
-        return self._answer(queries, requests)
+        return self.ask(queries, requests)
 
-    def _answer(
+    def ask(
         self, queries: Sequence[Query], requests: Sequence[SearchRequest]
     ) -> list[list[ScoredDoc]]:
+        """Answer requests as they are, each with its own k, offset and filter.
+
+        Args:
+            queries: What was asked; hybrid search needs the texts.
+            requests: One a query.
+        """
         if self._group is None:
             return self._find(queries, requests)
         return self._group(
