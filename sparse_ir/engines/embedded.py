@@ -238,7 +238,7 @@ class EmbeddedEngine:
         self._shard(index)
         folder = self.root / index.partition("@")[0]
         try:
-            self._announced[folder] = served.announce(folder, url=url, token=token, index=label)
+            self._announced[folder] = served.announce(folder, url=url, token=token, label=label)
         except OSError as error:
             raise storage_error(folder, error) from error
 

@@ -40,7 +40,7 @@ class Held(NamedTuple):
     Attributes:
         url: Where it answers.
         token: What it wants to be sent.
-        index: What it calls the index.
+        label: What it calls the index.
         pid: Its process.
         started: When that began, in seconds since 1970, so that another of its number is not
             taken for it.
@@ -48,7 +48,7 @@ class Held(NamedTuple):
 
     url: str
     token: str
-    index: str
+    label: str
     pid: int
     started: float
 
@@ -62,12 +62,12 @@ class Announcing(Protocol):
         ...
 
 
-def announce(folder: Path, *, url: str, token: str, index: str) -> Held:
+def announce(folder: Path, *, url: str, token: str, label: str) -> Held:
     """Say that this process holds the index in a folder and answers for it.
 
     The file is its owner's alone to read. It takes the place of one that was left behind.
     """
-    held = Held(url, token, index, os.getpid(), _started(os.getpid()))
+    held = Held(url, token, label, os.getpid(), _started(os.getpid()))
     aside = folder / f".{FILE}.{secrets.token_hex(4)}.tmp"
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
@@ -107,7 +107,7 @@ def _read(path: Path) -> Held | None:
         return Held(
             str(values["url"]),
             str(values["token"]),
-            str(values["index"]),
+            str(values["label"]),
             int(values["pid"]),
             float(values["started"]),
         )
@@ -162,7 +162,7 @@ class ServedIndex:
         connection = http.client.HTTPConnection(
             parts.hostname or "", parts.port, timeout=_CONNECT_SECONDS
         )
-        sent = json.dumps({"index": held.index, **body}).encode()
+        sent = json.dumps({"index": held.label, **body}).encode()
         headers = {"Authorization": f"Bearer {held.token}", "Content-Type": "application/json"}
         try:
             connection.connect()
@@ -207,7 +207,9 @@ def request_from_json(values: Mapping[str, Any]) -> SearchRequest:
         ValueError: it tells of none.
     """
     try:
-        read = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        read: dict[str, Any] = {
+            n: tuple(v) if isinstance(v, list) else v for n, v in values.items()
+        }
         read["filter"] = tuple(_condition_from_json(c) for c in values["filter"])
         step = values.get("two_step")
         read["two_step"] = None if step is None else TwoStep(*step)

@@ -86,7 +86,7 @@ def matched_terms(
         ``{"field", "start", "end"}`` in the document's title or text.
     """
     origins = by_term(explanation)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "term": term,
             "query_weight": weight,

@@ -6,7 +6,7 @@ clients would take all connections. Here each has a time for both.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -51,10 +51,10 @@ class _GuardedProtocol(H11Protocol):
             self._expect_request()
         super().data_received(data)
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
-            self._reading = _cancelled(self._reading)
+            self._reading = _cancel(self._reading)
 
     def on_response_complete(self) -> None:
-        self._reading = _cancelled(self._reading)  # a body that nobody waits for
+        self._reading = _cancel(self._reading)  # a body that nobody waits for
         super().on_response_complete()
         if self.transport.is_closing():
             self._leave()
@@ -67,7 +67,7 @@ class _GuardedProtocol(H11Protocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         if not self.transport.is_closing():
-            self._writing = _cancelled(self._writing)
+            self._writing = _cancel(self._writing)
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
@@ -83,9 +83,9 @@ class _GuardedProtocol(H11Protocol):
             self._leave()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._reading = _cancelled(self._reading)
+        self._reading = _cancel(self._reading)
         super().connection_lost(exc)
-        self._writing = _cancelled(self._writing)
+        self._writing = _cancel(self._writing)
 
     def _expect_request(self) -> None:
         self._reading = self.loop.call_later(self.limits.read_timeout, self._too_slow)
@@ -111,6 +111,8 @@ class _GuardedProtocol(H11Protocol):
             self.transport.close()
 
 
-def _cancelled(timer: Any) -> None:
+def _cancel(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+    """Stop a timer; what is left of it is none."""
     if timer is not None:
         timer.cancel()
+    return None

@@ -58,7 +58,7 @@ class Asked(NamedTuple):
 
     Attributes:
         q: The text.
-        index: A label; empty for the default.
+        label: Of the index; empty for the default.
         k: Hits wanted.
         offset: Hits passed over.
         filters: As ``parse_filter`` takes them.
@@ -68,7 +68,7 @@ class Asked(NamedTuple):
     """
 
     q: str
-    index: str = ""
+    label: str = ""
     k: int = 10
     offset: int = 0
     filters: tuple[str, ...] = ()
@@ -153,7 +153,7 @@ class Service:
             BusyError: too much is waiting.
         """
         began = time.perf_counter()
-        index = self.index(asked.index)
+        index = self.index(asked.label)
         self._require_text(asked.q, "q", empty=bool(asked.controls.pin))
         request = self._request(asked)
         searcher = index.searcher.with_hybrid(asked.hybrid) if asked.hybrid else index.searcher
@@ -192,7 +192,7 @@ class Service:
         Raises:
             DocumentNotFoundError: the index has none of that id.
         """
-        index = self.index(asked.index)
+        index = self.index(asked.label)
         self._require_text(asked.q, "q", empty=bool(asked.controls.pin))
         weighed = await self._weigh(index, asked._replace(explain=True))
         hit = await self.in_engine(lambda: _document(index, doc_id, weighed.searched))
@@ -202,7 +202,7 @@ class Service:
 
     async def explain_text(self, asked: Asked, text: str) -> dict[str, Any]:
         """A query and a text that is in no index, compared."""
-        index = self.index(asked.index)
+        index = self.index(asked.label)
         self._require_text(asked.q, "q", empty=bool(asked.controls.pin))
         self._require_text(text, "text")
         weighed = await self._weigh(index, asked._replace(explain=True))
