@@ -97,7 +97,8 @@ def required(request: SearchRequest, controls: Controls) -> SearchRequest:
     """The request for hits that have the terms that must be."""
     if not controls.require:
         return request
-    return request._replace(require=controls.require)  # type: ignore[arg-type]
+    changed: dict[str, Any] = {"require": controls.require}
+    return request._replace(**changed)
 
 
 def _weighted(name: str, text: str, default: float | None) -> tuple[str, float]:
