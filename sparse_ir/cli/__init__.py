@@ -30,6 +30,7 @@ _COMMANDS = (
     "index",
     "search",
     "explain",
+    "serve",
     "evaluate",
     "verify",
     "benchmark",

@@ -23,7 +23,18 @@ _HITS = 3
 
 @click.command(short_help="Index, search and evaluate Python's own docs.")
 @click.option("--again", is_flag=True, help="Build and evaluate again, also what is there.")
-def demo(again: bool) -> None:
+@click.option(
+    "--serve", "served", is_flag=True, help="Serve the indexes at the end, with a page to search."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="With --serve: the port; 0 takes a free one.",
+)
+@click.option("--open", "browser", is_flag=True, help="With --serve: open a browser there.")
+def demo(again: bool, served: bool, port: int, browser: bool) -> None:
     """Index Python's own documentation, search it, explain the hits, evaluate against BM25.
 
     Everything comes from this machine: the documentation is read from the source files of the
@@ -31,6 +42,10 @@ def demo(again: bool) -> None:
     """
     from sparse_ir.recipe import find_recipe, read_recipe, run_recipe
 
+    if served:
+        from sparse_ir.serving.serve import require_extra
+
+        require_extra()  # rather now than after the work
     recipe = read_recipe(find_recipe(Path("demo")))
     out = console()
     out.print(
@@ -45,7 +60,10 @@ def demo(again: bool) -> None:
     out.print()
     _search()
     _table(outcomes)
-    _onward()
+    if served:
+        _serve(port, browser=browser)
+    else:
+        _onward()
 
 
 def _seconds(outcome: Outcome) -> str:
@@ -80,12 +98,20 @@ def _table(outcomes: dict[str, Outcome]) -> None:
     )
 
 
+def _serve(port: int, *, browser: bool) -> None:
+    from sparse_ir.cli.serve import run_server
+    from sparse_ir.serving.settings import ServeSettings
+
+    run_server(ServeSettings(index=("demo", "demo-bm25"), port=port), browser=browser)
+
+
 def _onward() -> None:
     click.echo(
         "Go on with:\n"
         '  sparse-ir search --index demo --explain "read a file line by line"\n'
         '  sparse-ir search --index demo --filter kind=function "make a temporary folder"\n'
         '  sparse-ir explain "how do I stop my car" "vehicle brakes" --model default --model bm25\n'
+        "  sparse-ir demo --serve\n"
         "  sparse-ir index --corpus YOUR.jsonl --index mine\n"
         "  sparse-ir --help"
     )

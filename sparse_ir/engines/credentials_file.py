@@ -38,7 +38,7 @@ def file_settings(
             have different entries. No message repeats what stands in it.
     """
     path = Path(chosen).expanduser() if chosen else resources.home() / FILE
-    text = _read_private(path, required=bool(chosen))
+    text = read_private(path, required="SPARSE_IR_CREDENTIALS" if chosen else "")
     entries = {} if text is None else _entries(text, known, path)
     found = [entries.get(url) for url in urls]
     if any(entry != found[0] for entry in found[1:]):
@@ -49,13 +49,22 @@ def file_settings(
     return found[0] or {}
 
 
-def _read_private(path: Path, *, required: bool) -> str | None:
+def read_private(path: Path, *, required: str = "") -> str | None:
+    """Read a file that its owner alone may read; None where there is none.
+
+    Args:
+        path: The file.
+        required: What names it, where it must be there.
+
+    Raises:
+        ConfigError: others may read it, or it is no such file.
+    """
     try:
         # not blocking: a pipe in its place would wait for a writer
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except FileNotFoundError:
         if required:
-            raise ConfigError(f"{path} does not exist (SPARSE_IR_CREDENTIALS).") from None
+            raise ConfigError(f"{path} does not exist ({required}).") from None
         return None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None

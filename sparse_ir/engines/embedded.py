@@ -8,8 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparse_ir.engines import embedded_store as stores
+from sparse_ir.engines import served
 from sparse_ir.engines.base import Failure, IndexStats, require_request
-from sparse_ir.engines.builds import Build, Builds, folder_bytes, remove_folder
+from sparse_ir.engines.builds import (
+    Build,
+    Builds,
+    folder_bytes,
+    remove_folder,
+    storage_error,
+)
 from sparse_ir.engines.embedded_shard import Point, Shard
 from sparse_ir.engines.local import answer, kept, scores_of, unchanged
 from sparse_ir.errors import EngineError
@@ -46,6 +53,7 @@ class EmbeddedEngine:
         self.root = home() / "indexes" if self._given is None else self._given
         self._builds = Builds(self.root)
         self._held: dict[Path, Shard] = {}
+        self._announced: dict[Path, served.Held] = {}
 
     @property
     def address(self) -> str:
@@ -145,6 +153,9 @@ class EmbeddedEngine:
 
     def search(self, index: str, requests: Sequence[SearchRequest]) -> list[list[ScoredDoc]]:
         """Answer each request completely, or raise; see ``Engine``."""
+        holder = self._holder(index)
+        if holder is not None:
+            return holder.search(requests)
         shard = self._shard(index)
         return [answer(shard.search, require_request(request)) for request in requests]
 
@@ -156,6 +167,9 @@ class EmbeddedEngine:
         vectors: bool = True,  # noqa: ARG002 - they are there anyway
     ) -> list[Entry | None]:
         """Read stored documents with their vectors; None for an id that is not there."""
+        holder = self._holder(index)
+        if holder is not None:
+            return holder.get(doc_ids)
         found = self._shard(index).retrieve(doc_ids, vectors=True)
         return [found.get(doc_id) for doc_id in doc_ids]
 
@@ -187,6 +201,9 @@ class EmbeddedEngine:
 
     def stats(self, index: str) -> IndexStats:
         """Count documents and bytes on disk."""
+        holder = self._holder(index)
+        if holder is not None:
+            return IndexStats(*holder.stats())
         shard = self._shard(index)
         return IndexStats(shard.count(), folder_bytes(shard.build.folder))
 
@@ -209,8 +226,31 @@ class EmbeddedEngine:
             self._let_go(build)
         self._builds.drop(index)
 
+    def announce(self, index: str, *, url: str, token: str, label: str) -> None:
+        """Tell other processes of this machine that this one answers for an index.
+
+        Args:
+            index: A published one, which is opened.
+            url: Where the process answers.
+            token: What it wants to be sent.
+            label: What it calls the index.
+
+        Raises:
+            IndexLockedError: another process holds it.
+            StorageError: the disk cannot be written.
+        """
+        self._shard(index)
+        folder = self.root / index.partition("@")[0]
+        try:
+            self._announced[folder] = served.announce(folder, url=url, token=token, label=label)
+        except OSError as error:
+            raise storage_error(folder, error) from error
+
     def close(self) -> None:
         """Write what is pending and let go of the files."""
+        for folder, note in self._announced.items():
+            served.withdraw(folder, note)
+        self._announced = {}
         held, self._held = self._held, {}
         for shard in held.values():
             _release(shard)
@@ -220,6 +260,19 @@ class EmbeddedEngine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _holder(self, index: str) -> served.ServedIndex | None:
+        """The server that answers for an index; none where this process can open it."""
+        name = index.partition("@")[0]
+        held = served.holder(self.root / name)
+        if held is None:
+            return None
+        build = self._builds.resolve(index)
+        with _LOCK:
+            here = _OPEN.get(build.folder.resolve())
+        if build != self._builds.resolve(name) or (here is not None and _is_open(here)):
+            return None  # it answers for the published build
+        return served.ServedIndex(index, held)
 
     def _shard(self, index: str) -> Shard:
         build = self._builds.resolve(index)

@@ -31,7 +31,12 @@ _TOGETHER = 64
 
 
 def query_encoder(
-    stamp: Stamp, *, index: str, model: str | None, queries: str = MODEL
+    stamp: Stamp,
+    *,
+    index: str,
+    model: str | None,
+    queries: str = MODEL,
+    load: Callable[..., SparseEncoder] = load_encoder,
 ) -> SparseEncoder | None:
     """Load what weighs the queries of an index; None where only ready vectors can be asked.
 
@@ -40,6 +45,7 @@ def query_encoder(
         index: Its name, for messages.
         model: Another model than the one that made the index.
         queries: Which query side; "ready" loads none.
+        load: What loads it.
 
     Raises:
         ModelMismatchError: the model asked for does not fit the index.
@@ -54,7 +60,7 @@ def query_encoder(
             f"index {index!r} was made of ready vectors, and nothing says by which model. If it "
             f"was {model!r}, index them again with --model {model}."
         )
-    encoder = load_encoder(model or stamp.model, queries=queries)
+    encoder = load(model or stamp.model, queries=queries)
     require_same_model(stamp, encoder, index=index)
     return encoder
 

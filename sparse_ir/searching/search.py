@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -122,8 +123,14 @@ class SearchResult(NamedTuple):
 class Searcher:
     """An open index with its query encoder; close it, or use it in a ``with`` statement."""
 
-    def __init__(self, settings: SearchSettings) -> None:
+    def __init__(
+        self, settings: SearchSettings, *, load: Callable[..., SparseEncoder] = load_encoder
+    ) -> None:
         """Open the index and load the model.
+
+        Args:
+            settings: How queries are answered.
+            load: In the place of ``load_encoder``, for whoever has several indexes open.
 
         Raises:
             IndexNotFoundError: there is no such index.
@@ -151,11 +158,12 @@ class Searcher:
                 index=settings.index,
                 model=settings.model,
                 queries=settings.query_encoder,
+                load=load,
             )
-            self._check(self._control)
+            self.check(self._control)
             self._sides.open(self.engine, self.stamp)
-            in_passages = parse_passages(self.stamp.passages).kind == PASSAGES
-            self._group = GROUPS.get(settings.group) if in_passages else None
+            self.in_passages = parse_passages(self.stamp.passages).kind == PASSAGES
+            self._group = GROUPS.get(settings.group) if self.in_passages else None
         except BaseException:
             self.engine.close()
             raise
@@ -216,6 +224,18 @@ class Searcher:
             for query, terms, hits in zip(queries, weighed, found, strict=True)
         ]
 
+    def with_hybrid(self, hybrid: str) -> Searcher:
+        """The same open index and model, fused as ``hybrid`` says; close this one only.
+
+        Raises:
+            ConfigError: ``parse_fusion`` does not take it, or the index lacks one of its sides.
+        """
+        other = copy.copy(self)
+        other.settings = replace(self.settings, hybrid=hybrid, dense_only=False)
+        other._sides = Sides(other.settings, like=self._sides)
+        other._sides.open(self.engine, self.stamp)
+        return other
+
     def weigh(
         self, queries: Sequence[Query], *, control: TermControl | None = None
     ) -> list[SparseVector]:
@@ -265,11 +285,15 @@ class Searcher:
     def _controls(self, control: TermControl | None) -> TermControl:
         if control is None:
             return self._control
-        self._check(control)
+        self.check(control)
         return control
 
-    def _check(self, control: TermControl) -> None:
-        """See that a control can be followed; without a model nothing is known of its terms."""
+    def check(self, control: TermControl) -> None:
+        """See that a control can be followed; without a model nothing is known of its terms.
+
+        Raises:
+            ConfigError: it cannot, or it names a term that the model does not have.
+        """
         require_unmasked(control, self._mask)
         if control.require and self.settings.words_index is not None:
             raise ConfigError(
@@ -312,11 +336,17 @@ class Searcher:
             )
             for terms in weighed
         ]
-        return self._answer(queries, requests)
+        return self.ask(queries, requests)
 
-    def _answer(
+    def ask(
         self, queries: Sequence[Query], requests: Sequence[SearchRequest]
     ) -> list[list[ScoredDoc]]:
+        """Answer requests as they are, each with its own k, offset and filter.
+
+        Args:
+            queries: What was asked; hybrid search needs the texts.
+            requests: One a query.
+        """
         asked_by = self._sides.prepare(queries)
         if self._group is None:
             return self._find(asked_by, requests)

@@ -40,9 +40,15 @@ class Asked(NamedTuple):
 class Sides:
     """The sides that a search's settings name; ``open`` before use."""
 
-    def __init__(self, settings: SearchSettings) -> None:
-        """Read the settings; nothing is loaded yet."""
+    def __init__(self, settings: SearchSettings, like: Sides | None = None) -> None:
+        """Read the settings; nothing is loaded yet.
+
+        Args:
+            settings: How queries are answered.
+            like: Sides of the same index, whose dense model is used where one is wanted.
+        """
         self._settings = settings
+        self._loaded: dict[str, DenseSide] = {} if like is None else like._loaded
         self.fusion: Fusion | None = parse_fusion(settings.hybrid)
         self._dense: DenseSide | None = None
         self._words: SparseEncoder | None = None
@@ -76,7 +82,10 @@ class Sides:
         if self.by_dense:
             space = require_dense_space(stamp, index=settings.index)
             self._cosine = space.similarity == COSINE
-            self._dense = open_dense(settings.dense or space.model, similarity=space.similarity)
+            model = settings.dense or space.model
+            if model not in self._loaded:
+                self._loaded[model] = open_dense(model, similarity=space.similarity)
+            self._dense = self._loaded[model]
             require_same_dense(stamp, self._dense.encoder, index=settings.index)
         if settings.words_index is not None:
             self._words = self._open_words(engine, stamp, settings.words_index)

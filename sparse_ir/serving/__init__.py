@@ -1,0 +1,1 @@
+"""Indexes answered over HTTP: one process, concurrent queries weighed together."""

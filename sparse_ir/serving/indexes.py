@@ -1,0 +1,146 @@
+"""The indexes of a server: open, each with its query encoder, those of one model sharing it."""
+
+from __future__ import annotations
+
+import functools
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from sparse_ir.engines.addresses import is_cluster
+from sparse_ir.engines.opening import SCHEMES
+from sparse_ir.engines.stamp import require_same_model
+from sparse_ir.models.loading import READY, load_encoder
+from sparse_ir.searching.search import Searcher, SearchSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sparse_ir.engines.base import SearchRequest
+    from sparse_ir.serving.settings import ServeSettings
+    from sparse_ir.types import Query, ScoredDoc
+
+_FUSIONS = 8
+_LOOKED_AT = 1000  # documents, for values to filter by
+_SHOWN_VALUES = 50
+_SHOWN_FIELDS = 30
+_LONGEST_VALUE = 200
+
+
+class ServedIndex:
+    """One index that is open.
+
+    Attributes:
+        label: What clients call it.
+        searcher: Answers its queries.
+        filters: Its metadata fields with values, ``{"field", "values"}`` each.
+        hybrid: The same with a fusion, as ``Searcher.with_hybrid`` takes it; the last few are kept.
+    """
+
+    def __init__(self, label: str, searcher: Searcher) -> None:
+        """Read the first documents, for what there is to filter by."""
+        self.label = label
+        self.searcher = searcher
+        name = searcher.settings.index
+        documents = (e.document.metadata for e in searcher.engine.scan(name, vectors=False))
+        self.filters = fields_of(islice(documents, _LOOKED_AT))
+        self._physical = searcher.engine.resolve(name)
+        self.hybrid = functools.lru_cache(_FUSIONS)(searcher.with_hybrid)
+
+    def ask(
+        self, searcher: Searcher, pairs: Sequence[tuple[Query, SearchRequest]]
+    ) -> list[list[ScoredDoc]]:
+        """Search, with this index's searcher or one made of it.
+
+        Raises:
+            ModelMismatchError: the index was replaced by one of another model.
+        """
+        self._require_model()
+        return searcher.ask([query for query, _ in pairs], [request for _, request in pairs])
+
+    def _require_model(self) -> None:
+        engine, name = self.searcher.engine, self.searcher.settings.index
+        if is_cluster(engine.address):
+            return  # that engine sees for itself what a hit is from
+        physical = engine.resolve(name)
+        if physical != self._physical:
+            if self.searcher.settings.query_encoder != READY:
+                require_same_model(engine.describe(name), self.searcher.encoder, index=name)
+            self._physical = physical
+
+    def facts(self) -> dict[str, Any]:
+        """What clients may know of it; counts its documents."""
+        settings = self.searcher.settings
+        return {
+            "name": self.label,
+            "engine": self.searcher.engine.address,
+            "model": self.searcher.stamp.model,
+            "documents": self.searcher.engine.stats(settings.index).documents,
+            "filters": self.filters,
+            "query_encoder": settings.query_encoder,
+        }
+
+
+def split_label(label: str, engine: str) -> tuple[str, str]:
+    """The name and the engine of ``name`` or ``name@engine``; a build's name has an @ too."""
+    name, _, address = label.partition("@")
+    if address and (is_cluster(address) or address.partition(":")[0] in SCHEMES):
+        return name, address
+    return label, engine
+
+
+def open_indexes(settings: ServeSettings) -> dict[str, ServedIndex]:
+    """Open all indexes and read the first documents of each.
+
+    Raises:
+        IndexNotFoundError: there is no such index.
+        IndexLockedError: another process holds one.
+        ModelError: a model cannot be loaded.
+    """
+    load = functools.cache(load_encoder)
+    served: dict[str, ServedIndex] = {}
+    try:
+        for label in settings.index:
+            name, engine = split_label(label, settings.engine)
+            search = SearchSettings(index=name, engine=engine, query_encoder=settings.query_encoder)
+            searcher = Searcher(search, load=load)
+            try:
+                served[label] = ServedIndex(label, searcher)
+            except BaseException:
+                searcher.close()
+                raise
+    except BaseException:
+        close_indexes(served)
+        raise
+    return served
+
+
+def close_indexes(served: Mapping[str, ServedIndex]) -> None:
+    """Let go of all engines."""
+    for index in served.values():
+        index.searcher.close()
+
+
+def fields_of(documents: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The fields of metadata and their values; none for a field with too many to choose from."""
+    found: dict[str, dict[str, None]] = {}
+    for metadata in documents:
+        for field, value in metadata.items():
+            values = found.setdefault(field, {})
+            parts = value if isinstance(value, list | tuple) else [value]
+            values.update(dict.fromkeys(filter(None, map(_written, parts))))
+    fields = [(field, values) for field, values in sorted(found.items()) if values]
+    return [
+        {"field": field, "values": sorted(values) if len(values) <= _SHOWN_VALUES else []}
+        for field, values in fields[:_SHOWN_FIELDS]
+    ]
+
+
+def _written(value: Any) -> str:
+    """A value as a filter writes it; empty for what no filter finds."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return f"{value}"
+    if isinstance(value, str) and len(value) <= _LONGEST_VALUE:
+        return value
+    return ""
