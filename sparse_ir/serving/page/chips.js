@@ -1,0 +1,118 @@
+// The terms of a query as chips, and the dialog that changes what is done with one.
+
+import { isOwn } from "./bars.js";
+import { byId, el, number, plural } from "./dom.js";
+import { isolated, plain, visible } from "./text.js";
+
+const SHOWN = 14;
+
+/**
+ * The chips of one answer, or, after an error, of what the person has set.
+ * @param {{terms: object[], dropped: object[]}|null} answer
+ * @param {Map} set what the state does with terms.
+ * @param {object} more column: its number; open: all chips are shown; onToggle(term, on),
+ *   onChange(term, facts), onOpen(open).
+ */
+export function chips(answer, set, { column, open, onToggle, onChange, onOpen }) {
+  const all = listed(answer, set);
+  const shown = open ? all : all.filter((each, i) => i < SHOWN || set.has(each.term));
+  const items = shown.map((each) => chip(each, set.get(each.term), column, onToggle, onChange));
+  return el(
+    "div",
+    { class: "terms" },
+    el("ul", { class: "chips", "aria-label": "Query terms" }, items),
+    all.length > SHOWN || open
+      ? el("button", {
+          type: "button", class: "quiet", "aria-expanded": String(open),
+          data: { key: `all-terms ${column}` }, on: { click: () => onOpen(!open) },
+        }, open ? "Fewer terms" : `All ${plural(all.length, "term")}`)
+      : null,
+  );
+}
+
+// What was searched, heaviest first; then what was taken away; then what the model did not give.
+function listed(answer, set) {
+  const found = new Map();
+  for (const each of answer?.terms ?? []) found.set(each.term, each);
+  for (const each of answer?.dropped ?? []) {
+    if (!found.has(each.term)) found.set(each.term, { word: "", ...each, off: true });
+  }
+  for (const term of set.keys()) {
+    if (!found.has(term)) found.set(term, { term, weight: null, word: "", off: true });
+  }
+  return [...found.values()];
+}
+
+function chip(each, set, column, onToggle, onChange) {
+  const { term, weight, word, off } = each;
+  const banned = set?.mode === "ban";
+  const notes = [];
+  if (banned) notes.push("off");
+  else if (off && !set?.require) notes.push("left out");
+  if (set?.mode === "boost") notes.push(`× ${number(set.value)}`);
+  if (set?.mode === "pin") notes.push("pinned");
+  if (set?.require) notes.push("required");
+  const classes = ["chip"];
+  if (banned || off) classes.push("off");
+  if (set && !banned) classes.push("set");
+  if (weight !== null && !off && !isOwn(term, word)) classes.push("added");
+  return el(
+    "li",
+    { class: classes.join(" ") },
+    el("button", {
+      type: "button", class: "toggle", "aria-pressed": String(!banned),
+      title: banned ? "Switch this term on" : "Switch this term off",
+      data: { key: `chip ${column} ${term}` },
+      on: { click: () => onToggle(term, banned) },
+    },
+    isolated(term, { class: "name" }),
+    weight === null ? null : [" ", el("span", { class: "weight" }, number(weight))],
+    notes.length ? [" ", el("span", { class: "note" }, notes.join(", "))] : null),
+    el("button", {
+      type: "button", class: "change", "aria-label": `Change the term ${plain(term)}`, title: "Boost, pin, require",
+      data: { key: `change ${column} ${term}` },
+      on: { click: () => onChange(term, each) },
+    }, "⋯"),
+  );
+}
+
+/** Let the person say what is done with a term; `done(change)` is called if they apply it. */
+export function termDialog(each, set, done) {
+  const dialog = byId("term-dialog");
+  const form = dialog.querySelector("form");
+  const error = byId("term-error");
+  const factor = byId("term-factor");
+  const weight = byId("term-weight");
+  const { term } = each;
+  byId("term-title").replaceChildren("The term ", el("bdi", {}, visible(term)));
+  byId("term-facts").replaceChildren(...facts(each));
+  form.elements.mode.value = set?.mode ?? "";
+  factor.value = set?.mode === "boost" ? set.value : 2;
+  weight.value = set?.mode === "pin" ? set.value : Number((each.weight || 1).toPrecision(3));
+  byId("term-require").checked = set?.require ?? false;
+  error.textContent = "";
+  factor.oninput = () => (form.elements.mode.value = "boost");
+  weight.oninput = () => (form.elements.mode.value = "pin");
+  byId("term-cancel").onclick = () => dialog.close();
+  form.onsubmit = (event) => {
+    const mode = form.elements.mode.value;
+    const written = mode === "boost" ? factor : weight;
+    const value = mode === "boost" || mode === "pin" ? written.valueAsNumber : 1;
+    if (!(value > 0 && Number.isFinite(value))) {
+      event.preventDefault();
+      error.textContent = "Write a number above 0.";
+      written.focus();
+      return;
+    }
+    done({ mode, value, require: byId("term-require").checked });
+  };
+  dialog.showModal();
+}
+
+function facts({ weight, word, off, start }) {
+  if (weight === null) return ["The model does not give this term to the query."];
+  const from = word ? [", from the word “", isolated(word), "”"] : start === -1 ? [", from no word"] : [];
+  return off
+    ? [`The model gives it the weight ${number(weight)}; it was left out.`]
+    : [`It was searched with the weight ${number(weight)}`, ...from, "."];
+}

@@ -1,0 +1,86 @@
+// The search view: one index, or two side by side.
+
+import { get } from "./api.js";
+import { termDialog } from "./chips.js";
+import { resultColumn } from "./columns.js";
+import { byId, el, number, plural, replace } from "./dom.js";
+import { focusHit } from "./keys.js";
+import { changed, request } from "./state.js";
+
+/** Ask every chosen index at the same time; each result has its answer or its error. */
+export function ask(state, chosen, signal) {
+  return Promise.all(chosen.map(async (index) => {
+    try {
+      return { index, answer: await get("search", request(state, index.name), signal) };
+    } catch (error) {
+      if (error.name === "AbortError" || error.status === undefined) throw error;
+      return { index, error };
+    }
+  }));
+}
+
+/** Whether there is anything to ask: words, or a term pinned by hand. */
+export const isAsked = (state) =>
+  state.q.trim() !== "" || [...state.terms.values()].some(({ mode }) => mode === "pin");
+
+const openTerms = new Set();
+
+/** Show the results of `ask`. */
+export function showResults(results, state, { change, again }) {
+  const actions = {
+    again,
+    toggle: (term, on) => change({ terms: changed(state.terms, term, { mode: on ? "" : "ban" }), offset: 0 }),
+    add: (term) => change({ terms: changed(state.terms, term, { mode: "pin", value: 1 }), offset: 0 }),
+    change: (term, each) => termDialog(each, state.terms.get(term), (what) =>
+      change({ terms: changed(state.terms, term, what), offset: 0 })),
+    openTerms: (column, open) => {
+      if (open) openTerms.add(column);
+      else openTerms.delete(column);
+      show();
+    },
+    twin: (column, rank) => focusHit(column, rank),
+  };
+  const show = () => replace(byId("results"),
+    setTerms(state, change),
+    el("div", { class: results.length > 1 ? "columns two" : "columns" }, results.map((result, column) =>
+      resultColumn(result, { column, other: results[1 - column] ?? null, state, actions, openTerms }))),
+    pages(results, state, change));
+  show();
+  return summary(results, state);
+}
+
+/** What the live region says. */
+function summary(results, state) {
+  const told = results.map(({ index, answer, error }) => {
+    const name = results.length > 1 ? `${index.name}: ` : "";
+    if (error) return `${name}${error.message}`;
+    const { hits } = answer;
+    const range = state.offset > 0 && hits.length ? `, ${hits[0].rank} to ${hits[hits.length - 1].rank}` : "";
+    return `${name}${plural(hits.length, "hit")}${range} in ${number(answer.took_ms?.total ?? 0)} ms`;
+  });
+  const [a, b] = results.map(({ answer }) => new Set(answer?.hits.map((hit) => hit.doc_id) ?? []));
+  if (b && !results.some(({ error }) => error)) {
+    told.push(`${[...a].filter((id) => b.has(id)).length} in both`);
+  }
+  return `${told.join(". ")}.`;
+}
+
+function setTerms(state, change) {
+  if (!state.terms.size) return null;
+  return el("p", { class: "set-terms" }, `${plural(state.terms.size, "term")} changed by hand. `,
+    el("button", {
+      type: "button", class: "quiet", data: { key: "reset-terms" },
+      on: { click: () => change({ terms: new Map(), offset: 0 }) },
+    }, "Set all back"));
+}
+
+function pages(results, state, change) {
+  const { k, offset } = state;
+  const more = results.some(({ answer }) => answer?.hits.length === k);
+  if (!more && offset === 0) return null;
+  const go = (to) => change({ offset: Math.max(0, to) }, { focus: true });
+  return el("nav", { class: "pages", "aria-label": "Pages" },
+    el("button", { type: "button", disabled: offset === 0, data: { key: "previous" }, on: { click: () => go(offset - k) } }, "Previous"),
+    el("span", { class: "muted" }, `Hits ${offset + 1} to ${offset + k}`),
+    el("button", { type: "button", disabled: !more, data: { key: "next" }, on: { click: () => go(offset + k) } }, "Next"));
+}
