@@ -19,13 +19,13 @@ def executable():
     """The path of a browser that starts; None where there is none."""
     for name in NAMES:
         path = shutil.which(name)
-        if (
-            path
-            and subprocess.run([path, "--version"], capture_output=True, check=False).returncode
-            == 0
-        ):
+        if path and _starts(path):
             return path
     return None
+
+
+def _starts(path):
+    return not subprocess.run([path, "--version"], capture_output=True, check=False).returncode
 
 
 def arguments():

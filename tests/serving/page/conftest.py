@@ -27,7 +27,7 @@ NAMES = ("mini", "words")
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory) -> Iterator[str]:
-    """The address of an engine with the documents in two indexes: the bundled model's, and BM25's."""
+    """The address of an engine with two indexes: the bundled model's, and BM25's."""
     folder = tmp_path_factory.mktemp("page")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPARSE_IR_HOME", str(folder / "home"))
@@ -81,7 +81,8 @@ def chromium():
         pytest.skip(reason)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import expect, sync_playwright
+    expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=browser.arguments())
         yield started

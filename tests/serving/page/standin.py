@@ -32,7 +32,7 @@ POLICY = (
 ALL = 10_000
 
 
-class Refusal(Exception):
+class Refused(Exception):  # noqa: N818 - it is an answer
     """An answer other than 200."""
 
     def __init__(self, status, words):
@@ -71,7 +71,7 @@ class Standin(ThreadingHTTPServer):
     def handle_error(self, request, client_address):
         pass  # a browser that goes away in the middle of an answer
 
-    def indexes(self, asked):
+    def indexes(self, _):
         found = []
         for name, searcher in self.searchers.items():
             found.append(
@@ -165,7 +165,7 @@ def searched(query, searcher, asked):
             terms[term] *= factor
     for term, weight in map(number_of, asked.all("pin")):
         if term not in searcher.encoder.vocabulary:
-            raise Refusal(400, f"pin {term!r}: the model has no such term.")
+            raise Refused(400, f"pin {term!r}: the model has no such term.")
         terms[term] = weight
     return {term: weight for term, weight in terms.items() if term not in asked.all("ban")}
 
@@ -249,13 +249,13 @@ class _Handler(BaseHTTPRequestHandler):
         }
         try:
             if path not in routes:
-                raise Refusal(404, f"there is no {path}.")
+                raise Refused(404, f"there is no {path}.")
             key = self.server.key
             if key is not None and self.headers["Authorization"] != f"Bearer {key}":
-                raise Refusal(401, "the API key is missing or wrong.")
+                raise Refused(401, "the API key is missing or wrong.")
             with self.server.lock:
                 status, body = 200, routes[path](asked)
-        except Refusal as refusal:
+        except Refused as refusal:
             status, body = refusal.status, {"error": str(refusal)}
         except IndexNotFoundError as error:
             status, body = 404, {"error": str(error)}

@@ -60,9 +60,10 @@ def test_axe_finds_nothing_serious_in_the_dialog(visits, url, scheme):
 def test_everything_goes_by_keyboard(visit):
     page = visit.open(index="words")
     press = page.keyboard.press
-    focused = lambda: page.evaluate(
-        "document.activeElement.id || document.activeElement.dataset.key"
-    )  # noqa: E731, E501
+
+    def focused():
+        return page.evaluate("document.activeElement.id || document.activeElement.dataset.key")
+
     press("Tab")
     expect(page.get_by_role("link", name="Skip to the results")).to_be_focused()
     press("/")
