@@ -4,16 +4,16 @@ import { isOwn } from "./bars.js";
 import { byId, el, number, plural } from "./dom.js";
 import { isolated, plain, visible } from "./text.js";
 
-const SHOWN = 14;
+const SHOWN = matchMedia("(max-width: 40rem)").matches ? 6 : 14;
 
 /**
  * The chips of one answer, or, after an error, of what the person has set.
  * @param {{terms: object[], dropped: object[]}|null} answer
  * @param {Map} set what the state does with terms.
  * @param {object} more column: its number; open: all chips are shown; onToggle(term, on),
- *   onChange(term, facts), onOpen(open).
+ *   onChange(term, facts), onOpen(open), onAdd(term).
  */
-export function chips(answer, set, { column, open, onToggle, onChange, onOpen }) {
+export function chips(answer, set, { column, open, onToggle, onChange, onOpen, onAdd }) {
   const all = listed(answer, set);
   const shown = open ? all : all.filter((each, i) => i < SHOWN || set.has(each.term));
   const items = shown.map((each) => chip(each, set.get(each.term), column, onToggle, onChange));
@@ -21,12 +21,15 @@ export function chips(answer, set, { column, open, onToggle, onChange, onOpen })
     "div",
     { class: "terms" },
     el("ul", { class: "chips", "aria-label": "Query terms" }, items),
-    all.length > SHOWN || open
-      ? el("button", {
-          type: "button", class: "quiet", "aria-expanded": String(open),
-          data: { key: `all-terms ${column}` }, on: { click: () => onOpen(!open) },
-        }, open ? "Fewer terms" : `All ${plural(all.length, "term")}`)
-      : null,
+    el("div", { class: "terms-foot" },
+      all.length > SHOWN
+        ? el("button", {
+            type: "button", class: "quiet", "aria-expanded": String(open),
+            data: { key: `all-terms ${column}` }, on: { click: () => onOpen(!open) },
+          }, open ? "Fewer terms" : `All ${plural(all.length, "term")}`)
+        : null,
+      adding(column, onAdd),
+      shown.some(isAdded) ? el("span", { class: "muted" }, "Dashed: not a word of the query") : null),
   );
 }
 
@@ -43,6 +46,8 @@ function listed(answer, set) {
   return [...found.values()];
 }
 
+const isAdded = ({ term, weight, word, off }) => weight !== null && !off && !isOwn(term, word);
+
 function chip(each, set, column, onToggle, onChange) {
   const { term, weight, word, off } = each;
   const banned = set?.mode === "ban";
@@ -55,7 +60,7 @@ function chip(each, set, column, onToggle, onChange) {
   const classes = ["chip"];
   if (banned || off) classes.push("off");
   if (set && !banned) classes.push("set");
-  if (weight !== null && !off && !isOwn(term, word)) classes.push("added");
+  if (isAdded(each)) classes.push("added");
   return el(
     "li",
     { class: classes.join(" ") },
@@ -74,6 +79,21 @@ function chip(each, set, column, onToggle, onChange) {
       on: { click: () => onChange(term, each) },
     }, "⋯"),
   );
+}
+
+// A term that the model did not think of, added by hand.
+function adding(column, add) {
+  const input = el("input", { id: `add-${column}`, autocomplete: "off", autocapitalize: "off",
+    spellcheck: "false", size: "14", data: { key: `add ${column}` } });
+  const form = el("form", { class: "adding" }, el("label", { for: `add-${column}` }, "Add a term"), input,
+    el("button", { type: "submit", class: "quiet" }, "Add"));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const term = input.value.trim();
+    if (term) add(term);
+    else input.focus();
+  });
+  return form;
 }
 
 /** Let the person say what is done with a term; `done(change)` is called if they apply it. */

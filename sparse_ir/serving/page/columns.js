@@ -1,7 +1,7 @@
 // The answer of one index: its head, the query's terms, its hits, or what went wrong.
 
 import { chips } from "./chips.js";
-import { el, number, plural } from "./dom.js";
+import { duration, el, number, plural } from "./dom.js";
 import { hitCard } from "./hits.js";
 import { isolated } from "./text.js";
 
@@ -11,7 +11,7 @@ import { isolated } from "./text.js";
  * @param {object} more column: 0 or 1; other: the result beside it, or null; state, actions.
  */
 export function resultColumn(result, { column, other, state, actions, openTerms }) {
-  const { index, answer, error } = result;
+  const { index, answer, error, unexplained } = result;
   const ranks = other?.answer && new Map(other.answer.hits.map((hit) => [hit.doc_id, hit.rank]));
   const head = el("header", { class: "column-head" },
     el("h2", { id: `column-${column}` }, isolated(index.name)), described(index, answer));
@@ -19,7 +19,7 @@ export function resultColumn(result, { column, other, state, actions, openTerms 
     ? chips(answer ?? null, state.terms, {
         column, open: openTerms.has(column),
         onToggle: actions.toggle, onChange: actions.change,
-        onOpen: (open) => actions.openTerms(column, open),
+        onOpen: (open) => actions.openTerms(column, open), onAdd: actions.add,
       })
     : null;
   const body = error ? failure(error, actions.again, column) : list(answer, {
@@ -29,24 +29,28 @@ export function resultColumn(result, { column, other, state, actions, openTerms 
     onTwin: (hit) => actions.twin(1 - column, ranks.get(hit.doc_id)),
   });
   return el("section", { class: "column", "aria-labelledby": `column-${column}` },
-    head, terms, adding(column, actions.add), body);
+    head, terms, unexplained ? failure(unexplained, actions.again, column, "The matching terms are not known: ") : null, body);
 }
 
 function described(index, answer) {
   const facts = [];
   if (index.engine) facts.push(isolated(index.engine));
-  if (index.model) facts.push(isolated(index.model));
+  if (index.model) facts.push(modelName(index.model));
   if (index.query_encoder && index.query_encoder !== "model") facts.push(isolated(`queries: ${index.query_encoder}`));
   if (Number.isFinite(index.documents)) facts.push(plural(index.documents, "document"));
   if (answer?.took_ms) facts.push(took(answer.took_ms));
   return el("p", { class: "muted about" }, facts.map((fact) => el("span", {}, fact)));
 }
 
+/** A model by its name, or by the last part of its path. */
+export const modelName = (model) =>
+  isolated(model.split(/[/\\]/).filter(Boolean).length > 2 ? model.split(/[/\\]/).filter(Boolean).pop() : model);
+
 function took({ encode, search, explain, total }) {
   const parts = [["encode", encode], ["search", search], ["explain", explain]]
     .filter(([, time]) => Number.isFinite(time) && time > 0)
-    .map(([name, time]) => `${name} ${number(time)}`);
-  return `${number(total ?? 0)} ms${parts.length ? ` (${parts.join(", ")})` : ""}`;
+    .map(([name, time]) => `${name} ${duration(time)}`);
+  return `${duration(total ?? 0)}${parts.length ? ` (${parts.join(", ")})` : ""}`;
 }
 
 function list(answer, { column, state, twin, onTwin }) {
@@ -69,24 +73,9 @@ function list(answer, { column, state, twin, onTwin }) {
 }
 
 /** What went wrong, in words, with a way on. */
-export function failure(error, again, column = 0) {
-  return el("div", { class: "notice error" }, el("p", {}, isolated(error.message)),
+export function failure(error, again, column = 0, before = "") {
+  return el("div", { class: "notice error" }, el("p", {}, before, isolated(error.message)),
     error.again ? el("button", {
       type: "button", data: { key: `again ${column}` }, on: { click: again },
     }, "Try again") : null);
-}
-
-// A term that the model did not think of, added by hand.
-function adding(column, add) {
-  const input = el("input", { id: `add-${column}`, autocomplete: "off", autocapitalize: "off",
-    spellcheck: "false", size: "14", data: { key: `add ${column}` } });
-  const form = el("form", { class: "adding" }, el("label", { for: `add-${column}` }, "Add a term"), input,
-    el("button", { type: "submit", class: "quiet" }, "Add"));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    const term = input.value.trim();
-    if (term) add(term);
-    else input.focus();
-  });
-  return form;
 }

@@ -61,5 +61,12 @@ export function number(value) {
   return size >= 0.1 ? value.toFixed(2) : value.toPrecision(2);
 }
 
+/** Milliseconds for people; long ones in seconds. */
+export const duration = (ms) => (ms < 10_000 ? `${number(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
+
+/** Sentences in one line, each with one full stop. */
+export const sentences = (parts) =>
+  parts.map((part) => part.replace(/[.\s]+$/, "")).map((part) => `${part}.`).join(" ");
+
 export const plural = (count, one, many = `${one}s`) =>
   `${count.toLocaleString("en")} ${count === 1 ? one : many}`;

@@ -38,7 +38,7 @@ export function hitCard(hit, { column, scale, queryWords, twin, onTwin }) {
     twinNote(twin, onTwin, key),
     passage(hit.text ?? "", places.text, matches, key),
     facts(hit, title),
-    hit.matches === undefined ? null : bars(matches, {
+    hit.matches === undefined ? el("p", { class: "muted waiting" }, "Why it matched …") : bars(matches, {
       scale,
       queryWord: (match) => queryWords.get(match.term) ?? "",
       documentWord: (match) => documentWord(match, hit),
@@ -83,8 +83,8 @@ function passage(text, places, matches, key) {
   const whole = clipped.length === 1 && clipped[0][0] === 0 && clipped[0][1] === text.length;
   const body = el("p", { class: "passage", dir: "auto" });
   const fill = (shown) => {
-    body.replaceChildren(...shown.flatMap(([start, end]) => [
-      start > 0 ? "… " : "", ...marked(text, places, start, end).flat(),
+    body.replaceChildren(...shown.flatMap(([start, end], i) => [
+      i > 0 ? " … " : start > 0 ? "… " : "", ...marked(text, places, start, end).flat(),
     ]), shown[shown.length - 1][1] < text.length ? " …" : "");
   };
   fill(clipped);

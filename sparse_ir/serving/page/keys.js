@@ -10,6 +10,16 @@ export function focusHit(column, rank) {
   move(hits(column).find((hit) => Number(hit.dataset.rank) === rank));
 }
 
+/** Change what is shown, and keep the hit that is at the top of the window where it is. */
+export function steadily(change) {
+  const seen = [...document.querySelectorAll("article.hit")].find((hit) => hit.getBoundingClientRect().bottom > 0);
+  const top = seen?.getBoundingClientRect().top ?? 0;
+  change();
+  if (!seen || scrollY === 0) return;
+  const now = hits(Number(seen.dataset.column)).find((hit) => hit.dataset.rank === seen.dataset.rank);
+  if (now) scrollBy(0, now.getBoundingClientRect().top - top);
+}
+
 /** Listen for the whole page. */
 export function listen() {
   document.addEventListener("keydown", (event) => {

@@ -5,8 +5,8 @@ import { failure } from "./columns.js";
 import { byId, el, plural, replace } from "./dom.js";
 import { showFilters } from "./filters.js";
 import { askForKey } from "./key.js";
-import { listen } from "./keys.js";
-import { ask, isAsked, showResults } from "./search.js";
+import { listen, steadily } from "./keys.js";
+import { ask, isAsked, merged, showResults } from "./search.js";
 import { read, write } from "./state.js";
 import { plain } from "./text.js";
 import { areTexts, compare, showComparison } from "./texts.js";
@@ -26,6 +26,7 @@ function change(what, { focus = false } = {}) {
 async function show({ focus = false } = {}) {
   running?.abort();
   const mine = (running = new AbortController());
+  delete byId("results").dataset.settled;
   fillForms();
   document.title = titled();
   try {
@@ -39,7 +40,10 @@ async function show({ focus = false } = {}) {
     say(told.message);
     if (!(error instanceof ApiError)) throw error;
   } finally {
-    if (running === mine) byId("results").removeAttribute("aria-busy");
+    if (running === mine) {
+      byId("results").removeAttribute("aria-busy");
+      byId("results").dataset.settled = "";
+    }
     byId("forget-key").hidden = !hasKey();
   }
 }
@@ -59,18 +63,27 @@ async function answer(signal, focus) {
   byId("results").setAttribute("aria-busy", "true");
   const late = setTimeout(() => say(texts ? "Comparing …" : "Searching …"), 400);
   try {
-    const results = await (texts ? compare : ask)(state, chosen(), signal);
-    const again = () => show();
-    say(texts
-      ? showComparison(results, state, again)
-      : showResults(results, state, { change: fromForms, again }));
+    if (texts) say(showComparison(await compare(state, chosen(), signal), state, () => show()));
+    else await search(signal, focus);
   } finally {
     clearTimeout(late);
   }
+}
+
+// The hits come first; what explains them follows, and moves nothing that is being read.
+async function search(signal, focus) {
+  const more = { change: fromForms, again: () => show() };
+  const found = await ask(state, chosen(), signal, { explain: false });
+  say(showResults(found, state, more));
+  const results = byId("results");
+  results.removeAttribute("aria-busy");
   if (focus) {
-    byId("results").focus({ preventScroll: true });
+    results.focus({ preventScroll: true });
     byId("status").scrollIntoView({ block: "start" });
   }
+  if (!found.some((result) => result.answer?.hits.length)) return;
+  const explained = await ask(state, chosen(), signal, { explain: true });
+  steadily(() => showResults(merged(found, explained), state, more));
 }
 
 /** The indexes that are asked, as /indexes describes them; one it does not know by its name alone. */

@@ -3,15 +3,18 @@
 import { get } from "./api.js";
 import { termDialog } from "./chips.js";
 import { resultColumn } from "./columns.js";
-import { byId, el, number, plural, replace } from "./dom.js";
+import { byId, duration, el, plural, replace, sentences } from "./dom.js";
 import { focusHit } from "./keys.js";
 import { changed, request } from "./state.js";
 
-/** Ask every chosen index at the same time; each result has its answer or its error. */
-export function ask(state, chosen, signal) {
+/**
+ * Ask every chosen index at the same time; each result has its answer or its error. To explain hits
+ * takes a model much longer than to find them, so it is asked for apart.
+ */
+export function ask(state, chosen, signal, { explain }) {
   return Promise.all(chosen.map(async (index) => {
     try {
-      return { index, answer: await get("search", request(state, index.name), signal) };
+      return { index, answer: await get("search", request(state, index.name, explain), signal) };
     } catch (error) {
       if (error.name === "AbortError" || error.status === undefined) throw error;
       return { index, error };
@@ -25,7 +28,12 @@ export const isAsked = (state) =>
 
 const openTerms = new Set();
 
-/** Show the results of `ask`. */
+/** The explained results, or those without, with what kept them from being explained. */
+export const merged = (found, explained) =>
+  found.map((result, i) => (explained[i].error && result.answer
+    ? { ...result, unexplained: explained[i].error } : explained[i]));
+
+/** Show the results of `ask` and return what the live region says. */
 export function showResults(results, state, { change, again }) {
   const actions = {
     again,
@@ -49,20 +57,19 @@ export function showResults(results, state, { change, again }) {
   return summary(results, state);
 }
 
-/** What the live region says. */
 function summary(results, state) {
   const told = results.map(({ index, answer, error }) => {
     const name = results.length > 1 ? `${index.name}: ` : "";
     if (error) return `${name}${error.message}`;
     const { hits } = answer;
     const range = state.offset > 0 && hits.length ? `, ${hits[0].rank} to ${hits[hits.length - 1].rank}` : "";
-    return `${name}${plural(hits.length, "hit")}${range} in ${number(answer.took_ms?.total ?? 0)} ms`;
+    return `${name}${plural(hits.length, "hit")}${range} in ${duration(answer.took_ms?.total ?? 0)}`;
   });
   const [a, b] = results.map(({ answer }) => new Set(answer?.hits.map((hit) => hit.doc_id) ?? []));
   if (b && !results.some(({ error }) => error)) {
     told.push(`${[...a].filter((id) => b.has(id)).length} in both`);
   }
-  return `${told.join(". ")}.`;
+  return sentences(told);
 }
 
 function setTerms(state, change) {

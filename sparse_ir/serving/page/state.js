@@ -50,11 +50,11 @@ export function write(state) {
 }
 
 /** What one index is asked. */
-export function request(state, index) {
+export function request(state, index, explain) {
   const params = new URLSearchParams({ q: state.q, k: state.k, offset: state.offset });
   if (index) params.append("index", index);
   asked(params, state);
-  params.append("explain", "1");
+  if (explain) params.append("explain", "1");
   return params;
 }
 

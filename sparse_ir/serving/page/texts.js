@@ -2,8 +2,8 @@
 
 import { get } from "./api.js";
 import { bars } from "./bars.js";
-import { failure } from "./columns.js";
-import { byId, el, number, plural, replace } from "./dom.js";
+import { failure, modelName } from "./columns.js";
+import { byId, el, number, plural, replace, sentences } from "./dom.js";
 import { isolated, marked, placed } from "./text.js";
 
 const NAMED = 40;
@@ -28,16 +28,16 @@ export const areTexts = (state) => state.a.trim() !== "" && state.b.trim() !== "
 export function showComparison(results, state, again) {
   replace(byId("results"), el("div", { class: results.length > 1 ? "columns two" : "columns" },
     results.map((result, column) => comparison(result, state, column, again))));
-  return `${results.map(({ index, answer, error }) => {
+  return sentences(results.map(({ index, answer, error }) => {
     const name = results.length > 1 ? `${index.name}: ` : "";
     if (error) return `${name}${error.message}`;
     return `${name}score ${number(answer.score)}, ${plural(answer.matches.length, "shared term")}`;
-  }).join(". ")}.`;
+  }));
 }
 
 function comparison({ index, answer, error }, state, column, again) {
   const head = el("header", { class: "column-head" }, el("h2", { id: `column-${column}` }, isolated(index.name)),
-    index.model ? el("p", { class: "muted about" }, isolated(index.model)) : null);
+    index.model ? el("p", { class: "muted about" }, modelName(index.model)) : null);
   return el("section", { class: "column", "aria-labelledby": `column-${column}` }, head,
     error ? failure(error, again, column) : compared(answer, state, column));
 }

@@ -45,7 +45,7 @@ class Visit:
     def __init__(self, context, url):
         self.url, self.problems, self.requests = url, [], []
         self.page = context.new_page()
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(30_000)
         self.page.add_init_script(WATCH)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("console", self._noticed)
@@ -72,7 +72,7 @@ class Visit:
         return self.page
 
     def ready(self):
-        self.page.wait_for_selector("#results:not([aria-busy]) > *")
+        self.page.wait_for_selector("#results[data-settled] > *")
 
     def found_wrong(self):
         """Everything that should not have happened."""

@@ -127,7 +127,11 @@ class Standin(ThreadingHTTPServer):
                     "title": hit.document.title,
                     "text": hit.document.text,
                     "metadata": hit.document.metadata,
-                    "matches": matches(terms, explained, hit, searcher.encoder),
+                    **(
+                        {"matches": matches(terms, explained, hit, searcher.encoder)}
+                        if asked.text("explain") == "1"
+                        else {}
+                    ),
                 }
                 for i, hit in enumerate(hits)
             ],
