@@ -14,22 +14,24 @@ const SHOWN = 6;
  */
 export function bars(matches, { scale, queryWord, documentWord, score, key }) {
   if (!matches.length) return el("p", { class: "muted" }, "No term of the query is in it.");
-  const rows = matches.map((match, i) => row(match, i, scale, queryWord(match), documentWord(match)));
+  const rows = matches.map((match, i) =>
+    row(match, i, scale, queryWord(match), documentWord(match)));
   for (const extra of rows.slice(SHOWN)) extra.hidden = true;
-  const list = el("ul", { class: "bars", "aria-label": `Terms that add up to ${number(score)}` }, rows);
+  const label = `Terms that add up to ${number(score)}`;
+  const list = el("ul", { class: "bars", "aria-label": label }, rows);
   if (rows.length <= SHOWN) return list;
   const rest = matches.slice(SHOWN).reduce((sum, match) => sum + match.contribution, 0);
   const more = el("button", {
     type: "button", class: "quiet more-terms", "aria-expanded": "false", data: { key },
   });
-  const label = (open) =>
+  const worded = (open) =>
     open ? "Fewer terms" : `${plural(rows.length - SHOWN, "more term")} (${number(rest)})`;
-  more.textContent = label(false);
+  more.textContent = worded(false);
   more.addEventListener("click", () => {
     const open = more.getAttribute("aria-expanded") !== "true";
     for (const extra of rows.slice(SHOWN)) extra.hidden = !open;
     more.setAttribute("aria-expanded", String(open));
-    more.textContent = label(open);
+    more.textContent = worded(open);
   });
   return [list, more];
 }
@@ -56,6 +58,10 @@ function row(match, i, scale, queryWord, documentWord) {
 
 function origin(term, queryWord, documentWord, added) {
   const parts = [];
+  if (documentWord && same(queryWord, documentWord)) {
+    if (!added && same(queryWord, term)) return null;
+    return el("span", { class: "origin" }, "from ", quoted(queryWord));
+  }
   if (queryWord && (added || !same(queryWord, term))) parts.push("query ", quoted(queryWord));
   if (documentWord && !same(documentWord, term)) {
     parts.push(parts.length ? " → text " : "text ", quoted(documentWord));
@@ -65,7 +71,8 @@ function origin(term, queryWord, documentWord, added) {
 
 const quoted = (word) => ["“", isolated(word), "”"];
 const same = (a, b) => folded(a) === folded(b);
-const folded = (word) => word.normalize("NFD").replace(/\p{M}|^##|^[▁Ġ]/gu, "").toLowerCase();
+const folded = (word) =>
+  (word ?? "").normalize("NFD").replace(/\p{M}|^##|^[▁Ġ]/gu, "").toLowerCase();
 
 /**
  * Whether a term stands in the word that produced it, or is its stem, so that it was not added by

@@ -10,7 +10,7 @@ const SHOWN = matchMedia("(max-width: 40rem)").matches ? 6 : 14;
  * The chips of one answer, or, after an error, of what the person has set.
  * @param {{terms: object[], dropped: object[]}|null} answer
  * @param {Map} set what the state does with terms.
- * @param {object} more column: its number; open: all chips are shown; onToggle(term, on),
+ * @param {object} more column: its number; open: all chips are shown; onToggle(term, change),
  *   onChange(term, facts), onOpen(open), onAdd(term).
  */
 export function chips(answer, set, { column, open, onToggle, onChange, onOpen, onAdd }) {
@@ -29,14 +29,16 @@ export function chips(answer, set, { column, open, onToggle, onChange, onOpen, o
           }, open ? "Fewer terms" : `All ${plural(all.length, "term")}`)
         : null,
       adding(column, onAdd),
-      shown.some(isAdded) ? el("span", { class: "muted" }, "Dashed: not a word of the query") : null),
+      shown.some(isAdded)
+        ? el("span", { class: "muted" }, "Dashed: not a word of the query")
+        : null),
   );
 }
 
 // What was searched, heaviest first; then what was taken away; then what the model did not give.
 function listed(answer, set) {
   const found = new Map();
-  for (const each of answer?.terms ?? []) found.set(each.term, each);
+  for (const each of answer?.terms ?? []) found.set(each.term, { word: "", ...each });
   for (const each of answer?.dropped ?? []) {
     if (!found.has(each.term)) found.set(each.term, { word: "", ...each, off: true });
   }
@@ -58,23 +60,24 @@ function chip(each, set, column, onToggle, onChange) {
   if (set?.mode === "pin") notes.push("pinned");
   if (set?.require) notes.push("required");
   const classes = ["chip"];
-  if (banned || off) classes.push("off");
+  if (banned || (off && !set?.require)) classes.push("off");
   if (set && !banned) classes.push("set");
   if (isAdded(each)) classes.push("added");
   return el(
     "li",
     { class: classes.join(" ") },
     el("button", {
-      type: "button", class: "toggle", "aria-pressed": String(!banned),
-      title: banned ? "Switch this term on" : "Switch this term off",
+      type: "button", class: "toggle", "aria-pressed": String(!banned && !off),
+      title: banned || off ? "Switch this term on" : "Switch this term off",
       data: { key: `chip ${column} ${term}` },
-      on: { click: () => onToggle(term, banned) },
+      on: { click: () => onToggle(term, toggled(each, banned)) },
     },
     isolated(term, { class: "name" }),
     weight === null ? null : [" ", el("span", { class: "weight" }, number(weight))],
     notes.length ? [" ", el("span", { class: "note" }, notes.join(", "))] : null),
     el("button", {
-      type: "button", class: "change", "aria-label": `Change the term ${plain(term)}`, title: "Boost, pin, require",
+      type: "button", class: "change",
+      "aria-label": `Change the term ${plain(term)}`, title: "Boost, pin, require",
       data: { key: `change ${column} ${term}` },
       on: { click: () => onChange(term, each) },
     }, "⋯"),
@@ -85,7 +88,8 @@ function chip(each, set, column, onToggle, onChange) {
 function adding(column, add) {
   const input = el("input", { id: `add-${column}`, autocomplete: "off", autocapitalize: "off",
     spellcheck: "false", size: "14", data: { key: `add ${column}` } });
-  const form = el("form", { class: "adding" }, el("label", { for: `add-${column}` }, "Add a term"), input,
+  const form = el("form", { class: "adding" },
+    el("label", { for: `add-${column}` }, "Add a term"), input,
     el("button", { type: "submit", class: "quiet" }, "Add"));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -94,6 +98,14 @@ function adding(column, add) {
     else input.focus();
   });
   return form;
+}
+
+// What a click on a term does. One that was left out comes back with the weight the model gave it;
+// one that is there by the person's word alone goes.
+function toggled({ weight, off }, banned) {
+  if (banned) return { mode: "" };
+  if (weight === null) return { mode: "", require: false };
+  return off ? { mode: "pin", value: Number(weight.toPrecision(3)) } : { mode: "ban" };
 }
 
 /** Let the person say what is done with a term; `done(change)` is called if they apply it. */
@@ -127,11 +139,13 @@ export function termDialog(each, set, done) {
     done({ mode, value, require: byId("term-require").checked });
   };
   dialog.showModal();
+  form.querySelector("input:checked").focus();
 }
 
 function facts({ weight, word, off, start }) {
   if (weight === null) return ["The model does not give this term to the query."];
-  const from = word ? [", from the word “", isolated(word), "”"] : start === -1 ? [", from no word"] : [];
+  const from = word ? [", from the word “", isolated(word), "”"] : [];
+  if (!word && start === -1) from.push(", from no word");
   return off
     ? [`The model gives it the weight ${number(weight)}; it was left out.`]
     : [`It was searched with the weight ${number(weight)}`, ...from, "."];

@@ -22,6 +22,8 @@ export function resultColumn(result, { column, other, state, actions, openTerms 
         onOpen: (open) => actions.openTerms(column, open), onAdd: actions.add,
       })
     : null;
+  const unknown = unexplained
+    && failure(unexplained, actions.again, column, "The matching terms are not known: ");
   const body = error ? failure(error, actions.again, column) : list(answer, {
     column, state,
     twin: (hit) => ranks && (ranks.has(hit.doc_id)
@@ -29,22 +31,26 @@ export function resultColumn(result, { column, other, state, actions, openTerms 
     onTwin: (hit) => actions.twin(1 - column, ranks.get(hit.doc_id)),
   });
   return el("section", { class: "column", "aria-labelledby": `column-${column}` },
-    head, terms, unexplained ? failure(unexplained, actions.again, column, "The matching terms are not known: ") : null, body);
+    head, terms, unknown, body);
 }
 
 function described(index, answer) {
   const facts = [];
   if (index.engine) facts.push(isolated(index.engine));
   if (index.model) facts.push(modelName(index.model));
-  if (index.query_encoder && index.query_encoder !== "model") facts.push(isolated(`queries: ${index.query_encoder}`));
+  if (index.query_encoder && index.query_encoder !== "model") {
+    facts.push(isolated(`queries: ${index.query_encoder}`));
+  }
   if (Number.isFinite(index.documents)) facts.push(plural(index.documents, "document"));
   if (answer?.took_ms) facts.push(took(answer.took_ms));
   return el("p", { class: "muted about" }, facts.map((fact) => el("span", {}, fact)));
 }
 
 /** A model by its name, or by the last part of its path. */
-export const modelName = (model) =>
-  isolated(model.split(/[/\\]/).filter(Boolean).length > 2 ? model.split(/[/\\]/).filter(Boolean).pop() : model);
+export function modelName(model) {
+  const steps = model.split(/[/\\]/).filter(Boolean);
+  return isolated(steps.length > 2 ? steps[steps.length - 1] : model); // a hub's name has two
+}
 
 function took({ encode, search, explain, total }) {
   const parts = [["encode", encode], ["search", search], ["explain", explain]]
@@ -56,7 +62,8 @@ function took({ encode, search, explain, total }) {
 function list(answer, { column, state, twin, onTwin }) {
   if (!answer.terms.length) {
     return el("p", { class: "notice" },
-      "Nothing was searched: no term of this query is left. Write other words, or switch terms on.");
+      "Nothing was searched: no term of this query is left. Write other words, or switch terms ",
+      "on.");
   }
   if (!answer.hits.length) {
     return el("p", { class: "notice" }, state.offset > 0
@@ -65,7 +72,8 @@ function list(answer, { column, state, twin, onTwin }) {
         ? "No document matches. Remove a filter, or set the terms back."
         : "No document matches. Write other words.");
   }
-  const scale = Math.max(0, ...answer.hits.flatMap((hit) => (hit.matches ?? []).map((m) => m.contribution)));
+  const matches = answer.hits.flatMap((hit) => hit.matches ?? []);
+  const scale = Math.max(0, ...matches.map((match) => match.contribution));
   const queryWords = new Map(answer.terms.map(({ term, word }) => [term, word ?? ""]));
   return el("ol", { class: "hits" }, answer.hits.map((hit) => el("li", {}, hitCard(hit, {
     column, scale, queryWords, twin: twin(hit), onTwin: () => onTwin(hit),

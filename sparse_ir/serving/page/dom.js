@@ -62,7 +62,10 @@ export function number(value) {
 }
 
 /** Milliseconds for people; long ones in seconds. */
-export const duration = (ms) => (ms < 10_000 ? `${number(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
+export function duration(ms) {
+  if (ms >= 10_000) return `${(ms / 1000).toFixed(1)} s`;
+  return `${ms < 10 ? number(ms) : ms.toFixed(0)} ms`;
+}
 
 /** Sentences in one line, each with one full stop. */
 export const sentences = (parts) =>

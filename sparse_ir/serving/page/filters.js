@@ -13,7 +13,8 @@ export function showFilters(state, indexes, change) {
   const chips = state.filters.map((filter) => removable("Filter", filter, () =>
     change({ filters: state.filters.filter((other) => other !== filter), offset: 0 })));
   if (state.hybrid) {
-    chips.push(removable("Hybrid", `hybrid: ${state.hybrid}`, () => change({ hybrid: "", offset: 0 })));
+    const remove = () => change({ hybrid: "", offset: 0 });
+    chips.push(removable("Hybrid", `hybrid: ${state.hybrid}`, remove));
   }
   const list = byId("filters");
   replace(list, chips);
@@ -23,7 +24,8 @@ export function showFilters(state, indexes, change) {
   byId("filter-row").hidden = !fields.size && !chips.length;
   const select = byId("filter-field");
   const before = select.value;
-  select.replaceChildren(...[...fields.keys()].map((name) => el("option", { value: name }, plain(name))));
+  const options = [...fields.keys()].map((name) => el("option", { value: name }, plain(name)));
+  select.replaceChildren(...options);
   if (fields.has(before)) select.value = before;
   showValues(fields);
   select.onchange = () => showValues(fields);

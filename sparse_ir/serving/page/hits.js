@@ -3,7 +3,7 @@
 import { bars, lightUp } from "./bars.js";
 import { parts } from "./clips.js";
 import { el, number, plural } from "./dom.js";
-import { isolated, marked, placed, plain } from "./text.js";
+import { isolated, marked, placed } from "./text.js";
 
 /**
  * A hit as an article that can have the focus.
@@ -38,7 +38,7 @@ export function hitCard(hit, { column, scale, queryWords, twin, onTwin }) {
     twinNote(twin, onTwin, key),
     passage(hit.text ?? "", places.text, matches, key),
     facts(hit, title),
-    hit.matches === undefined ? el("p", { class: "muted waiting" }, "Why it matched …") : bars(matches, {
+    hit.matches === undefined ? el("p", { class: "muted" }, "Why it matched …") : bars(matches, {
       scale,
       queryWord: (match) => queryWords.get(match.term) ?? "",
       documentWord: (match) => documentWord(match, hit),
@@ -64,7 +64,9 @@ function openAll(card) {
 
 function wordsIn(matches, field) {
   return matches.flatMap((match, i) =>
-    (match.words ?? []).filter((word) => word.field === field).map((word) => ({ ...word, match: i })));
+    (match.words ?? [])
+      .filter((word) => word.field === field)
+      .map((word) => ({ ...word, match: i })));
 }
 
 function documentWord(match, hit) {
@@ -89,14 +91,15 @@ function passage(text, places, matches, key) {
   };
   fill(clipped);
   if (whole) return body;
+  const label = `Whole text (${plural(text.length, "character")})`;
   const button = el("button", {
-    type: "button", class: "quiet more-text", "aria-expanded": "false", data: { key: `${key} text` },
-  }, `Whole text (${plural(text.length, "character")})`);
+    type: "button", class: "quiet", "aria-expanded": "false", data: { key: `${key} text` },
+  }, label);
   button.addEventListener("click", () => {
     const open = button.getAttribute("aria-expanded") !== "true";
     fill(open ? [[0, text.length]] : clipped);
     button.setAttribute("aria-expanded", String(open));
-    button.textContent = open ? "Less text" : `Whole text (${plural(text.length, "character")})`;
+    button.textContent = open ? "Less text" : label;
   });
   return [body, button];
 }
@@ -113,8 +116,8 @@ function facts(hit, title) {
   const entries = Object.entries(hit.metadata ?? {}).filter(([, value]) => value !== null);
   if (hit.doc_id !== title) entries.unshift(["id", hit.doc_id]);
   if (!entries.length) return null;
-  return el("p", { class: "facts" }, entries.map(([name, value]) => el("span", {},
-    isolated(`${name} `), isolated(written(value), { class: "value", title: plain(written(value)) }))));
+  return el("p", { class: "facts" }, entries.map(([name, value]) =>
+    el("span", {}, isolated(name), " ", isolated(written(value), { class: "value" }))));
 }
 
 const written = (value) => (typeof value === "string" ? value : JSON.stringify(value));

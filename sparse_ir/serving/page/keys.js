@@ -2,8 +2,8 @@
 
 import { byId } from "./dom.js";
 
-const hits = (column) =>
-  [...document.querySelectorAll("article.hit")].filter((hit) => Number(hit.dataset.column) === column);
+const allHits = () => [...document.querySelectorAll("article.hit")];
+const hits = (column) => allHits().filter((hit) => Number(hit.dataset.column) === column);
 
 /** Put the focus on the hit of a rank in a column. */
 export function focusHit(column, rank) {
@@ -12,12 +12,13 @@ export function focusHit(column, rank) {
 
 /** Change what is shown, and keep the hit that is at the top of the window where it is. */
 export function steadily(change) {
-  const seen = [...document.querySelectorAll("article.hit")].find((hit) => hit.getBoundingClientRect().bottom > 0);
-  const top = seen?.getBoundingClientRect().top ?? 0;
+  const top = (hit) => hit.getBoundingClientRect().top;
+  const seen = allHits().find((hit) => hit.getBoundingClientRect().bottom > 0);
+  const before = seen ? top(seen) : 0;
   change();
   if (!seen || scrollY === 0) return;
-  const now = hits(Number(seen.dataset.column)).find((hit) => hit.dataset.rank === seen.dataset.rank);
-  if (now) scrollBy(0, now.getBoundingClientRect().top - top);
+  const now = allHits().find((hit) => hit.dataset.key === seen.dataset.key);
+  if (now) scrollBy(0, top(now) - before);
 }
 
 /** Listen for the whole page. */
@@ -35,7 +36,9 @@ const isTyped = (target) => target.closest?.("input, textarea, select") !== null
 function anywhere(event) {
   if (event.key === "/") return toQuery();
   const hit = event.target.closest?.("article.hit");
-  if (!hit) return event.key === "ArrowDown" && event.target === byId("results") && move(hits(0)[0]);
+  if (!hit) {
+    return event.key === "ArrowDown" && event.target === byId("results") && move(hits(0)[0]);
+  }
   const column = Number(hit.dataset.column);
   const list = hits(column);
   const at = list.indexOf(hit);
@@ -46,8 +49,9 @@ function anywhere(event) {
       return at === 0 ? toQuery() : move(list[at - 1]);
     case "ArrowRight":
     case "ArrowLeft": {
-      const other = hits(event.key === "ArrowRight" ? 1 : 0);
-      return column !== (event.key === "ArrowRight" ? 1 : 0) && move(other[Math.min(at, other.length - 1)]);
+      const aim = event.key === "ArrowRight" ? 1 : 0;
+      const others = hits(aim);
+      return column !== aim && move(others[Math.min(at, others.length - 1)]);
     }
     case "Escape":
       return toQuery();
@@ -59,9 +63,8 @@ function anywhere(event) {
 // At the end of the query the arrow leads on to the hits.
 function fromQuery(event) {
   const box = event.target;
-  return (
-    event.key === "ArrowDown" && box.id === "q" && box.selectionEnd === box.value.length && move(hits(0)[0])
-  );
+  const atEnd = box.id === "q" && box.selectionEnd === box.value.length;
+  return event.key === "ArrowDown" && atEnd && move(hits(0)[0]);
 }
 
 function toQuery() {

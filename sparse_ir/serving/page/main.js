@@ -35,10 +35,11 @@ async function show({ focus = false } = {}) {
     await answer(mine.signal, focus);
   } catch (error) {
     if (error.name === "AbortError") return;
-    const told = error instanceof ApiError ? error : new ApiError(`The page failed: ${error.message}`);
+    const own = error instanceof ApiError;
+    const told = own ? error : new ApiError(`The page failed: ${error.message}`);
     replace(byId("results"), failure(told, () => show()));
     say(told.message);
-    if (!(error instanceof ApiError)) throw error;
+    if (!own) throw error;
   } finally {
     if (running === mine) {
       byId("results").removeAttribute("aria-busy");
@@ -64,16 +65,17 @@ async function answer(signal, focus) {
   const late = setTimeout(() => say(texts ? "Comparing …" : "Searching …"), 400);
   try {
     if (texts) say(showComparison(await compare(state, chosen(), signal), state, () => show()));
-    else await search(signal, focus);
+    else await search(signal, focus, () => clearTimeout(late));
   } finally {
     clearTimeout(late);
   }
 }
 
 // The hits come first; what explains them follows, and moves nothing that is being read.
-async function search(signal, focus) {
+async function search(signal, focus, onFound) {
   const more = { change: fromForms, again: () => show() };
   const found = await ask(state, chosen(), signal, { explain: false });
+  onFound();
   say(showResults(found, state, more));
   const results = byId("results");
   results.removeAttribute("aria-busy");
@@ -86,15 +88,17 @@ async function search(signal, focus) {
   steadily(() => showResults(merged(found, explained), state, more));
 }
 
-/** The indexes that are asked, as /indexes describes them; one it does not know by its name alone. */
+/** The indexes that are asked, as /indexes describes them; an unknown one by its name alone. */
 function chosen() {
-  const names = state.indexes.length ? state.indexes : [known.first ?? known.indexes[0]?.name ?? ""];
+  const first = known.first ?? known.indexes[0]?.name ?? "";
+  const names = state.indexes.length ? state.indexes : [first];
   return names.map((name) => known.indexes.find((index) => index.name === name) ?? { name });
 }
 
 function hint(texts) {
   if (texts) {
-    return el("p", { class: "notice" }, "Write two texts: the first is read as a query, the second as a document.");
+    return el("p", { class: "notice" },
+      "Write two texts: the first is read as a query, the second as a document.");
   }
   const documents = chosen()[0].documents;
   return el("p", { class: "notice" }, "Write a query",
@@ -131,16 +135,19 @@ function fillForms() {
 function fillSelects(form) {
   const names = new Set([...known.indexes.map(({ name }) => name), ...state.indexes]);
   const [first, second] = chosen();
-  const options = (list, value) => list.map(([name, label]) => el("option", { value: name, selected: name === value }, plain(label)));
-  byId(`${form}index-0`).replaceChildren(...options([...names].map((name) => [name, name]), first.name));
-  const others = [...names].filter((name) => name !== first.name).map((name) => [name, name]);
-  byId(`${form}index-1`).replaceChildren(...options([["", "nothing"], ...others], second?.name ?? ""));
-  byId(`${form}beside`).hidden = names.size < 2;
+  const fill = (id, options, value) => byId(id).replaceChildren(...options.map((name) =>
+    el("option", { value: name, selected: name === value }, plain(name) || "nothing")));
+  fill(`${form}index-0`, [...names], first.name);
+  names.delete(first.name);
+  fill(`${form}index-1`, ["", ...names], second?.name ?? "");
+  byId(`${form}beside`).hidden = names.size === 0;
 }
 
 // What was written goes along with every change, so that no half-written query is lost.
 const written = () =>
-  state.view === "texts" ? { a: byId("text-a").value, b: byId("text-b").value } : { q: byId("q").value };
+  state.view === "texts"
+    ? { a: byId("text-a").value, b: byId("text-b").value }
+    : { q: byId("q").value };
 
 function fromForms(what, how) {
   const words = written();
@@ -160,7 +167,13 @@ function wire() {
     event.preventDefault();
     fromForms({ offset: 0 });
   });
-  byId("lexical").addEventListener("change", (event) => fromForms({ lexical: event.target.checked, offset: 0 }));
+  for (const box of ["text-a", "text-b"]) {
+    byId(box).addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) fromForms({});
+    });
+  }
+  byId("lexical").addEventListener("change", (event) =>
+    fromForms({ lexical: event.target.checked, offset: 0 }));
   for (const form of ["", "texts-"]) {
     const selects = [byId(`${form}index-0`), byId(`${form}index-1`)];
     for (const select of selects) {

@@ -35,12 +35,13 @@ export const merged = (found, explained) =>
 
 /** Show the results of `ask` and return what the live region says. */
 export function showResults(results, state, { change, again }) {
+  const set = (term, what) => change({ terms: changed(state.terms, term, what), offset: 0 });
   const actions = {
     again,
-    toggle: (term, on) => change({ terms: changed(state.terms, term, { mode: on ? "" : "ban" }), offset: 0 }),
-    add: (term) => change({ terms: changed(state.terms, term, { mode: "pin", value: 1 }), offset: 0 }),
-    change: (term, each) => termDialog(each, state.terms.get(term), (what) =>
-      change({ terms: changed(state.terms, term, what), offset: 0 })),
+    toggle: set,
+    add: (term) => set(term, { mode: "pin", value: 1 }),
+    change: (term, each) =>
+      termDialog(each, state.terms.get(term), (what) => set(term, what)),
     openTerms: (column, open) => {
       if (open) openTerms.add(column);
       else openTerms.delete(column);
@@ -48,10 +49,11 @@ export function showResults(results, state, { change, again }) {
     },
     twin: (column, rank) => focusHit(column, rank),
   };
+  const columns = () => results.map((result, column) =>
+    resultColumn(result, { column, other: results[1 - column], state, actions, openTerms }));
   const show = () => replace(byId("results"),
     setTerms(state, change),
-    el("div", { class: results.length > 1 ? "columns two" : "columns" }, results.map((result, column) =>
-      resultColumn(result, { column, other: results[1 - column] ?? null, state, actions, openTerms }))),
+    el("div", { class: results.length > 1 ? "columns two" : "columns" }, columns()),
     pages(results, state, change));
   show();
   return summary(results, state);
@@ -62,8 +64,10 @@ function summary(results, state) {
     const name = results.length > 1 ? `${index.name}: ` : "";
     if (error) return `${name}${error.message}`;
     const { hits } = answer;
-    const range = state.offset > 0 && hits.length ? `, ${hits[0].rank} to ${hits[hits.length - 1].rank}` : "";
-    return `${name}${plural(hits.length, "hit")}${range} in ${duration(answer.took_ms?.total ?? 0)}`;
+    const later = state.offset > 0 && hits.length > 0;
+    const range = later ? `, ${hits[0].rank} to ${hits[hits.length - 1].rank}` : "";
+    const time = duration(answer.took_ms?.total ?? 0);
+    return `${name}${plural(hits.length, "hit")}${range} in ${time}`;
   });
   const [a, b] = results.map(({ answer }) => new Set(answer?.hits.map((hit) => hit.doc_id) ?? []));
   if (b && !results.some(({ error }) => error)) {
@@ -85,9 +89,12 @@ function pages(results, state, change) {
   const { k, offset } = state;
   const more = results.some(({ answer }) => answer?.hits.length === k);
   if (!more && offset === 0) return null;
-  const go = (to) => change({ offset: Math.max(0, to) }, { focus: true });
+  const button = (label, disabled, to) => el("button", {
+    type: "button", disabled, data: { key: label },
+    on: { click: () => change({ offset: Math.max(0, to) }, { focus: true }) },
+  }, label);
   return el("nav", { class: "pages", "aria-label": "Pages" },
-    el("button", { type: "button", disabled: offset === 0, data: { key: "previous" }, on: { click: () => go(offset - k) } }, "Previous"),
+    button("Previous", offset === 0, offset - k),
     el("span", { class: "muted" }, `Hits ${offset + 1} to ${offset + k}`),
-    el("button", { type: "button", disabled: !more, data: { key: "next" }, on: { click: () => go(offset + k) } }, "Next"));
+    button("Next", !more, offset + k));
 }

@@ -58,7 +58,7 @@ export function request(state, index, explain) {
   return params;
 }
 
-/** The terms with one of them changed; without a mode and not required it is as the model has it. */
+/** The terms with one of them changed; one without a mode that is not required is left out. */
 export function changed(terms, term, change) {
   const next = new Map(terms);
   set(next, term, change);
@@ -86,7 +86,8 @@ function set(terms, term, change) {
 function split(written) {
   const at = written.lastIndexOf("=");
   const value = at > 0 ? Number(written.slice(at + 1) || NaN) : NaN;
-  return Number.isFinite(value) ? { term: written.slice(0, at), value } : { term: written, value: 1 };
+  const isWritten = Number.isFinite(value);
+  return isWritten ? { term: written.slice(0, at), value } : { term: written, value: 1 };
 }
 
 function whole(text, least, most, otherwise) {

@@ -4,8 +4,11 @@ import { el } from "./dom.js";
 
 // What could reorder or hide text: C0 and C1 controls but tab and new line, bidirectional
 // embeddings, overrides and isolates, line and paragraph separators, tags, interlinear annotation.
-const CONTROL =
-  /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+const CONTROL = new RegExp(
+  "[\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f-\\u009f\\u2028-\\u202e"
+  + "\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb\\u{e0000}-\\u{e007f}]",
+  "gu",
+);
 
 /** A text as nodes, each control character as its code in a box. */
 export function visible(text) {

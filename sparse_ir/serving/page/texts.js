@@ -36,7 +36,8 @@ export function showComparison(results, state, again) {
 }
 
 function comparison({ index, answer, error }, state, column, again) {
-  const head = el("header", { class: "column-head" }, el("h2", { id: `column-${column}` }, isolated(index.name)),
+  const head = el("header", { class: "column-head" },
+    el("h2", { id: `column-${column}` }, isolated(index.name)),
     index.model ? el("p", { class: "muted about" }, modelName(index.model)) : null);
   return el("section", { class: "column", "aria-labelledby": `column-${column}` }, head,
     error ? failure(error, again, column) : compared(answer, state, column));
@@ -72,16 +73,22 @@ function read(text, terms, cut, shared, name) {
   return [
     el("h3", {}, `Text ${name}`),
     el("p", { class: "passage whole", dir: "auto" }, marked(text, places)),
-    cut ? el("p", { class: "muted" }, "The text is longer than the model reads; the rest did not count.") : null,
+    cut
+      ? el("p", { class: "muted" }, "It is longer than the model reads; the rest did not count.")
+      : null,
   ];
 }
 
 function only(label, terms, shared, column) {
   const rest = [...terms.values()].filter(({ term }) => !shared.has(term));
   if (!rest.length) return null;
-  return el("details", {}, el("summary", { data: { key: `${label} ${column}` } }, `${label}: ${plural(rest.length, "term")}`),
-    el("ul", { class: "chips plain" }, rest.slice(0, NAMED).map(({ term, weight }) =>
-      el("li", { class: "chip" }, el("span", { class: "toggle" }, isolated(term, { class: "name" }), " ",
-        el("span", { class: "weight" }, number(weight))))),
-    rest.length > NAMED ? el("li", { class: "muted" }, `and ${rest.length - NAMED} more`) : null));
+  const summary = `${label}: ${plural(rest.length, "term")}`;
+  const named = rest.slice(0, NAMED).map(({ term, weight }) =>
+    el("li", { class: "chip" },
+      el("span", { class: "toggle" }, isolated(term, { class: "name" }), " ",
+        el("span", { class: "weight" }, number(weight)))));
+  return el("details", {},
+    el("summary", { data: { key: `${label} ${column}` } }, summary),
+    el("ul", { class: "chips" }, named,
+      rest.length > NAMED && el("li", { class: "muted" }, `and ${rest.length - NAMED} more`)));
 }

@@ -52,7 +52,7 @@ def test_axe_finds_nothing_serious(visits, url, scheme, view):
 def test_axe_finds_nothing_serious_in_the_dialog(visits, url, scheme):
     visit = visits(url, bypass_csp=True, **SCHEMES[scheme])
     page = visit.open(q="apple")
-    page.get_by_role("button", name="Change the term apple").click()
+    page.get_by_role("button", name="Change the term apple", exact=True).click()
     expect(page.get_by_role("dialog")).to_be_visible()
     assert findings(page) == []
 

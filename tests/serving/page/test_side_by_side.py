@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import expect
 
@@ -18,7 +20,9 @@ def test_two_indexes_stand_beside_one_another(visit, searchers):
         expect(columns.nth(i).locator("h2")).to_have_text(name)
         expect(columns.nth(i).locator(".about")).to_contain_text("embedded")
         expect(columns.nth(i).locator(".about")).to_contain_text("29 documents")
-        expect(columns.nth(i).locator(".about")).to_contain_text(searchers[name].stamp.model)
+        expect(columns.nth(i).locator(".about")).to_contain_text(
+            Path(searchers[name].stamp.model).name
+        )
     left, right = (columns.nth(i).bounding_box() for i in (0, 1))
     assert left["x"] + left["width"] <= right["x"]
     expect(page.get_by_role("status")).to_contain_text("in both")
@@ -44,10 +48,11 @@ def test_a_hit_of_both_leads_to_its_twin(visit):
 
 def test_the_second_index_is_chosen_and_put_away(visit):
     page = visit.open(q="apple")
-    page.get_by_label("Beside it").select_option("words")
+    beside = page.get_by_role("search").get_by_label("Beside it")
+    beside.select_option("words")
     expect(page.locator(".column")).to_have_count(2)
     assert page.url.endswith("index=mini&index=words")
-    page.get_by_label("Beside it").select_option("nothing")
+    beside.select_option("nothing")
     expect(page.locator(".column")).to_have_count(1)
     page.get_by_label("Index", exact=True).select_option("words")
     expect(page.locator("h2").first).to_have_text("words")

@@ -118,6 +118,7 @@ def test_a_term_that_the_model_does_not_know_is_told_and_can_be_taken_back(page)
     expect(page.locator(".notice.error")).to_contain_text("the model has no such term")
     chip(page, "qwxyz").locator(".toggle").click()
     expect(page.locator("article.hit")).to_have_count(3)
+    expect(chip(page, "qwxyz")).to_have_count(0)
 
 
 @pytest.mark.parametrize("written", ["", "0", "-2"])
@@ -142,6 +143,11 @@ def test_own_words_only_leaves_out_what_the_model_added(visit):
     assert names.all_inner_texts() == ["automobile"]
     expect(page.locator(".terms .chip.off").first).to_contain_text("left out")
     assert page.url.endswith("&lexical=1")
+    left_out = page.locator(".terms .chip.off").first
+    name = left_out.locator(".name").inner_text()
+    left_out.locator(".toggle").click()
+    expect(chip(page, name)).to_contain_text("pinned")
+    expect(names).to_have_count(2)
 
 
 def test_a_term_with_an_equals_sign_keeps_it(visit):
