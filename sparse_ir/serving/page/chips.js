@@ -14,9 +14,10 @@ const SHOWN = matchMedia("(max-width: 40rem)").matches ? 6 : 14;
  *   onChange(term, facts), onOpen(open), onAdd(term).
  */
 export function chips(answer, set, { column, open, onToggle, onChange, onOpen, onAdd }) {
+  const explained = answer?.hits.some((hit) => hit.matches !== undefined);
   const all = listed(answer, set);
   const shown = open ? all : all.filter((each, i) => i < SHOWN || set.has(each.term));
-  const items = shown.map((each) => chip(each, set.get(each.term), column, onToggle, onChange));
+  const items = shown.map((each) => chip(each, set.get(each.term), { column, explained, onToggle, onChange }));
   return el(
     "div",
     { class: "terms" },
@@ -29,7 +30,7 @@ export function chips(answer, set, { column, open, onToggle, onChange, onOpen, o
           }, open ? "Fewer terms" : `All ${plural(all.length, "term")}`)
         : null,
       adding(column, onAdd),
-      shown.some(isAdded)
+      explained && shown.some(isAdded)
         ? el("span", { class: "muted" }, "Dashed: not a word of the query")
         : null),
   );
@@ -50,7 +51,8 @@ function listed(answer, set) {
 
 const isAdded = ({ term, weight, word, off }) => weight !== null && !off && !isOwn(term, word);
 
-function chip(each, set, column, onToggle, onChange) {
+// Before the hits are explained, nothing is known of the words behind the terms.
+function chip(each, set, { column, explained, onToggle, onChange }) {
   const { term, weight, word, off } = each;
   const banned = set?.mode === "ban";
   const notes = [];
@@ -62,7 +64,7 @@ function chip(each, set, column, onToggle, onChange) {
   const classes = ["chip"];
   if (banned || (off && !set?.require)) classes.push("off");
   if (set && !banned) classes.push("set");
-  if (isAdded(each)) classes.push("added");
+  if (explained && isAdded(each)) classes.push("added");
   return el(
     "li",
     { class: classes.join(" ") },
@@ -142,10 +144,9 @@ export function termDialog(each, set, done) {
   form.querySelector("input:checked").focus();
 }
 
-function facts({ weight, word, off, start }) {
+function facts({ weight, word, off }) {
   if (weight === null) return ["The model does not give this term to the query."];
   const from = word ? [", from the word “", isolated(word), "”"] : [];
-  if (!word && start === -1) from.push(", from no word");
   return off
     ? [`The model gives it the weight ${number(weight)}; it was left out.`]
     : [`It was searched with the weight ${number(weight)}`, ...from, "."];

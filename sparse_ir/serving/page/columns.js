@@ -54,7 +54,7 @@ export function modelName(model) {
 
 function took({ encode, search, explain, total }) {
   const parts = [["encode", encode], ["search", search], ["explain", explain]]
-    .filter(([, time]) => Number.isFinite(time) && time > 0)
+    .filter(([, time]) => time >= 0.05)
     .map(([name, time]) => `${name} ${duration(time)}`);
   return `${duration(total ?? 0)}${parts.length ? ` (${parts.join(", ")})` : ""}`;
 }

@@ -91,7 +91,7 @@ class Standin(ThreadingHTTPServer):
         text, took = asked.text("q"), {}
         started = time.perf_counter()
         query = searcher.encoder.explain(text, query=True)
-        terms = searched(query, searcher, asked)
+        terms = searched(query, asked)
         took["encode"] = since(started)
         required = set(asked.all("require"))
         k, offset = int(asked.text("k", "10")), int(asked.text("offset", "0"))
@@ -159,7 +159,7 @@ class Standin(ThreadingHTTPServer):
         return name, self.searchers[name]
 
 
-def searched(query, searcher, asked):
+def searched(query, asked):
     """The query's terms after the person's changes."""
     terms = {t.term: t.weight for t in query.terms}
     if asked.text("lexical") == "1":
@@ -168,8 +168,6 @@ def searched(query, searcher, asked):
         if term in terms:
             terms[term] *= factor
     for term, weight in map(number_of, asked.all("pin")):
-        if term not in searcher.encoder.vocabulary:
-            raise Refused(400, f"pin {term!r}: the model has no such term.")
         terms[term] = weight
     return {term: weight for term, weight in terms.items() if term not in asked.all("ban")}
 

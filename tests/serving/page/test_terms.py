@@ -112,7 +112,9 @@ def test_a_term_can_be_added_by_hand_and_taken_away(page):
     expect(page.locator("article.hit")).to_have_count(3)
 
 
-def test_a_term_that_the_model_does_not_know_is_told_and_can_be_taken_back(page):
+def test_a_term_that_the_server_refuses_is_told_and_can_be_taken_back(page):
+    words = {"error": "pin 'qwxyz': the model has no such term."}
+    page.route("**/search?*pin=*", lambda route: route.fulfill(status=400, json=words))
     page.get_by_label("Add a term").fill("qwxyz")
     page.keyboard.press("Enter")
     expect(page.locator(".notice.error")).to_contain_text("the model has no such term")
