@@ -17,7 +17,8 @@ export function chips(answer, set, { column, open, onToggle, onChange, onOpen, o
   const explained = answer?.hits.some((hit) => hit.matches !== undefined);
   const all = listed(answer, set);
   const shown = open ? all : all.filter((each, i) => i < SHOWN || set.has(each.term));
-  const items = shown.map((each) => chip(each, set.get(each.term), { column, explained, onToggle, onChange }));
+  const items = shown.map((each) =>
+    chip(each, set.get(each.term), { column, explained, onToggle, onChange }));
   return el(
     "div",
     { class: "terms" },
