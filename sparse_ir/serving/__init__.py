@@ -1,1 +1,1 @@
-"""The HTTP server: search, encode and explain over an open index, and a page to look at."""
+"""Indexes answered over HTTP: one process, concurrent queries weighed together."""
