@@ -72,6 +72,14 @@ def test_the_wheel_holds_the_default_model_and_its_card():
 
 
 @from_wheel
+def test_the_wheel_holds_the_search_page():
+    source = PROJECT / "sparse_ir" / "serving" / "page"
+    files = {path.relative_to(PROJECT).as_posix() for path in source.glob("*.*")}
+    assert len(files) > 10
+    assert files <= installed_files()
+
+
+@from_wheel
 def test_the_wheel_holds_licence_notice_and_type_marker():
     names = {Path(name).name for name in installed_files()}
     assert {"LICENSE", "NOTICE", "py.typed"} <= names

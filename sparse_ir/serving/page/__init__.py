@@ -1,0 +1,1 @@
+"""The search page: static files that work on the HTTP API alone."""
