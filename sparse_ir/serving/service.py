@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from sparse_ir.models.base import Explanation
     from sparse_ir.searching.control import TermControl
+    from sparse_ir.searching.search import Searcher
     from sparse_ir.serving.indexes import ServedIndex
     from sparse_ir.serving.settings import ServeSettings
     from sparse_ir.types import SparseVector
@@ -265,7 +266,7 @@ class Service:
         ready = searcher.settings.query_encoder == READY
         control, own = asked.controls, list(given) if ready else []
         if control.terms:
-            await self._do(self._encoder, lambda _: [searcher.check(control)])
+            await self._do(self._encoder, lambda _: _check(searcher, control))
         if control.lexical_only and asked.q.strip() and not ready:
             own = await self._do(self._encoder, lambda _: [searcher.encoder.text_terms(asked.q)])
         searched = control.applied(given, own=own)
@@ -338,6 +339,11 @@ class Service:
         )
         self.metrics.watch(stage, batcher)
         return batcher
+
+
+def _check(searcher: Searcher, control: TermControl) -> list[None]:
+    searcher.check(control)
+    return [None]
 
 
 def _searching(index: ServedIndex, body: Mapping[str, Any]) -> Callable[[], Any]:
