@@ -121,7 +121,7 @@ export function termDialog(each, set, done) {
   const { term } = each;
   byId("term-title").replaceChildren("The term ", el("bdi", {}, visible(term)));
   byId("term-facts").replaceChildren(...facts(each));
-  form.elements.mode.value = set?.mode ?? "";
+  form.elements.mode.value = set?.mode || "model";
   factor.value = set?.mode === "boost" ? set.value : 2;
   weight.value = set?.mode === "pin" ? set.value : Number((each.weight || 1).toPrecision(3));
   byId("term-require").checked = set?.require ?? false;
@@ -139,7 +139,7 @@ export function termDialog(each, set, done) {
       written.focus();
       return;
     }
-    done({ mode, value, require: byId("term-require").checked });
+    done({ mode: mode === "model" ? "" : mode, value, require: byId("term-require").checked });
   };
   dialog.showModal();
   form.querySelector("input:checked").focus();

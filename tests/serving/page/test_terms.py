@@ -52,6 +52,7 @@ def test_a_click_switches_a_term_off_and_on(page):
 def test_a_boost_multiplies_the_weight(page):
     before = weight(page, "pear")
     dialog = change(page, "pear")
+    expect(dialog.get_by_label("as the model weighs it")).to_be_checked()
     dialog.get_by_label("Factor").fill("4")
     expect(dialog.get_by_role("radio", name="boosted")).to_be_checked()
     dialog.get_by_role("button", name="Apply").click()
