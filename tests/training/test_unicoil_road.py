@@ -52,7 +52,7 @@ def test_every_command_takes_a_unicoil_folder(sparse_ir, model, collection, tmp_
 
     told = sparse_ir("explain", "the cat", "--model", model, "--json")
     assert told.exit_code == 0, told.err
-    assert {t["term"] for t in json.loads(told.out)["terms"]} == {"the", "cat"}
+    assert {t["term"] for t in json.loads(told.out)[0]["terms"]} == {"the", "cat"}
 
     done = sparse_ir("encode", "--corpus", corpus, "--model", model, "--out", tmp_path / "vectors")
     assert done.exit_code == 0, done.err
@@ -68,6 +68,6 @@ def test_an_index_refuses_another_unicoil_model(sparse_ir, model, collection, tm
     other = tmp_path / "other"
     model.rename(other)
     path = other / "unicoil.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "document_terms": 1}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "query_terms": 1}))
     refused = sparse_ir("search", "cat", "--model", other)
     assert refused.exit_code != 0
