@@ -66,8 +66,8 @@ class InferenceFreeQueries:
         self._from_the_left = settings.get("truncation_side", "right") == "left"
         self.max_length = max_length or _length(settings)
         tokens = self._tokenizer.get_vocab(with_added_tokens=True)
-        if layout.weights.suffix == ".json":
-            weights = _from_json(layout.weights, tokens)
+        if layout.weights.suffix in (".json", ".txt"):
+            weights = _from_names(layout.weights, tokens)
         else:
             weights = _from_safetensors(layout.weights)
         wanted = max(size or 0, len(weights), max(tokens.values(), default=-1) + 1)
@@ -194,12 +194,34 @@ def _length(settings: Mapping[str, Any]) -> int | None:
     return int(length) if length is not None and 0 < length < _ABSURD_LENGTH else None
 
 
-def _from_json(path: Path, tokens: Mapping[str, int]) -> NDArray[Any]:
-    table = check_table(read_json(path), path, tokens)
+def _from_names(path: Path, tokens: Mapping[str, int]) -> NDArray[Any]:
+    found = read_json(path) if path.suffix == ".json" else _lines(path)
+    table = check_table(found, path, tokens)
     weights = np.zeros(max(tokens.values(), default=-1) + 1, np.float32)
     for token, weight in table.items():
         weights[tokens[token]] = weight
     return weights
+
+
+def _lines(path: Path) -> dict[str, float]:
+    """Read lines of token, tab, weight."""
+    table: dict[str, float] = {}
+    try:
+        with path.open(encoding="utf-8", newline="\n") as file:
+            for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                token, _, weight = line.rstrip("\r\n").rpartition("\t")
+                try:
+                    table[token] = float(weight)
+                except ValueError:
+                    raise ModelError(
+                        f"{path}:{number}: {line.strip()[:60]!r} is not a token, a tab and a "
+                        "weight."
+                    ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
+    return table
 
 
 def check_table(table: Any, where: object, tokens: Mapping[str, int]) -> Mapping[str, float]:

@@ -1,14 +1,16 @@
 """What a model folder says about itself: how its logits become weights, and how far it reads.
 
-Two layouts are read here, from their files alone: a plain Hugging Face masked LM, and a
+Three layouts are read here, from their files alone: a plain Hugging Face masked LM; one of
+OpenSearch's doc models, which is the same with a table of query weights beside it; and a
 sentence-transformers sparse folder as versions 5.1 to 6.2 write it. A ``sparse_ir.json`` beside
-``config.json`` may add to either (:data:`OPTIONS`). ``sides.py`` reads folders whose queries are
+``config.json`` may add to each (:data:`OPTIONS`). ``sides.py`` reads folders whose queries are
 weighed otherwise than their documents.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,9 +24,15 @@ POOLINGS = ("max", "sum")
 ACTIVATIONS = ("log1p", "log1p_log1p")
 OPTIONS = (
     "pooling", "activation", "max_length", "query_terms", "document_terms", "drop_positions",
-    "drop_columns",
+    "drop_columns", "prune_ratio",
 )  # fmt: skip
 """What ``sparse_ir.json`` may set. The two ``drop_`` lists hold tokens, "special" or "unused"."""
+
+IDF_TABLES = ("idf.json", "query_token_weights.txt")
+"""The query side of OpenSearch's doc models: two forms of one table, beside the masked LM."""
+
+# Its third generation takes the logarithm twice (arXiv 2504.14839); no file of the folder says so.
+_TWICE = re.compile(r"opensearch-neural-sparse-encoding\S*doc-v3")
 
 # sentence-transformers applies log1p to its activation function; its own names on the left.
 _ACTIVATION_FUNCTIONS = {"relu": "log1p", "log1p_relu": "log1p_log1p"}
@@ -48,6 +56,7 @@ class SpladeLayout:
         document_terms: A document keeps at most so many of its heaviest terms; 0 for all.
         drop_positions: Tokens that give no weight to any term: tokens, "special" or "unused".
         drop_columns: Terms that are never weighed: tokens, "special" or "unused".
+        prune_ratio: A document keeps the terms of at least this share of its largest weight.
     """
 
     model: Path
@@ -61,6 +70,7 @@ class SpladeLayout:
     document_terms: int = 0
     drop_positions: tuple[str, ...] = ()
     drop_columns: tuple[str, ...] = ()
+    prune_ratio: float = 0.0
 
     def __post_init__(self) -> None:
         if self.pooling not in POOLINGS:
@@ -77,6 +87,10 @@ class SpladeLayout:
         ):
             if terms < 0:
                 raise ModelError(f"{self.model}: {name} is {terms}. Use 0 or more.")
+        if not 0 <= self.prune_ratio < 1:
+            raise ModelError(
+                f"{self.model}: prune_ratio is {self.prune_ratio}. Use 0 to 1, without 1 itself."
+            )
 
 
 class Module(NamedTuple):
@@ -95,6 +109,9 @@ def read_layout(folder: Path) -> SpladeLayout:
     """
     if (folder / "modules.json").is_file():
         return splade_layout(folder, listed_modules(folder))
+    if any((folder / name).is_file() for name in IDF_TABLES):
+        activation = "log1p_log1p" if _TWICE.search(str(folder.resolve())) else "log1p"
+        return checked(SpladeLayout(folder, activation=activation, drop_columns=("special",)))
     return checked(SpladeLayout(folder))
 
 
@@ -130,6 +147,7 @@ def splade_layout(folder: Path, modules: Sequence[Module]) -> SpladeLayout:
     reader = read_json(model / "sentence_bert_config.json")
     document_prompt, query_prompt = read_prompts(folder)
     function = pooling.get("activation_function", "relu")
+    terms = read_bound(folder)
     return checked(
         SpladeLayout(
             model,
@@ -139,6 +157,8 @@ def splade_layout(folder: Path, modules: Sequence[Module]) -> SpladeLayout:
             lowercase=bool(reader.get("do_lower_case", False)),
             document_prompt=document_prompt,
             query_prompt=query_prompt,
+            query_terms=terms,
+            document_terms=terms,
         )
     )
 
@@ -179,6 +199,18 @@ def read_prompts(folder: Path) -> tuple[str, str]:
     document = [prompts[n] for n in ("document", "passage", "corpus") if prompts.get(n) is not None]
     query = prompts.get("query")
     return (document[0] if document else default), (default if query is None else query)
+
+
+def read_bound(folder: Path) -> int:
+    """``max_active_dims`` of a sentence-transformers folder: terms of any text; 0 for all.
+
+    Raises:
+        ModelError: it is no such number.
+    """
+    terms = read_json(folder / "config_sentence_transformers.json").get("max_active_dims") or 0
+    if not isinstance(terms, int) or terms < 0:
+        raise ModelError(f"{folder}: max_active_dims is {terms!r}. Use a whole number above 0.")
+    return terms
 
 
 def read_json(path: Path) -> Any:

@@ -4,7 +4,9 @@ Most folders have one model for both. Others come apart:
 
 - a sentence-transformers ``Router``: a route for documents and one for queries, which is either a
   second SPLADE model or a ``SparseStaticEmbedding``, a weight for each token (inference-free);
-- ``idf.json`` beside a plain masked LM: the query side of OpenSearch's doc models;
+- ``idf.json`` or ``query_token_weights.txt`` beside a plain masked LM: the query side of
+  OpenSearch's doc models;
+- ``query_model/`` below a plain masked LM: a second one for queries, as light-splade saves it;
 - ``query_table.json`` beside a model that weighs queries itself: an inference-free side that may be
   chosen in its place.
 """
@@ -17,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from sparse_ir.errors import ModelError
 from sparse_ir.models.layouts import (
+    IDF_TABLES,
     Module,
     SpladeLayout,
     listed_modules,
     module,
+    read_bound,
     read_json,
     read_layout,
     read_prompts,
@@ -33,7 +37,8 @@ if TYPE_CHECKING:
 QUERY_TABLE = "query_table.json"
 """Token -> weight: a query side that needs no model, beside one that does."""
 
-IDF = "idf.json"
+QUERY_MODEL = "query_model"
+_IDF = "idf.json"
 _ROUTERS = ("Router", "Asym")  # the second is the name of before version 5
 
 
@@ -42,7 +47,8 @@ class TableLayout:
     """A weight for each token, and the tokenizer that finds the tokens.
 
     Attributes:
-        weights: A JSON file (token -> weight), or safetensors with one vector, ``weight``.
+        weights: A JSON file (token -> weight), a text file (token, tab, weight), or safetensors
+            with one vector, ``weight``.
         tokenizer: The folder of the tokenizer.
         lowercase: Whether texts are lower-cased before the tokenizer sees them.
         prompt: Put in front of every query.
@@ -83,8 +89,11 @@ def read_sides(folder: Path) -> Sides:
     else:
         documents = read_layout(folder)
         queries = documents
-        if not modules and (folder / IDF).is_file():
-            queries = TableLayout(folder / IDF, documents.model)
+        beside = [folder / name for name in IDF_TABLES if (folder / name).is_file()]
+        if not modules and (folder / QUERY_MODEL / "config.json").is_file():
+            queries = read_layout(folder / QUERY_MODEL)
+        elif not modules and beside:
+            queries = TableLayout(beside[0], documents.model)
     table = queries if isinstance(queries, TableLayout) else None
     if (folder / QUERY_TABLE).is_file():
         # The words of a prompt would weigh in every query, so the table goes without.
@@ -140,6 +149,6 @@ def _static(folder: Path, path: Path) -> TableLayout:
     named = read_json(path / "config.json").get("path")
     weights = path / "model.safetensors"
     if named:
-        places = [path / named, folder / named, folder / IDF]
+        places = [path / named, folder / named, folder / _IDF]
         weights = next((place for place in places if place.is_file()), places[0])
-    return TableLayout(weights, path, prompt=read_prompts(folder)[1])
+    return TableLayout(weights, path, prompt=read_prompts(folder)[1], terms=read_bound(folder))

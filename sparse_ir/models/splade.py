@@ -25,7 +25,7 @@ from sparse_ir.models.masked_lm import (
     load_tokenizer,
 )
 from sparse_ir.models.screening import weigher
-from sparse_ir.pruning import keep_top_terms
+from sparse_ir.pruning import keep_ratio, keep_top_terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -117,9 +117,10 @@ class SpladeEncoder(BatchedEncoder):
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256, hex, of weights, tokenizer, pooling, activation, length, drops and prompt."""
-        kept = self.layout.document_terms
-        more = {"document_terms": kept} if kept else {}
-        return self._fingerprint(self.layout.document_prompt, **more)
+        layout = self.layout
+        bounds = {"document_terms": layout.document_terms, "prune_ratio": layout.prune_ratio}
+        set_ = {name: bound for name, bound in bounds.items() if bound}
+        return self._fingerprint(layout.document_prompt, **set_)
 
     @cached_property
     def query_fingerprint(self) -> str:
@@ -145,6 +146,8 @@ class SpladeEncoder(BatchedEncoder):
     ) -> SparseBatch:
         """Weigh documents, in the order given; see ``SparseEncoder``."""
         found = self._encode(texts, self.layout.document_prompt, ids, on_cut, advance)
+        if self.layout.prune_ratio:
+            found = keep_ratio(found, self.layout.prune_ratio)
         kept = self.layout.document_terms
         return keep_top_terms(found, kept) if kept else found
 
@@ -184,12 +187,16 @@ class SpladeEncoder(BatchedEncoder):
         """Weigh one text and name the word that produced each term; see ``SparseEncoder``."""
         layout = self.layout
         prompt = layout.query_prompt if query else layout.document_prompt
-        return self._explained(
+        found = self._explained(
             text,
             prompt,
             layout.query_terms if query else layout.document_terms,
             lambda ids, mask: self._weigh(ids, mask, positions=True),
         )
+        if query or not layout.prune_ratio or not found.terms:
+            return found
+        least = layout.prune_ratio * found.terms[0].weight
+        return found._replace(terms=tuple(o for o in found.terms if o.weight >= least))
 
     def _term_weights(self, ids: Tensor, mask: Tensor) -> Tensor:
         return self._weigh(ids, mask).weights
@@ -212,7 +219,7 @@ class SpladeEncoder(BatchedEncoder):
             found.weights[:, self._dropped_columns] = 0.0
         return found
 
-    def _fingerprint(self, prompt: str, **more: int) -> str:
+    def _fingerprint(self, prompt: str, **more: float) -> str:
         layout = self.layout
         return fingerprint(
             {

@@ -107,8 +107,13 @@ def read_unicoil(folder: Path) -> UnicoilLayout | None:
                 raise ModelError(
                     f"{folder}: {SETTINGS} sets {name!r}. Known are {', '.join(OPTIONS)}."
                 )
-        return UnicoilLayout(folder, **{k: tuple(v) if k == "drop_columns" else v
-                                        for k, v in set_.items()})  # fmt: skip
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in set_.items()
+        }
+        try:
+            return UnicoilLayout(folder, **values)
+        except TypeError as error:  # a text where a number belongs
+            raise ModelError(f"{folder}: {SETTINGS} is damaged: {error}") from None
     if not (folder / "config.json").is_file() or (folder / "modules.json").is_file():
         return None
     named = read_json(folder / "config.json").get("architectures") or []

@@ -65,6 +65,7 @@ def _require_plain(name: str, layout: SpladeLayout) -> None:
         ("prompts", prompts),
         ("lower-casing of its own", layout.lowercase),
         ("positions that are dropped", layout.drop_positions),
+        ("a prune ratio", layout.prune_ratio),
     ):
         if there:
             raise ModelError(

@@ -117,7 +117,9 @@ def test_a_plain_folder_has_one_side_and_the_tables_beside_it(write):
     beside = TableLayout(folder / "query_table.json", folder)
     assert read_sides(folder) == Sides(plain, plain, beside)
     write({"idf.json": TABLE})
-    assert read_sides(folder) == Sides(plain, TableLayout(folder / "idf.json", folder), beside)
+    documents = SpladeLayout(folder, drop_columns=("special",))
+    queries = TableLayout(folder / "idf.json", folder)
+    assert read_sides(folder) == Sides(documents, queries, beside)
 
 
 @pytest.fixture

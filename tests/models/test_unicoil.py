@@ -262,6 +262,9 @@ def test_what_is_missing_or_wrong_is_one_clear_line(castorini, save, tmp_path):
     (folder / "unicoil.json").write_text('{"query_pooling": "mean"}')
     with pytest.raises(ModelError, match="query_pooling is 'mean'"):
         load_encoder(folder)
+    (folder / "unicoil.json").write_text('{"query_terms": "many"}')
+    with pytest.raises(ModelError, match=r"unicoil\.json is damaged"):
+        load_encoder(folder)
     (folder / "unicoil.json").write_text("{}")
     (folder / "unicoil.safetensors").unlink()
     with pytest.raises(ModelError, match=r"unicoil.safetensors cannot be read"):
