@@ -17,6 +17,8 @@ from sparse_ir.evaluating.evaluate_index import EvaluateSettings, evaluate_index
 from sparse_ir.evaluating.reported import report_benchmark
 from sparse_ir.evaluating.tune import tune
 from sparse_ir.evaluating.tune_files import write_tuned
+from sparse_ir.evaluating.tune_hybrid import TuneHybridSettings, tune_hybrid
+from sparse_ir.evaluating.tune_hybrid_files import write_tuned_hybrid
 from sparse_ir.evaluating.tune_settings import TuneSettings
 from sparse_ir.indexing.index import IndexSettings, index_corpus
 from sparse_ir.training.average import AverageSettings, average
@@ -102,6 +104,23 @@ def _tune(settings: TuneSettings, advance: Callable[[int], None]) -> Made:
     files = write_tuned(settings, tuned)
     chosen = ", ".join(filter(None, tuned.chosen.choice)) or "no pruning"
     return Made(f"{files[0]}: {chosen}", {"files": [str(path) for path in files]})
+
+
+def _tune_hybrid(settings: TuneHybridSettings, advance: Callable[[int], None]) -> Made:
+    tuned = tune_hybrid(settings, advance=advance)
+    files = write_tuned_hybrid(settings, tuned)
+    found = {"fusion": str(tuned.chosen.fusion), "files": [str(path) for path in files]}
+    return Made(f"{files[0]}: {tuned.chosen.fusion}", found)
+
+
+def _tune_hybrid_key(settings: TuneHybridSettings) -> Any:
+    engine = open_engine(settings.engine)
+    try:
+        names = filter(None, (settings.index, settings.words_index))
+        stamps = [engine.describe(name).to_json() for name in names]
+    finally:
+        engine.close()
+    return [_dataset_files(settings.dataset), stamps]
 
 
 def _dataset_files(chosen: BenchmarkDataset) -> Any:
@@ -237,6 +256,13 @@ STAGES: dict[str, Stage] = {
         run=_tune,
         there=lambda s: (Path(s.out) / "tuned.yaml").is_file(),
         input_key=lambda s: [_dataset_files(s.dataset), model_key(s.model)],
+        total=lambda s: None,
+    ),
+    "tune_hybrid": Stage(
+        settings=TuneHybridSettings,
+        run=_tune_hybrid,
+        there=lambda s: (Path(s.out) / "hybrid.yaml").is_file(),
+        input_key=_tune_hybrid_key,
         total=lambda s: None,
     ),
     "mine": Stage(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option(
     "--systems",
     type=click.Path(path_type=Path),
-    help="YAML file of systems. Default: BM25 and the bundled model in five ways.",
+    help="YAML file of systems. Default: BM25 and the bundled model in several ways.",
 )
 @click.option(
     "--engine", "engines", multiple=True, help="Measure on this engine; may be given repeatedly."

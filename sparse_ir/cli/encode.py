@@ -24,6 +24,7 @@ from sparse_ir.cli.stopping import resumable
 @corpus_option
 @click.option("--out", required=True, help="Folder for the vector shards.")
 @click.option("--model", help="Folder or hub id of the model, or bm25. Default: the bundled one.")
+@click.option("--dense", hidden=True, help="Not here: give it to index.")
 @resume_option
 @click.option("--replace", is_flag=True, help="Throw away what the folder holds and start again.")
 @limit_option
@@ -39,12 +40,17 @@ from sparse_ir.cli.stopping import resumable
     help="Documents per shard.",
 )
 @json_option
-def encode(as_json: bool, **options: object) -> None:
+def encode(as_json: bool, dense: str | None, **options: object) -> None:
     """Encode a corpus into vector shards (Parquet).
 
     index --vectors takes the folder; pandas, DuckDB and datasets read it. On several machines that
     share the folder: torchrun ... -m sparse_ir encode ...
     """
+    if dense is not None:
+        raise click.UsageError(
+            "vector shards hold terms alone. Encode without --dense, then give it to index: "
+            f"index --vectors FOLDER --dense {dense}."
+        )
     from sparse_ir.config import load_settings
     from sparse_ir.data.counting import count_rows
     from sparse_ir.encoding.encode import EncodeSettings

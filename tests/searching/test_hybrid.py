@@ -131,7 +131,7 @@ def test_another_dense_model_is_refused(both, make_dense):
         hits(dense_only=True, dense=other)
     assert other in str(caught.value)
     with pytest.raises(ModelMismatchError):
-        update_index(settings_of("", other, vectors=None, corpus="x.jsonl"))
+        update_index(settings_of("x.jsonl", other, model=None))
 
 
 @pytest.mark.parametrize(
@@ -300,3 +300,54 @@ def test_tune_hybrid_needs_two_sides(sparse_ir, fruit, tmp_path, both):
     )
     assert done.exit_code == 2
     assert "nothing to fuse" in done.err
+
+
+def test_shards_hold_terms_alone_and_index_adds_dense_vectors(sparse_ir, fruit, dense, tmp_path):
+    encode = ("encode", "--corpus", fruit, "--out", tmp_path / "shards", "--model", "bm25")
+    refused = sparse_ir(*encode, "--dense", dense)
+    assert refused.exit_code == 2
+    assert "vector shards hold terms alone" in refused.err
+    assert sparse_ir(*encode).exit_code == 0
+    done = sparse_ir(
+        "index", "--corpus", fruit, "--vectors", tmp_path / "shards", "--dense", dense, "--index",
+        "both",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.err
+    texts = content_of(fruit)
+    expected = dict(zip(texts, cosines(dense, TEXT, list(texts.values())), strict=True))
+    assert {h.doc_id: h.score for h in hits(dense_only=True)} == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_benchmark_measures_dense_systems_where_a_model_is_given(
+    sparse_ir, fruit, dense, tmp_path
+):
+    (tmp_path / "data" / "qrels").mkdir(parents=True)
+    (tmp_path / "data" / "corpus.jsonl").write_bytes(fruit.read_bytes())
+    (tmp_path / "data" / "queries.jsonl").write_text('{"_id": "1", "text": "apple"}\n')
+    rows = "query-id\tcorpus-id\tscore\n1\td1\t1\n"
+    (tmp_path / "data" / "qrels" / "test.tsv").write_text(rows)
+    systems = [
+        {"name": "words", "model": "bm25"},
+        {"name": "dense", "model": "bm25", "dense_only": True},
+        {"name": "both", "model": "bm25", "hybrid": "sparse=0.9,dense=0.1"},
+    ]
+    (tmp_path / "systems.yaml").write_text(yaml.safe_dump({"systems": systems}))
+    command = (
+        "benchmark", tmp_path / "data", "--out", tmp_path / "report", "--latency-queries", "2",
+        "--clients", "1", "--systems", tmp_path / "systems.yaml", "--json",
+    )  # fmt: skip
+    done = sparse_ir(*command, "--dense", dense)
+    assert done.exit_code == 0, done.err
+    values = {row["system"]: row["ndcg@10"] for row in json.loads(done.out)["results"]}
+    order = [hit.doc_id for hit in expected_order(fruit, dense, "apple")]
+    assert values["words"] == pytest.approx(1.0)
+    assert values["both"] == pytest.approx(1.0)
+    assert values["dense"] == pytest.approx(1 / np.log2(2 + order.index("d1")))
+    bare = sparse_ir(*command[:3], tmp_path / "bare", *command[4:])
+    assert "dense needs --dense MODEL and is left out" in bare.err
+    assert [row["system"] for row in json.loads(bare.out)["results"]] == ["words"]
+
+
+def expected_order(corpus, model, query):
+    index_corpus(settings_of(corpus, model, index="order"))
+    return hits(query, index="order", dense_only=True)
