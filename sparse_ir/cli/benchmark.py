@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparse_ir.cli.options import json_option, split_names
+from sparse_ir.cli.options import ENCODING_PRECISIONS, json_option, split_names
 from sparse_ir.cli.output import note, print_json, print_table
 from sparse_ir.cli.stopping import resumable
 
@@ -48,7 +48,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Queries timed.",
 )
-@click.option("--precision", help="Of systems that name none: fp32, bf16, fp16 or int8.")
+@click.option(
+    "--precision", type=click.Choice(ENCODING_PRECISIONS), help="Of systems that name none."
+)
 @click.option("--devices", default="auto", show_default=True, help="As for encode.")
 @click.option("--keep-indexes", is_flag=True, help="Leave the indexes in their engines.")
 @json_option
@@ -74,12 +76,10 @@ def benchmark(
     from sparse_ir.config import load_settings
     from sparse_ir.evaluating.benchmark_settings import BenchmarkSettings
     from sparse_ir.evaluating.reported import report_benchmark
+    from sparse_ir.evaluating.systems import on_engines, read_systems
 
-    skipped: list[str] = []
-    rows = _read_systems(systems)
-    chosen = _on_engines(
-        rows, engines, model=model, dense=dense, precision=precision, skipped=skipped
-    )
+    rows = read_systems(systems)
+    chosen, skipped = on_engines(rows, engines, model=model, dense=dense, precision=precision)
     for line in skipped:
         note(line)
     settings = load_settings(
@@ -108,68 +108,6 @@ def _dataset(text: str, split: str) -> dict[str, str]:
     if not equals or Path(text).is_dir():
         return {"source": text, "split": split}
     return {"source": source, "split": split, "name": name}
-
-
-def _read_systems(path: Path | None) -> list[dict[str, Any]]:
-    """The rows of a file of systems, each checked."""
-    from sparse_ir.config import load_settings, read_yaml
-    from sparse_ir.errors import ConfigError
-    from sparse_ir.evaluating.benchmark_settings import System
-    from sparse_ir.resources import resource
-
-    path = path or resource("evaluation", "systems.yaml")
-    rows = read_yaml(path).get("systems")
-    if not isinstance(rows, list) or not rows:
-        raise ConfigError(f"{path}: systems is missing. List at least one, each with a name.")
-    for number, row in enumerate(rows, start=1):
-        load_settings(System, row, where=f"{path}, system {number}")
-    return rows
-
-
-def _on_engines(
-    rows: list[dict[str, Any]],
-    engines: Sequence[str],
-    *,
-    model: str | None,
-    dense: str | None,
-    precision: str | None,
-    skipped: list[str],
-) -> list[dict[str, Any]]:
-    """Every system that names no engine on each engine; what a row does not name is filled in."""
-    from sparse_ir.engines.addresses import is_cluster
-    from sparse_ir.searching.fusion import DENSE, WORDS, parse_fusion
-
-    found: list[dict[str, Any]] = []
-    for engine in engines or ("embedded",):
-        for row in rows:
-            own = {"engine": engine, **row}
-            if model and not own.get("model"):
-                own["model"] = model
-            if precision and own.get("model") != "bm25":
-                own.setdefault("precision", precision)
-            fusion = parse_fusion(own.get("hybrid", ""))
-            sides = () if fusion is None else fusion.sides
-            if (own.get("dense_only") or DENSE in sides) and not own.get("dense"):
-                if dense is None:
-                    skipped.append(f"{own['name']} needs --dense MODEL and is left out.")
-                    continue
-                own["dense"] = dense
-            if WORDS in sides and not is_cluster(own["engine"]):
-                skipped.append(f"{own['name']} needs a cluster and is left out on {own['engine']}.")
-                continue
-            if len(engines) > 1:
-                own["name"] = f"{own['name']}, {_short(own['engine'], engines)}"
-            if own not in found:
-                found.append(own)
-    return found
-
-
-def _short(engine: str, engines: Sequence[str]) -> str:
-    """Its kind where that tells it apart, else its address."""
-    kind = engine.partition(":")[0]
-    if "://" in engine and kind in {"http", "https"}:
-        return engine.partition("://")[2]
-    return kind if [e.partition(":")[0] for e in engines].count(kind) == 1 else engine
 
 
 def _numbers(text: str) -> list[int]:

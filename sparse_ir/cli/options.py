@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _PRECISIONS = ("fp32", "bf16", "fp16")  # of any model; a SPLADE body may compute in int8 too
+ENCODING_PRECISIONS = (*_PRECISIONS, "int8")
+"""What a corpus may be encoded in; training knows no int8."""
 
 
 def index_option(command: Any) -> Any:
@@ -140,7 +142,7 @@ def devices_options(command: Any) -> Any:
         type=click.IntRange(min=1),
         help="Texts times longest text of a batch. Default: as suits the device.",
     )
-    return devices(_precision(batch_tokens(command), (*_PRECISIONS, "int8")))
+    return devices(_precision(batch_tokens(command), ENCODING_PRECISIONS))
 
 
 def _precision(command: Any, choices: Sequence[str]) -> Any:

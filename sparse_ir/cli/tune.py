@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparse_ir.cli.options import engine_option, json_option
+from sparse_ir.cli.options import ENCODING_PRECISIONS, engine_option, json_option
 from sparse_ir.cli.output import note, print_json, print_table
 from sparse_ir.cli.stopping import resumable
 
@@ -25,7 +25,13 @@ _SHOWN = 12
 @click.option("--confirm", help="Another dataset, to compare the setting found with no pruning.")
 @click.option("--confirm-split", default="test", show_default=True, help="Its judgements.")
 @click.option("--model", help="Folder or hub id of the model. Default: the bundled one.")
-@click.option("--precision", default="fp32", show_default=True, help="fp32, bf16, fp16 or int8.")
+@click.option(
+    "--precision",
+    type=click.Choice(ENCODING_PRECISIONS),
+    default="fp32",
+    show_default=True,
+    help="Arithmetic of the model's body.",
+)
 @click.option("--devices", default="auto", show_default=True, help="As for encode.")
 @engine_option
 @click.option("--field", default="", help="The engine's field type, as for index.")

@@ -22,7 +22,7 @@ from sparse_ir.evaluating.measure import (
 )
 from sparse_ir.evaluating.measured import Measured, read_measured, write_measured
 from sparse_ir.evaluating.results import Difference, Facts, Results
-from sparse_ir.evaluating.stored_vectors import StoredVectors
+from sparse_ir.evaluating.stored_vectors import PrunedVectors
 from sparse_ir.models.loading import MODEL, load_encoder
 from sparse_ir.pruning import parse_pruning
 
@@ -187,9 +187,9 @@ class _Bench:
             drop_index(first, name)
         return found
 
-    def _stored(self, system: System) -> StoredVectors:
+    def _stored(self, system: System) -> PrunedVectors:
         pruning = parse_pruning(system.document_pruning)
-        return StoredVectors(self._vectors_folder(system), pruning)
+        return PrunedVectors(self._vectors_folder(system), pruning)
 
     def _vectors_folder(self, system: System) -> Path:
         return self._folder / f"vectors-{system.vectors_key()}"

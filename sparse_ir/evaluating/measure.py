@@ -16,7 +16,7 @@ from sparse_ir.evaluating.memory import PeakMemory
 from sparse_ir.evaluating.metrics import Evaluation, score_run
 from sparse_ir.evaluating.overlap import require_overlap
 from sparse_ir.evaluating.results import Hit, Outcome, TermUse
-from sparse_ir.evaluating.stored_vectors import StoredVectors, TermCounts
+from sparse_ir.evaluating.stored_vectors import PrunedVectors, TermCounts
 from sparse_ir.indexing.index import IndexSettings, index_corpus
 from sparse_ir.pruning import parse_pruning
 from sparse_ir.searching.search import Searcher, SearchSettings
@@ -77,7 +77,7 @@ def build(system: System, name: str, corpus: str, vectors: Vectors) -> Indexed:
             f"{system.engine} refused {report.rejected:,} documents, so figures would not be those "
             f"of the collection. {report.rejects} names them."
         )
-    stored = StoredVectors(vectors.folder, parse_pruning(system.document_pruning))
+    stored = PrunedVectors(vectors.folder, parse_pruning(system.document_pruning))
     return Indexed(name, report.seconds, stored.count_terms())
 
 
@@ -161,7 +161,7 @@ def _terms(
 ) -> list[TermUse]:
     if not explained(system):
         return []
-    stored = StoredVectors(vectors.folder, parse_pruning(system.document_pruning))
+    stored = PrunedVectors(vectors.folder, parse_pruning(system.document_pruning))
     # From all over the queries; more would fill the memory with their hits' vectors.
     sample = results[:: -(-len(results) // _EXPLAINED) or 1]
     looked_at = {r.query.query_id: kept[r.query.query_id] for r in sample}

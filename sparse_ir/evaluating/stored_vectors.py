@@ -31,7 +31,7 @@ class TermCounts(NamedTuple):
     shares: Mapping[str, float]
 
 
-class StoredVectors:
+class PrunedVectors:
     """Vector shards read again, pruned as an index of them is."""
 
     def __init__(self, folder: Path, pruning: Pruning) -> None:
