@@ -21,8 +21,8 @@ from sparse_ir.evaluating.measure import (
     measure,
 )
 from sparse_ir.evaluating.measured import Measured, read_measured, write_measured
+from sparse_ir.evaluating.pruned_vectors import PrunedVectors
 from sparse_ir.evaluating.results import Difference, Facts, Results
-from sparse_ir.evaluating.stored_vectors import PrunedVectors
 from sparse_ir.models.loading import MODEL, load_encoder
 from sparse_ir.pruning import parse_pruning
 

@@ -15,8 +15,8 @@ from sparse_ir.evaluating.measured import Measured
 from sparse_ir.evaluating.memory import PeakMemory
 from sparse_ir.evaluating.metrics import Evaluation, score_run
 from sparse_ir.evaluating.overlap import require_overlap
+from sparse_ir.evaluating.pruned_vectors import PrunedVectors, TermCounts
 from sparse_ir.evaluating.results import Hit, Outcome, TermUse
-from sparse_ir.evaluating.stored_vectors import PrunedVectors, TermCounts
 from sparse_ir.indexing.index import IndexSettings, index_corpus
 from sparse_ir.pruning import parse_pruning
 from sparse_ir.searching.search import Searcher, SearchSettings
