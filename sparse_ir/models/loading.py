@@ -109,7 +109,8 @@ def load_encoder(
 
 
 def _splade(folder: Path, *, batch_tokens: int | None, **options: Any) -> SpladeEncoder:
-    from sparse_ir.models.splade import BATCH_TOKENS, SpladeEncoder
+    from sparse_ir.models.batched import BATCH_TOKENS
+    from sparse_ir.models.splade import SpladeEncoder
 
     return SpladeEncoder(folder, batch_tokens=batch_tokens or BATCH_TOKENS, **options)
 

@@ -17,7 +17,7 @@ import transformers
 
 from sparse_ir.errors import ConfigError, ModelError
 from sparse_ir.models.batched import BATCH_TOKENS, BatchedEncoder
-from sparse_ir.models.batches import maximal_length, named_tokens
+from sparse_ir.models.batches import maximal_length, named_tokens, tokenize
 from sparse_ir.models.fingerprint import (
     content_digest,
     fingerprint,
@@ -266,6 +266,12 @@ class UnicoilEncoder:
         """Weigh one text and name the word behind each token; see ``SparseEncoder``."""
         return (self.queries if query else self.documents).explain(text)
 
+    def text_terms(self, text: str) -> list[str]:
+        """The text's own tokens that can be weighed, each once, as they come."""
+        tokens = tokenize(self.queries.tokenizer, [text], self.query_max_length).ids[0]
+        never = set(self._model.dropped.tolist())
+        return list(dict.fromkeys(self.vocabulary[i] for i in tokens if i not in never))
+
     def _fingerprint(self, side: _Side) -> str:
         folder = self.layout.model
         own = {} if self.layout.castorini else {"projection": content_digest(folder / PROJECTION)}
@@ -335,10 +341,11 @@ def load_body(folder: Path, *, trust_remote_code: bool = False, **more: Any) -> 
 def _empty_body(folder: Path, **more: Any) -> Any:
     """A body as the config says, its weights still to be filled in."""
     kind = read_json(folder / "config.json").get("model_type", "bert")
+    auto: Any = transformers.AutoModel  # in part untyped
     with quiet():
         try:
             config = transformers.AutoConfig.for_model(kind).from_pretrained(str(folder))
-            return transformers.AutoModel.from_config(config, add_pooling_layer=False, **more)
+            return auto.from_config(config, add_pooling_layer=False, **more)
         except Exception as error:  # whatever a file of unknown origin may make it raise
             line = (str(error).strip().splitlines() or [""])[0]
             raise ModelError(f"{folder}: no BERT can be made of it ({line[:200]}).") from error

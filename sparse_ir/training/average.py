@@ -20,6 +20,7 @@ from sparse_ir.models.fingerprint import tokenizer_digest
 from sparse_ir.models.layouts import read_json
 from sparse_ir.models.saved_files import copy_tree, made_aside, options, put, put_json, small_table
 from sparse_ir.models.sides import QUERY_TABLE
+from sparse_ir.models.unicoil_files import SETTINGS as UNICOIL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,6 +82,8 @@ def average(settings: AverageSettings) -> AverageReport:
     for folder in folders:
         if not (folder / _WEIGHTS).is_file():
             raise ModelError(f"{folder} holds no {_WEIGHTS}. Give a folder that train wrote.")
+        if (folder / UNICOIL).is_file():
+            raise ModelError(f"{folder} is a uniCOIL model; average knows SPLADE models alone.")
     for folder in folders[:-1]:
         _require_alike(folder, folders[-1])
     total = sum(settings.shares) or float(len(folders))

@@ -104,7 +104,7 @@ class _Revived(torch.autograd.Function):
         return x.relu()
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, upstream: Tensor) -> Tensor:
         (positive,) = ctx.saved_tensors
         return torch.where(positive, upstream, upstream.clamp_max(0.0))
 

@@ -84,6 +84,11 @@ def test_a_token_weighs_the_most_that_it_weighs_anywhere_in_the_text(save, parts
     assert_equal(terms(encoder.encode_queries([text]), encoder), wanted)
 
 
+def test_a_text_names_its_own_terms(save):
+    encoder = load_encoder(save(), device="cpu")
+    assert encoder.text_terms("the cat: running cat") == ["the", "cat", "run", "##ning"]
+
+
 def test_batches_change_nothing(save):
     encoder = load_encoder(save(), device="cpu")
     whole = encoder.encode_documents(TEXTS).weights.toarray()

@@ -157,9 +157,13 @@ def test_a_prior_without_unicoil_is_refused():
         ModelSettings("x", token_prior=True)
 
 
-def test_adapt_refuses_a_unicoil_model(run, tmp_path):
+def test_adapt_and_average_refuse_a_unicoil_model(run, tmp_path):
+    from sparse_ir.training.average import AverageSettings, average
     from sparse_ir.training.starting import start_settings
 
     run(**UNICOIL, optimizer__steps=1)
     with pytest.raises(ModelError, match="is a uniCOIL model"):
         start_settings(str(tmp_path / "model"))
+    twice = (str(tmp_path / "model"),) * 2
+    with pytest.raises(ModelError, match="average knows SPLADE models alone"):
+        average(AverageSettings(twice, str(tmp_path / "mean")))

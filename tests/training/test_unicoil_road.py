@@ -71,3 +71,4 @@ def test_an_index_refuses_another_unicoil_model(sparse_ir, model, collection, tm
     path.write_text(json.dumps({**json.loads(path.read_text()), "query_terms": 1}))
     refused = sparse_ir("search", "cat", "--model", other)
     assert refused.exit_code != 0
+    assert "the query is encoded by" in refused.err
