@@ -101,7 +101,7 @@ class Source(NamedTuple):
             line = " ".join(str(error).split())[:300]
             raise ModelError(f"{layout.model}: it cannot be exported: {line}") from error
         return PooledTerms(
-            model.float().eval(),
+            model.float().eval().requires_grad_(False),
             layout,
             size=len(self.encoder.vocabulary),
             dropped_positions=named_tokens(self.encoder.tokenizer, layout.drop_positions),

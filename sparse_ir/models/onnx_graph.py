@@ -19,6 +19,9 @@ class PooledTerms(nn.Module):
     It builds batch x tokens x vocabulary, as the formats it is exported to know no other way.
     """
 
+    kept: Tensor
+    ignored: Tensor
+
     def __init__(
         self,
         model: Any,

@@ -229,7 +229,8 @@ def load_traced(path: Path) -> Any:
 def _trace(module: torch.nn.Module, example: tuple[Any, ...], path: Path, source: Source) -> None:
     try:
         with quiet(), torch.inference_mode():
-            traced = torch.jit.trace(module, example, strict=False, check_trace=False)
+            trace: Any = torch.jit.trace  # untyped
+            traced = trace(module, example, strict=False, check_trace=False)
             torch.jit.save(traced, str(path))
     except Exception as error:  # whatever the tracer meets in a model of unknown kind
         line = " ".join(str(error).split())[:300]

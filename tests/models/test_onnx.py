@@ -263,3 +263,18 @@ def test_a_prompt_that_no_server_would_write_is_refused(tiny, tmp_path, export):
         (folder / name).write_text(json.dumps(content))
     with pytest.raises(ConfigError, match="find: "):
         export(str(folder), tmp_path / "out")
+
+
+def test_the_command_says_how_far_the_export_is_off(sparse_ir, tiny, plain, exporting, tmp_path):
+    exporting(plain.folder)
+    out = tmp_path / "out"
+    done = sparse_ir("export", "--format", "onnx", "--model", tiny, "--out", out)
+    assert done.exit_code == 0, done.err
+    assert "opset 18" in done.out
+    assert "Largest difference" in done.out
+    again = sparse_ir("export", "--format", "onnx", "--model", tiny, "--out", out)
+    assert again.exit_code == 2
+    assert "--replace" in again.err
+    done = sparse_ir("export", "--format", "eland", "--index", "default", "--out", out)
+    assert done.exit_code == 2
+    assert "exports a model" in done.err
