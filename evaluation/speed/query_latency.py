@@ -1,9 +1,11 @@
 """Milliseconds to encode one query: by the model, and by a table of token weights.
 
     python evaluation/speed/query_latency.py QUERIES [--model FOLDER] [--count 500]
+        [--sides model,inference-free] [--at-most MILLISECONDS]
 
 QUERIES is any file of queries that sparse-ir reads. Each query is encoded alone, after 20 to warm
-up, with one thread and with two, in a fresh process each; also the time and memory of loading.
+up, with one thread and with two, in a fresh process each; also the time and memory of loading. With
+--at-most it exits with 1 if a side's median, of any number of threads, takes longer.
 """
 
 from __future__ import annotations
@@ -51,6 +53,8 @@ def main():
     parser.add_argument("--model")
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--sides", default="model,inference-free", help="comma-separated")
+    parser.add_argument("--at-most", type=float, metavar="MS", help="the longest median allowed")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
@@ -58,7 +62,7 @@ def main():
         return
     print("| query side | threads | p50 ms | p99 ms | loading s | memory MB | torch |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | --- |")
-    cases = [(side, threads) for side in ("model", "inference-free") for threads in (1, 2)]
+    cases = [(side, threads) for side in arguments.sides.split(",") for threads in (1, 2)]
     found = {case: [] for case in cases}
     for _ in range(arguments.rounds):
         for side, threads in cases:
@@ -68,13 +72,18 @@ def main():
             if done.returncode:
                 raise SystemExit(done.stderr)
             found[side, threads].append(json.loads(done.stdout.splitlines()[-1]))
+    slow = []
     for (side, threads), rounds in found.items():
         middle = {name: np.median([one[name] for one in rounds]) for name in rounds[0]}
         print(
-            f"| {side} | {threads} | {middle['p50']:.1f} | {middle['p99']:.1f} | "
+            f"| {side} | {threads} | {middle['p50']:.2f} | {middle['p99']:.2f} | "
             f"{middle['loading']:.1f} | {middle['memory']:.0f} | "
             f"{'yes' if middle['torch'] else 'no'} |"
         )
+        if arguments.at_most is not None and middle["p50"] > arguments.at_most:
+            slow.append(f"{side} with {threads} threads takes {middle['p50']:.2f} ms")
+    if slow:
+        raise SystemExit(f"over {arguments.at_most:g} ms: {'; '.join(slow)}")
 
 
 if __name__ == "__main__":

@@ -13,25 +13,32 @@ from sparse_ir.cli.output import note, progress
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_MODELS = ("onnx", "opensearch-ml", "eland")
 _PACKED_FOR_ANSERINI = (".json", ".jsonl", ".gz")
 
 
-@click.command(short_help="Write vectors for other tools.")
+@click.command(short_help="Write vectors, or a model, for other tools.")
 @click.option("--index", help="Export the vectors of this index; of --queries: as it is asked.")
 @click.option("--vectors", help="Export this folder of vector shards.")
 @click.option("--queries", help="Export these queries, weighed by the model, or by the index's.")
 @engine_option
-@click.option("--model", help="With --queries: the model that weighs them.")
+@click.option(
+    "--model",
+    help="The model to export; with --queries: the one that weighs them. Default: bundled.",
+)
 @query_encoder_option
-@click.option("--out", required=True, help="File to write; .gz and .zst compress.")
+@click.option(
+    "--out", required=True, help="File to write (.gz and .zst compress); of a model: a new folder."
+)
 @click.option(
     "--format",
     "layout",
-    type=click.Choice(["terms", "anserini"]),
+    type=click.Choice(["terms", "anserini", *_MODELS]),
     default="terms",
     show_default=True,
     help="terms: JSONL with the weights as they are. anserini: whole numbers, round(weight * "
-    "scale), as impact indexes want them; queries as TSV.",
+    "scale), as impact indexes want them; queries as TSV. A model: onnx (runs without torch), "
+    "opensearch-ml (a zip for ML Commons), eland (for Elasticsearch).",
 )
 @click.option(
     "--scale",
@@ -39,6 +46,10 @@ _PACKED_FOR_ANSERINI = (".json", ".jsonl", ".gz")
     metavar="N",
     help="With --format anserini: what weights are multiplied by. Default: 100.",
 )
+@click.option(
+    "--query-side", is_flag=True, help="With opensearch-ml and eland: as it weighs queries."
+)
+@click.option("--replace", is_flag=True, help="Of a model: replace an earlier export.")
 def export(
     index: str | None,
     vectors: str | None,
@@ -49,12 +60,22 @@ def export(
     out: str,
     layout: str,
     scale: int | None,
+    query_side: bool,
+    replace: bool,
 ) -> None:
-    """Write vectors of documents or queries for other tools, Anserini and Pyserini among them."""
+    """Write vectors of documents or queries for other tools, or a model that others run.
+
+    An exported model is compared with the original: one whose vectors differ is not left.
+    """
     from sparse_ir.data.impacts import SCALE
 
     if scale is not None and layout != "anserini":
         raise click.UsageError("--scale goes with --format anserini.")
+    if layout in _MODELS:
+        if (index, vectors, queries, query_encoder) != (None, None, None, "model"):
+            raise click.UsageError(f"--format {layout} exports a model: --model M --out FOLDER.")
+        _model(layout, model, out, query_side=query_side, replace=replace)
+        return
     factor = (scale or SCALE) if layout == "anserini" else None
     with ExitStack() as stack:
         advance = stack.enter_context(progress("export"))
@@ -70,6 +91,30 @@ def export(
         if factor is not None and not out.endswith(_PACKED_FOR_ANSERINI):
             raise click.UsageError("Anserini reads files that end with .json, .jsonl or .gz.")
         _documents(index, vectors, engine, out, factor, advance, stack)
+
+
+def _model(layout: str, model: str | None, out: str, *, query_side: bool, replace: bool) -> None:
+    if layout == "onnx":
+        if query_side:
+            raise click.UsageError("an ONNX folder holds both sides: choose when it is searched.")
+        from sparse_ir.models.onnx_export import export_onnx
+
+        made = export_onnx(model, out, replace=replace)
+        click.echo(
+            f"{made.folder}: opset {made.opset}, {made.bytes / 1e6:,.1f} MB. Largest difference of "
+            f"a weight from the model's own: {made.difference:.2g} ({made.texts} texts)."
+        )
+        return
+    from sparse_ir.models.torchscript_export import export_eland, export_opensearch
+
+    write = export_opensearch if layout == "opensearch-ml" else export_eland
+    report = write(model, out, queries=query_side, replace=replace)
+    click.echo(f"{report.folder}: {', '.join(report.files)}.")
+    if report.difference is not None:
+        click.echo(
+            f"Largest difference of a weight from the model's own: {report.difference:.2g} "
+            f"({report.texts} texts)."
+        )
 
 
 def _documents(

@@ -20,12 +20,12 @@ class RestampReport(NamedTuple):
     """What an index accepts now.
 
     Attributes:
-        index: Its name.
+        name: Of the index.
         accepted: Query fingerprints of all sides that fit.
         added: Those that are new.
     """
 
-    index: str
+    name: str
     accepted: tuple[str, ...]
     added: tuple[str, ...]
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from sparse_ir.models.layouts import SpladeLayout
+
 _BLOCK = 1 << 20
 _VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
@@ -22,6 +24,41 @@ def fingerprint(parts: dict[str, Any]) -> str:
     """SHA-256, hex, of names with their JSON values, whatever their order."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def splade_fingerprint(
+    layout: SpladeLayout,
+    *,
+    weights: str,
+    tokenizer: str,
+    max_length: int,
+    prompt: str,
+    **more: float,
+) -> str:
+    """SHA-256, hex, of everything that decides a SPLADE encoder's vectors.
+
+    Args:
+        layout: How the masked LM is used.
+        weights: As ``weights_digest`` gives it.
+        tokenizer: As ``tokenizer_digest`` gives it.
+        max_length: Tokens read of a text.
+        prompt: Put in front of each text.
+        more: What else is set, by name.
+    """
+    return fingerprint(
+        {
+            "weights": weights,
+            "tokenizer": tokenizer,
+            "pooling": layout.pooling,
+            "activation": layout.activation,
+            "max_length": max_length,
+            "lowercase": layout.lowercase,
+            "prompt": prompt,
+            "drop_positions": sorted(layout.drop_positions),
+            "drop_columns": sorted(layout.drop_columns),
+            **more,
+        }
+    )
 
 
 def weights_digest(folder: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparse_ir.errors import ConfigError, ModelError
+from sparse_ir.models.onnx_folder import is_onnx
 from sparse_ir.models.sides import QUERY_TABLE, Sides, TableLayout, read_sides, vocabulary_size
 from sparse_ir.models.unicoil_files import read_unicoil
 
@@ -68,6 +69,18 @@ def load_encoder(
     name, folder = _find(name_or_path, trust_remote_code=trust_remote_code)
     if queries not in QUERY_ENCODERS:
         raise ConfigError(f"query encoder is {queries!r}. Use {' or '.join(QUERY_ENCODERS)}.")
+    if is_onnx(folder):
+        from sparse_ir.models.onnx_loading import load_onnx
+
+        return load_onnx(
+            folder,
+            name=name,
+            device=device,
+            precision=precision,
+            batch_tokens=batch_tokens,
+            max_length=max_length,
+            by_table=queries == INFERENCE_FREE,
+        )
     if (folder / "bm25.json").is_file():
         if queries == INFERENCE_FREE:
             raise _no_table(name)

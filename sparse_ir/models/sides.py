@@ -38,7 +38,7 @@ QUERY_TABLE = "query_table.json"
 """Token -> weight: a query side that needs no model, beside one that does."""
 
 QUERY_MODEL = "query_model"
-_IDF = "idf.json"
+IDF = "idf.json"
 _ROUTERS = ("Router", "Asym")  # the second is the name of before version 5
 
 
@@ -149,6 +149,6 @@ def _static(folder: Path, path: Path) -> TableLayout:
     named = read_json(path / "config.json").get("path")
     weights = path / "model.safetensors"
     if named:
-        places = [path / named, folder / named, folder / _IDF]
+        places = [path / named, folder / named, folder / IDF]
         weights = next((place for place in places if place.is_file()), places[0])
     return TableLayout(weights, path, prompt=read_prompts(folder)[1], terms=read_bound(folder))

@@ -15,7 +15,7 @@ from sparse_ir.models.batches import (
     maximal_length,
     named_tokens,
 )
-from sparse_ir.models.fingerprint import fingerprint, tokenizer_digest, weights_digest
+from sparse_ir.models.fingerprint import splade_fingerprint, tokenizer_digest, weights_digest
 from sparse_ir.models.inference_free import InferenceFreeQueries
 from sparse_ir.models.layouts import SpladeLayout, read_layout
 from sparse_ir.models.masked_lm import (
@@ -220,20 +220,13 @@ class SpladeEncoder(BatchedEncoder):
         return found
 
     def _fingerprint(self, prompt: str, **more: float) -> str:
-        layout = self.layout
-        return fingerprint(
-            {
-                "weights": weights_digest(layout.model),
-                "tokenizer": tokenizer_digest(layout.model),
-                "pooling": layout.pooling,
-                "activation": layout.activation,
-                "max_length": self.max_length,
-                "lowercase": layout.lowercase,
-                "prompt": prompt,
-                "drop_positions": sorted(layout.drop_positions),
-                "drop_columns": sorted(layout.drop_columns),
-                **more,
-            }
+        return splade_fingerprint(
+            self.layout,
+            weights=weights_digest(self.layout.model),
+            tokenizer=tokenizer_digest(self.layout.model),
+            max_length=self.max_length,
+            prompt=prompt,
+            **more,
         )
 
     def _dropped(self, names: Sequence[str]) -> Tensor | None:
