@@ -258,10 +258,6 @@ class UnicoilEncoder:
         """Weigh queries, in the order given; see ``SparseEncoder``."""
         return self.queries.encode(texts, ids)
 
-    def text_terms(self, text: str) -> list[str]:
-        """List the tokens of a query, as far as they are read; see ``SparseEncoder``."""
-        return self.queries.text_terms(text)
-
     def explain(self, text: str, *, query: bool = False) -> Explanation:
         """Weigh one text and name the word behind each token; see ``SparseEncoder``."""
         return (self.queries if query else self.documents).explain(text)
