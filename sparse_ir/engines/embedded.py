@@ -229,8 +229,10 @@ class EmbeddedEngine:
     def announce(self, index: str, *, url: str, token: str, label: str) -> None:
         """Tell other processes of this machine that this one answers for an index.
 
+        Of a build with a name of its own nobody is told: others ask for what is published.
+
         Args:
-            index: A published one, which is opened.
+            index: It is opened.
             url: Where the process answers.
             token: What it wants to be sent.
             label: What it calls the index.
@@ -240,7 +242,9 @@ class EmbeddedEngine:
             StorageError: the disk cannot be written.
         """
         self._shard(index)
-        folder = self.root / index.partition("@")[0]
+        if "@" in index:
+            return
+        folder = self.root / index
         try:
             self._announced[folder] = served.announce(folder, url=url, token=token, label=label)
         except OSError as error:

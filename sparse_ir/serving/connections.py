@@ -6,16 +6,20 @@ clients would take all connections. Here each has a time for both.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Mapping
 
     from sparse_ir.serving.metrics import Metrics
     from sparse_ir.serving.settings import ServeSettings
+
+WHEN_LEFT = "sparse_ir.when_left"
+"""Where a request's scope holds what is called when its client ends the connection."""
 
 _TOO_SLOW = (
     b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Type: application/json\r\n"
@@ -86,6 +90,9 @@ class _GuardedProtocol(H11Protocol):
         self._reading = _cancel(self._reading)
         super().connection_lost(exc)
         self._writing = _cancel(self._writing)
+        scope: Mapping[str, Any] = self.scope or {}
+        if WHEN_LEFT in scope:
+            scope[WHEN_LEFT]()
 
     def _expect_request(self) -> None:
         self._reading = self.loop.call_later(self.limits.read_timeout, self._too_slow)

@@ -10,6 +10,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from sparse_ir.serving.connections import WHEN_LEFT
 from sparse_ir.serving.settings import is_loopback
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ WORK = ("/search", "/encode", "/explain", "/indexes")
 PAGE = "/page/"
 INTERNAL = "/internal/"
 FAILED = "the server failed; its log says how."
+CLIENT_LEFT = 499  # in the figures only: nobody is there to be answered
 MOST_BODY_BYTES = 8 << 20  # of another process; nobody else sends a body
 
 HEADERS = (
@@ -109,7 +111,7 @@ class Guard:
             self._require_key(scope["path"], headers)
             if works:
                 self._require_room()
-            await asyncio.wait_for(self._app(scope, receive, answer), self._settings.timeout)
+            await self._work(scope, receive, answer)
         except Refusal as refusal:
             await answer.refuse(refusal)
         except asyncio.TimeoutError:
@@ -124,6 +126,34 @@ class Guard:
             _log.exception("a request failed")
             if not answer.complete:
                 await answer.refuse(Refusal(500, FAILED))
+
+    async def _work(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        """Let the application answer, unless it takes too long or the client leaves.
+
+        Raises:
+            asyncio.TimeoutError: it took too long.
+        """
+        tasks: list[asyncio.Future[Any]] = [
+            asyncio.ensure_future(self._app(scope, receive, answer))
+        ]
+        if scope["path"] in WORK:
+            left = asyncio.Event()
+            scope[WHEN_LEFT] = left.set  # to wait in receive() would read, and keep, what follows
+            tasks.append(asyncio.ensure_future(left.wait()))
+        try:
+            done, _ = await asyncio.wait(
+                tasks, timeout=self._settings.timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for task in tasks:
+                task.cancel()  # of what is done it changes nothing
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks[0] in done:
+            tasks[0].result()
+        elif done:
+            answer.status = CLIENT_LEFT
+        else:
+            raise asyncio.TimeoutError
 
     def _require_size(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
         url = len(scope["raw_path"]) + len(scope["query_string"])

@@ -105,8 +105,12 @@ class Service:
         self.draining = False
         self.in_flight = 0
         self.indexes = open_indexes(settings)
-        for index in self.indexes.values():
-            index.searcher.search([Query("1", "first")], k=1)  # what is loaded lazily, is now
+        try:
+            for index in self.indexes.values():
+                index.searcher.search([Query("1", "first")], k=1)  # what is loaded lazily, is now
+        except BaseException:
+            close_indexes(self.indexes)
+            raise
         self._encoder = self._thread("encode")
         self._engine = self._thread("search")
         self._explained: OrderedDict[Hashable, Explanation] = OrderedDict()

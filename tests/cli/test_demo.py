@@ -20,3 +20,8 @@ def test_the_demo_indexes_searches_explains_evaluates_and_reuses(sparse_ir, monk
     again = sparse_ir("demo")
     assert again.exit_code == 0
     assert again.err.count("done already") == 4
+
+    asked = []
+    monkeypatch.setattr("sparse_ir.serving.serve.serve", lambda s, *, ready: asked.append(s))
+    assert sparse_ir("demo", "--serve", "--port", "0").exit_code == 0
+    assert [(s.index, s.host, s.port) for s in asked] == [(("demo", "demo-bm25"), "127.0.0.1", 0)]

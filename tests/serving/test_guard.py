@@ -150,6 +150,19 @@ def test_a_request_that_takes_too_long_is_given_up_and_its_work_is_not_done(star
     assert server.figure(total) == before + 2  # that which held the thread, and the last
 
 
+def test_work_for_a_client_that_left_is_not_done(start, held):
+    server = start()
+    go = held(server)
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(b"GET /search?q=pear HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        until(lambda: server.figure('sparse_ir_queue_length{stage="encode"}') == 1)
+    until(lambda: server.service.in_flight == 0)
+    assert server.figure('sparse_ir_requests_total{route="/search",status="499"}') == 1
+    go.set()
+    until(lambda: server.figure('sparse_ir_queue_length{stage="encode"}') == 0)
+    assert server.figure('sparse_ir_batch_queries_sum{stage="search"}') == 0
+
+
 def test_a_body_is_refused(server):
     for method in ("GET", "POST"):
         answer = server.request(method, "/search?q=pear", body=b"x" * 10)

@@ -173,6 +173,15 @@ def test_bad_starts_get_one_line(sparse_ir, engine, tmp_path, monkeypatch, serve
     assert "SPARSE_IR_SERVE_KEY must have 16" in error("--index", "fruit")
 
 
+def test_an_index_may_be_named_in_the_settings_of_all_commands(
+    sparse_ir, engine, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sparse-ir.yaml").write_text("index: nuts\n")
+    done = sparse_ir("serve", "--engine", engine, "--port", "0")
+    assert "there is no index 'nuts'" in done.err
+
+
 def test_without_the_extra_the_command_says_how_to_get_it(sparse_ir, monkeypatch):
     import importlib.util
 
