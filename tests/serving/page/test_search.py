@@ -235,7 +235,7 @@ def test_a_server_that_is_gone_is_said_and_found_again(visits, serve):
 
 
 def test_the_key_is_asked_once_and_kept_for_the_tab(visits, serve):
-    with serve(key="open-sesame") as url:
+    with serve(key="open-sesame-once-more") as url:
         visit = visits(url)
         page = visit.page
         page.goto(f"{url}/?q=apple")
@@ -243,13 +243,13 @@ def test_the_key_is_asked_once_and_kept_for_the_tab(visits, serve):
         dialog.get_by_label("Key").fill("wrong")
         page.keyboard.press("Enter")
         expect(dialog).to_contain_text("The server refused this key.")
-        dialog.get_by_label("Key").fill("open-sesame")
+        dialog.get_by_label("Key").fill("open-sesame-once-more")
         page.keyboard.press("Enter")
         expect(page.locator("article.hit").first).to_be_visible()
         page.reload()
         expect(page.locator("article.hit").first).to_be_visible()
         expect(dialog).to_be_hidden()
-        assert "open-sesame" not in page.url
+        assert "open-sesame-once-more" not in page.url
         assert page.evaluate("[localStorage.length, document.cookie]") == [0, ""]
         page.get_by_role("button", name="Forget the API key").click()
         expect(dialog).to_be_visible()
