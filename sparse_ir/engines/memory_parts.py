@@ -28,9 +28,10 @@ SCHEMA = pa.schema(
         ("record", pa.string()),
         ("indices", pa.list_(pa.int32())),
         ("values", pa.list_(pa.float32())),
-        ("dense", pa.list_(pa.float32())),
     ]
 )
+DENSE = pa.field("dense", pa.list_(pa.float32()))
+"""One column more, where the index holds dense vectors."""
 
 
 class Row(NamedTuple):
@@ -70,8 +71,15 @@ def read_part(path: Path) -> Iterator[tuple[str, Row | None]]:
         raise EngineError(f"{path} is damaged ({error}). Index again with --replace.") from None
 
 
-def write_part(folder: Path, rows: Iterable[tuple[str, Row | None]]) -> Path:
+def write_part(
+    folder: Path, rows: Iterable[tuple[str, Row | None]], *, dense: bool = False
+) -> Path:
     """Write rows as the next file; it is there whole, on disk, or not at all.
+
+    Args:
+        folder: Of the build.
+        rows: Documents, None for those that are deleted.
+        dense: Whether the index holds dense vectors.
 
     Raises:
         StorageError: the disk is full or not writable.
@@ -82,9 +90,10 @@ def write_part(folder: Path, rows: Iterable[tuple[str, Row | None]]) -> Path:
     aside = folder / f".{path.name}.{os.getpid()}.tmp"
     try:
         with aside.open("wb") as stream:
-            with pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer:
+            schema = SCHEMA.append(DENSE) if dense else SCHEMA
+            with pq.ParquetWriter(stream, schema, compression="zstd") as writer:
                 for group in _groups(rows):
-                    writer.write_batch(group)
+                    writer.write_batch(_batch(group, schema))
             stream.flush()
             os.fsync(stream.fileno())
         aside.replace(path)
@@ -96,7 +105,7 @@ def write_part(folder: Path, rows: Iterable[tuple[str, Row | None]]) -> Path:
 
 def _rows(batch: pa.RecordBatch) -> Iterator[tuple[str, Row | None]]:
     ids, records = batch.column(0).to_pylist(), batch.column(1).to_pylist()
-    dense = batch.column(4) if batch.num_columns > 4 else pa.nulls(len(batch))  # that came later
+    dense = batch.column(4) if batch.num_columns > 4 else pa.nulls(len(batch))
     for i, (doc_id, record) in enumerate(zip(ids, records, strict=True)):
         if record is None:
             yield doc_id, None
@@ -107,18 +116,20 @@ def _rows(batch: pa.RecordBatch) -> Iterator[tuple[str, Row | None]]:
             yield doc_id, Row(record, columns, weights, own)
 
 
-def _groups(rows: Iterable[tuple[str, Row | None]]) -> Iterator[pa.RecordBatch]:
+def _groups(
+    rows: Iterable[tuple[str, Row | None]],
+) -> Iterator[list[tuple[str, Row | None]]]:
     group: list[tuple[str, Row | None]] = []
     for row in rows:
         group.append(row)
         if len(group) == GROUP_ROWS:
-            yield _batch(group)
+            yield group
             group = []
     if group:
-        yield _batch(group)
+        yield group
 
 
-def _batch(group: list[tuple[str, Row | None]]) -> pa.RecordBatch:
+def _batch(group: list[tuple[str, Row | None]], schema: pa.Schema) -> pa.RecordBatch:
     kept = [row for _, row in group]
     starts = np.cumsum([0, *(0 if row is None else len(row.columns) for row in kept)])
     there = [row for row in kept if row is not None]
@@ -131,9 +142,9 @@ def _batch(group: list[tuple[str, Row | None]]) -> pa.RecordBatch:
             pa.array([None if row is None else row.record for row in kept], pa.string()),
             pa.ListArray.from_arrays(offsets, pa.array(columns, pa.int32())),
             pa.ListArray.from_arrays(offsets, pa.array(weights, pa.float32())),
-            _dense_column(kept),
+            *([_dense_column(kept)] if DENSE.name in schema.names else ()),
         ],
-        schema=SCHEMA,
+        schema=schema,
     )
 
 

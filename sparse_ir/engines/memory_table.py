@@ -144,7 +144,7 @@ class Table:
         if self._folder is None or not self._changed:
             return
         rows = ((doc_id, self._rows.get(doc_id)) for doc_id in self._changed)
-        self._read.append(parts.write_part(self._folder, rows))
+        self._read.append(self._write(rows))
         self._changed.clear()
 
     def compact(self) -> None:
@@ -155,7 +155,7 @@ class Table:
         if len(self._read) < 2:
             return
         earlier = self._read
-        self._read = [parts.write_part(self._folder, iter(self._rows.items()))]
+        self._read = [self._write(iter(self._rows.items()))]
         for path in earlier:  # from the earliest: no deletion goes before what it deletes
             path.unlink(missing_ok=True)
 
@@ -165,6 +165,11 @@ class Table:
             len(doc_id) + len(row.record) + sum(part.nbytes for part in row[1:] if part is not None)
             for doc_id, row in self._rows.items()
         )
+
+    def _write(self, rows: Iterable[tuple[str, parts.Row | None]]) -> Path:
+        if self._folder is None:
+            raise ValueError("there is no folder to write to")
+        return parts.write_part(self._folder, rows, dense=self._space is not None)
 
     def _set(self, doc_id: str, row: parts.Row | None) -> None:
         self._matrix = None

@@ -434,9 +434,22 @@ def dense_engine(engine):
     try:
         physical = engine.create("probe", make_stamp(dense=SPACE), VOCABULARY)
     except ConfigError as error:
-        pytest.skip(str(error))  # which words these are, tests/engines/test_dense_fields.py says
+        pytest.skip(str(error))
     engine.drop(physical)
     return engine
+
+
+def test_an_engine_holds_dense_vectors_or_says_in_one_line_that_it_cannot(engine):
+    try:
+        physical = engine.create("probe", make_stamp(dense=SPACE), VOCABULARY)
+    except ConfigError as error:
+        said = str(error)
+    else:
+        said = ""
+        assert engine.describe(physical).dense == SPACE
+        engine.drop(physical)
+    assert not said or ("--dense needs" in said and "\n" not in said)
+    assert engine.builds("probe") == []
 
 
 def at(doc_id, x, y, **metadata):
