@@ -125,8 +125,8 @@ def open_source(model: str | None, *, queries: bool = False) -> Source:
     layout = sides.documents
     if layout.prune_ratio:
         raise ModelError(
-            f"{folder} prunes documents by a ratio (prune_ratio), which an export cannot hold. Take "
-            "it out of a copy of the folder and index with --document-pruning ratio=R."
+            f"{folder} prunes documents by a ratio (prune_ratio), which an export cannot hold. "
+            "Take it out of a copy of the folder; index with --document-pruning ratio=R."
         )
     if queries:
         layout = replace(layout, document_terms=layout.query_terms)

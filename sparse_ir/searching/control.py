@@ -260,7 +260,7 @@ def _numbered(option: str, text: str, default: float | None) -> tuple[str, float
     if term.strip() and value is not None:
         return term.strip(), value
     if default is None:
-        raise ConfigError(f"{option} {text!r} needs a number, as in {option} {text or 'term'}=2.")
+        raise ConfigError(f"{option} {text!r} needs a number, as in {option} term=2.")
     return _named(option, text), default
 
 

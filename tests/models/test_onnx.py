@@ -117,8 +117,7 @@ def test_a_query_table_goes_along(model, exported):
     same(free.encode_documents(TEXTS), load_encoder(model).encode_documents(TEXTS))
 
 
-def test_queries_by_a_table_alone_stay_so(make_tiny, plain, exporting, tmp_path):
-    exporting(plain.folder)  # of the same weights
+def test_queries_by_a_table_alone_stay_so(make_tiny, tmp_path):
     folder = make_tiny(tmp_path / "model")
     (folder / "idf.json").write_text(json.dumps({"cat": 2.0, "mat": 1.5}))
     out = export_onnx(str(folder), tmp_path / "out").folder

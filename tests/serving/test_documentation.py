@@ -15,7 +15,9 @@ TEXT = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="u
 def test_every_option_is_named_and_every_option_named_is_one():
     options = {p.opts[0] for p in serve.params if isinstance(p, click.Option) and not p.hidden}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT))
-    others = {"--explain", "--filter", "--replace", "--serve", "--clients", "--seconds"}
+    others = {
+        "--explain", "--filter", "--hybrid", "--replace", "--serve", "--clients", "--seconds",
+    }  # fmt: skip
     assert options <= named
     assert named - options <= others
 

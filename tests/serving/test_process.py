@@ -6,10 +6,12 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,7 +40,8 @@ class Process:
         self._url = threading.Event()
         threading.Thread(target=self._read, daemon=True).start()
         assert self._url.wait(120), self.lines
-        self.port = int(re.search(r":(\d+) ", self.lines[-1])[1])
+        (serving,) = (line for line in self.lines if line.startswith("Serving "))
+        self.port = int(re.search(r":(\d+) ", serving)[1])
 
     def _read(self) -> None:
         for line in self.process.stderr:
@@ -60,8 +63,16 @@ class Process:
 
 
 @pytest.fixture
-def served(engine: str) -> Iterator[Process]:
-    running = Process("--index", "fruit", "--engine", engine)
+def own(engine: str, tmp_path: Path) -> str:
+    """A copy of the others' engine: one process holds an index alone."""
+    folder = tmp_path / "indexes"
+    shutil.copytree(engine.partition(":")[2], folder)
+    return f"embedded:{folder}"
+
+
+@pytest.fixture
+def served(own: str) -> Iterator[Process]:
+    running = Process("--index", "fruit", "--engine", own)
     yield running
     if running.process.poll() is None:
         running.process.kill()
@@ -71,23 +82,23 @@ def served(engine: str) -> Iterator[Process]:
 
 @pytest.mark.slow
 def test_other_commands_ask_the_server_and_sigterm_drains(
-    served, sparse_ir, engine, indexes, tmp_path, write_jsonl
+    served, sparse_ir, own, tmp_path, write_jsonl
 ):
-    note = indexes / "fruit" / "served.json"
+    note = Path(own.partition(":")[2]) / "fruit" / "served.json"
     held = json.loads(note.read_bytes())
     assert note.stat().st_mode & 0o777 == 0o600
     assert held["pid"] == served.process.pid
     assert held["url"] == f"http://127.0.0.1:{served.port}"
 
     # the same lines and numbers as without a server
-    asked = ("search", "sweet pear", "--engine", engine, "--index")
+    asked = ("search", "sweet pear", "--engine", own, "--index")
     assert sparse_ir(*asked, "fruit").out == sparse_ir(*asked, "more").out
     for more in (("--explain", "--json"), ("--filter", "year>=2002", "--offset", "1", "--json")):
         through, direct = (json.loads(sparse_ir(*asked, i, *more).out) for i in ("fruit", "more"))
         assert through == direct
     queries = write_jsonl("q.jsonl", [{"_id": f"q{i}", "text": "pear"} for i in range(40)])
     run = tmp_path / "run.trec"
-    given = ("--queries", queries, "--engine", engine, "--index", "fruit", "--save-run", run)
+    given = ("--queries", queries, "--engine", own, "--index", "fruit", "--save-run", run)
     assert sparse_ir("search", *given).exit_code == 0
     assert len({line.split()[0] for line in run.read_text().splitlines()}) == 40
     wrong = sparse_ir(*asked, "fruit", "--hybrid", "rrf")
@@ -95,7 +106,7 @@ def test_other_commands_ask_the_server_and_sigterm_drains(
     assert "no text index" in wrong.err
 
     # what changes the index is refused as ever
-    refused = sparse_ir("delete", "d1", "--index", "fruit", "--engine", engine)
+    refused = sparse_ir("delete", "d1", "--index", "fruit", "--engine", own)
     assert refused.exit_code == IndexLockedError.exit_code
     assert f"process {served.process.pid}" in refused.err
 
@@ -132,14 +143,14 @@ def figures(served: Process) -> str:
 
 
 @pytest.mark.slow
-def test_a_server_that_was_killed_leaves_a_note_that_nobody_heeds(served, engine, indexes):
-    note = indexes / "fruit" / "served.json"
+def test_a_server_that_was_killed_leaves_a_note_that_nobody_heeds(served, own):
+    note = Path(own.partition(":")[2]) / "fruit" / "served.json"
     served.process.kill()
     served.process.wait(60)
     assert note.exists()
-    with open_engine(engine) as opened:
+    with open_engine(own) as opened:
         assert opened.stats("fruit").documents == 4
-    again = Process("--index", "fruit", "--engine", engine)
+    again = Process("--index", "fruit", "--engine", own)
     try:
         assert json.loads(note.read_bytes())["pid"] == again.process.pid
     finally:

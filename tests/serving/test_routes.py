@@ -194,10 +194,10 @@ def test_another_process_may_ask_the_engine_with_the_token_only(server):
     assert refused.status == 401
     headers = {"Authorization": "Bearer token-of-this-machine"}
     given = server.request("POST", "/internal/engine/get", body=body, headers=headers)
-    (document, vector), missing = given.json["result"]
+    (document, vector, dense), missing = given.json["result"]
     assert document == ["d1", FRUIT_TEXT, "Apple", {"year": 2001}]
     assert set(vector) >= {"appl", "sweet"}
-    assert missing is None
+    assert (dense, missing) == (None, None)
     for bad in (b"{", b"[]", b'{"index": "fruit"}', b'{"index": "fruit", "doc_ids": 3}'):
         answer = server.request("POST", "/internal/engine/get", body=bad, headers=headers)
         assert answer.status == 400
