@@ -19,7 +19,6 @@ from sparse_ir.serving.settings import ServeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 TOKEN = "token-of-this-machine"
 FRUIT = (
@@ -134,11 +133,3 @@ def server(engine: str) -> Iterator[Running]:
     running = Running(ServeSettings(index=("fruit", "more"), engine=engine))
     yield running
     running.stop()
-
-
-@pytest.fixture
-def indexes(engine: str) -> Path:
-    """The folder of the embedded engine."""
-    from pathlib import Path
-
-    return Path(engine.partition(":")[2])
