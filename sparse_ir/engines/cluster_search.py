@@ -20,6 +20,7 @@ from sparse_ir.engines.requests import (
     scores_of_hits,
     search_body,
 )
+from sparse_ir.engines.stamp import require_same_reading
 from sparse_ir.engines.transport import Answer
 from sparse_ir.errors import ConfigError, EngineError, IndexNotFoundError, ModelMismatchError
 
@@ -115,6 +116,11 @@ class ClusterSearch:
 
     def _body(self, request: SearchRequest, facts: Facts, page: Page) -> dict[str, Any]:
         by_terms = not request.text and request.dense is None
+        if facts.field == SEISMIC and request.require:
+            raise ConfigError(
+                "an index with --field seismic cannot be asked whether a document holds a term. "
+                "Leave --require away, or index with --field rank_features."
+            )
         if by_terms and len(request.terms) > self._room_for(request):
             request = self._shorten(request)
         if facts.field == SEISMIC and by_terms:
@@ -127,11 +133,6 @@ class ClusterSearch:
         """Name terms by their ids, which is what SEISMIC holds."""
         if request.two_step is not None:
             raise ConfigError("two-step search does not go with --field seismic. Leave it away.")
-        if request.require:
-            raise ConfigError(
-                "an index with --field seismic cannot be asked whether a document holds a term. "
-                "Leave --require away, or index with --field rank_features."
-            )
         if facts.physical not in self._columns:
             self._columns[facts.physical] = {t: str(i) for i, t in enumerate(facts.vocabulary())}
         columns = self._columns[facts.physical]
@@ -303,15 +304,20 @@ class ClusterSearch:
         return self._lifecycle.resolve(index) == facts.physical
 
     def _move(self, index: str, before: Facts) -> None:
-        """The name stands for another build now."""
-        self._meant.pop(index, None)
-        now = self._resolve(index)
+        """The name stands for another build now.
+
+        Where that cannot take the place of the one before, the name goes on to mean that one, so
+        that the next search is refused as well.
+        """
+        physical = self._lifecycle.resolve(index)
+        now = self.facts_of(physical)
         if now.stamp.query_fingerprints != before.stamp.query_fingerprints:
-            self._meant.pop(index, None)
             raise ModelMismatchError(
                 f"index {index!r} was replaced by one of model {now.stamp.model!r} while it was "
                 f"searched with {before.stamp.model!r}. Open it again."
             )
+        require_same_reading(now.stamp, before.stamp, index=index)
+        self._meant[index] = physical
 
 
 def _require_one_page(request: SearchRequest, facts: Facts) -> None:

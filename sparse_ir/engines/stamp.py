@@ -120,6 +120,40 @@ def require_same_model(stamp: Stamp, encoder: SparseEncoder, *, index: str) -> N
     )
 
 
+def require_same_reading(now: Stamp, before: Stamp, *, index: str) -> None:
+    """Refuse to go on with an index that was replaced by one of other passages or dense vectors.
+
+    Args:
+        now: What the index says of itself.
+        before: What it said when it was opened.
+        index: Its name.
+
+    Raises:
+        ModelMismatchError: naming what differs.
+    """
+    if now.passages != before.passages:
+        raise ModelMismatchError(
+            f"index {index!r} was replaced while it was searched, by one with --passages "
+            f"{now.passages or 'left away'} (before: {before.passages or 'left away'}). Open it "
+            "again."
+        )
+    if _space(now.dense) != _space(before.dense):
+        raise ModelMismatchError(
+            f"index {index!r} was replaced while it was searched, by one with "
+            f"{_named(now.dense)} (before: {_named(before.dense)}). Open it again."
+        )
+
+
+def _space(dense: DenseSpace | None) -> tuple[str, int, str] | None:
+    return None if dense is None else (dense.fingerprint, dense.dimension, dense.similarity)
+
+
+def _named(dense: DenseSpace | None) -> str:
+    if dense is None:
+        return "no dense vectors"
+    return f"dense vectors of {dense.model!r} ({dense.fingerprint[:12]}, {dense.similarity})"
+
+
 def require_same_documents(stamp: Stamp, encoder: SparseEncoder, *, index: str) -> None:
     """Refuse to add documents weighed by another model.
 
