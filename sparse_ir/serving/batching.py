@@ -6,16 +6,22 @@ together when it is free. So nothing is delayed for company, and batches grow wi
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sparse_ir.errors import SparseIRError
+from sparse_ir.engines.connection import ServerError
+from sparse_ir.errors import EngineError, SparseIRError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
+
+_log = logging.getLogger(__name__)
+
+_REFUSED = (400, 413)  # what a search server says to a request that is wrong by itself
 
 
 class BusyError(SparseIRError):
@@ -84,6 +90,8 @@ class Batcher:
         """
         future: Future[Any] = Future()
         with self._changed:
+            if len(self._jobs) >= self._limit:  # what nobody waits for takes no place
+                self._jobs = deque(job for job in self._jobs if not job.future.cancelled())
             if self._closed or len(self._jobs) >= self._limit:
                 raise BusyError("too many requests are waiting. Try again in a second.")
             self._jobs.append(_Job(work, argument, kind, future))
@@ -101,7 +109,10 @@ class Batcher:
         while batch := self._take():
             began = time.monotonic()
             _do(batch)
-            self._observe(len(batch), time.monotonic() - began)
+            try:
+                self._observe(len(batch), time.monotonic() - began)
+            except Exception:  # noqa: BLE001 - a figure is not worth the thread
+                _log.exception("a batch was not counted")
 
     def _take(self) -> list[_Job]:
         """The oldest job and those of its kind; none once everything is done and closed."""
@@ -126,15 +137,36 @@ class Batcher:
 
 
 def _do(batch: list[_Job]) -> None:
-    """Do jobs together; where that fails each alone, so that none fails for another's sake."""
+    """Do jobs together; where that fails each alone, so that none fails for another's sake.
+
+    An engine that fails as a whole is not asked for each of them again.
+    """
     try:
         results = batch[0].work([job.argument for job in batch])
-    except Exception as error:  # noqa: BLE001 - whoever waits for the job gets it
-        if len(batch) == 1:
-            batch[0].future.set_exception(error)
+        done = list(zip(batch, results, strict=True))
+    except BaseException as error:  # noqa: BLE001 - a Rust panic is no Exception, and ends no thread
+        if len(batch) > 1 and _may_be_of_one(error):
+            for job in batch:
+                _do([job])
             return
         for job in batch:
-            _do([job])
+            job.future.set_exception(_sendable(error))
         return
-    for job, result in zip(batch, results, strict=True):
+    for job, result in done:
         job.future.set_result(result)
+
+
+def _may_be_of_one(error: BaseException) -> bool:
+    """Whether a batch may have failed because of one of its jobs."""
+    if isinstance(error, ServerError):
+        return error.status in _REFUSED
+    return not isinstance(error, EngineError)
+
+
+def _sendable(error: BaseException) -> Exception:
+    """The error as one that an event loop hands on to whoever waits."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    failed = RuntimeError(f"{type(error).__name__}: {error}")
+    failed.__cause__ = error
+    return failed

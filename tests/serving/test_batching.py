@@ -6,6 +6,8 @@ import threading
 
 import pytest
 
+from sparse_ir.engines.connection import ServerError
+from sparse_ir.errors import EngineError
 from sparse_ir.serving.batching import Batcher, BusyError
 
 
@@ -67,6 +69,66 @@ def test_one_that_fails_fails_alone(batcher, occupied):
     assert good.result(30) == other.result(30) == 1
     with pytest.raises(ZeroDivisionError):
         bad.result(30)
+
+
+class Panic(BaseException):
+    """As a Rust library raises it: no Exception."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "seen"), [(Panic("at 3"), "Panic: at 3"), (StopIteration(), "StopIteration")]
+)
+def test_a_panic_goes_to_who_waits_and_the_thread_lives_on(batcher, raised, seen):
+    def panics(arguments):
+        raise raised
+
+    with pytest.raises(RuntimeError, match=seen):
+        batcher.submit(panics).result(30)
+    assert batcher.submit(doubled, 21).result(30) == 42
+
+
+def test_too_few_results_and_a_figure_that_fails_end_no_thread():
+    def fails(jobs, seconds):
+        raise OSError("no figures")
+
+    batcher = Batcher("test", observe=fails)
+    with pytest.raises(ValueError, match="shorter"):
+        batcher.submit(lambda _: []).result(30)
+    assert batcher.submit(doubled, 21).result(30) == 42
+    batcher.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "calls"),
+    [
+        (EngineError("no answer"), 1),
+        (ServerError("no", status=500, kind="", reason=""), 1),
+        (ServerError("wrong", status=400, kind="", reason=""), 4),
+    ],
+)
+def test_an_engine_that_fails_as_a_whole_is_asked_once(batcher, occupied, error, calls):
+    asked = []
+
+    def search(arguments):
+        asked.append(len(arguments))
+        raise error
+
+    futures = [batcher.submit(search, n, kind="search") for n in range(3)]
+    occupied.set()
+    for future in futures:
+        with pytest.raises(EngineError, match=str(error)):
+            future.result(30)
+    assert len(asked) == calls
+
+
+def test_a_cancelled_job_takes_no_place(batcher, occupied):
+    waiting = [batcher.submit(doubled, n) for n in range(5)]
+    waiting[2].cancel()
+    last = batcher.submit(doubled, 6)
+    with pytest.raises(BusyError):
+        batcher.submit(doubled, 7)
+    occupied.set()
+    assert last.result(30) == 12
 
 
 def test_more_than_may_wait_is_refused(batcher, occupied):
