@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import json
@@ -14,7 +15,7 @@ from sparse_ir.serving.connections import WHEN_LEFT
 from sparse_ir.serving.settings import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 
     from sparse_ir.serving.service import Service
 
@@ -93,26 +94,20 @@ class Guard:
             return
         began = time.perf_counter()
         answer = _Answer(send)
-        works = _route(scope["path"]) in (*WORK, INTERNAL)
-        self._service.in_flight += works
         try:
-            await self._answer(scope, receive, answer, works=works)
+            await self._answer(scope, receive, answer)
         finally:
-            self._service.in_flight -= works
             seconds = time.perf_counter() - began
             self._service.metrics.answered(_route(scope["path"]), answer.status, seconds)
 
-    async def _answer(
-        self, scope: Scope, receive: Receive, answer: _Answer, *, works: bool
-    ) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         try:
             headers = {name: value for name, value in scope["headers"]}  # noqa: C416 - the last
             self._require_size(scope, headers)
             self._require_host(headers)
             self._require_key(scope["path"], headers)
-            if works:
-                self._require_room()
-            await self._work(scope, receive, answer)
+            with self._counted(scope["path"]):  # only who may ask takes a place
+                await self._work(scope, receive, answer)
         except Refusal as refusal:
             await answer.refuse(refusal)
         except asyncio.TimeoutError:
@@ -127,6 +122,19 @@ class Guard:
             _log.exception("a request failed")
             if not answer.complete:
                 await answer.refuse(Refusal(500, FAILED))
+
+    @contextlib.contextmanager
+    def _counted(self, path: str) -> Iterator[None]:
+        """Count a request that is work while it is answered, if there is room for it."""
+        if _route(path) not in (*WORK, INTERNAL):
+            yield
+            return
+        self._require_room()
+        self._service.in_flight += 1
+        try:
+            yield
+        finally:
+            self._service.in_flight -= 1
 
     async def _work(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         """Let the application answer, unless it takes too long or the client leaves.
@@ -177,10 +185,12 @@ class Guard:
 
         Where no key is asked for, a page of another site could make its own name point to this
         machine and read what it searches for (DNS rebinding); so the name must be a known one.
+        Other processes of this machine ask by a loopback address, which is always known.
         """
         settings = self._settings
-        if settings.key or (settings.no_key and not is_loopback(settings.host)):
-            return {name.lower() for name in settings.allowed_hosts} or None
+        open_to_all = settings.no_key and not is_loopback(settings.host)
+        if (settings.key or open_to_all) and not settings.allowed_hosts:
+            return None
         own = {"localhost", "127.0.0.1", "[::1]", settings.host.lower()}
         return own | {name.lower() for name in settings.allowed_hosts}
 
@@ -211,7 +221,7 @@ class Guard:
     def _require_room(self) -> None:
         if self._service.draining:
             raise Refusal(503, "the server is stopping.", close=True, retry=True)
-        if self._service.in_flight > self._settings.max_concurrent:
+        if self._service.in_flight >= self._settings.max_concurrent:
             raise Refusal(503, "too many requests at a time. Try again in a second.", retry=True)
 
 

@@ -90,6 +90,28 @@ def test_without_a_key_only_known_names_are_answered(start):
         assert server.get("/search", q="pear", headers={"Host": host}).status == 200
 
 
+@pytest.mark.parametrize("more", [{"key": KEY}, {"host": "0.0.0.0", "no_key": True}])
+def test_a_name_given_shuts_out_no_loopback(start, more):
+    server = start(allowed_hosts=("search.example",), **more)
+    for host in ("localhost", "127.0.0.1:80", "[::1]:80", "search.example"):
+        answer = server.get("/search", q="pear", headers={"Host": host, "X-API-Key": KEY})
+        assert answer.status == 200
+    refused = server.get("/search", q="pear", headers={"Host": "evil.example", "X-API-Key": KEY})
+    assert refused.status == 421
+
+
+def test_who_has_no_key_takes_no_place(start, held):
+    server = start(key=KEY, max_concurrent=1)
+    with ThreadPoolExecutor(1) as pool:
+        go = held(server)
+        waits = pool.submit(server.get, "/search", q="pear", headers={"X-API-Key": KEY})
+        until(lambda: server.service.in_flight == 1)
+        assert server.get("/search", q="pear").status == 401  # not 503
+        assert server.service.in_flight == 1
+        go.set()
+        assert waits.result().status == 200
+
+
 def test_queries_that_wait_are_weighed_together(start, held):
     server = start()
     asked = ["pear", "apple", "plum", "car"]
