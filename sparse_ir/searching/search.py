@@ -150,6 +150,7 @@ class Searcher:
         self._pruning = parse_pruning(settings.query_pruning)
         self._two_step = parse_two_step(settings.two_step)
         self._sides = Sides(settings)
+        self._explainer: SparseEncoder | None = None
         self.engine: Engine = open_engine(settings.engine)
         try:
             self.stamp: Stamp = self.engine.describe(settings.index)
@@ -186,9 +187,23 @@ class Searcher:
         Raises:
             ModelError: nothing does, as the index was made of ready vectors.
         """
-        if self._encoder is None:  # asked for "ready" queries; the documents' model may be known
-            self._encoder = load_encoder(self.stamp.model)
-        return self._encoder
+        return self.explainer if self._encoder is None else self._encoder
+
+    @property
+    def explainer(self) -> SparseEncoder:
+        """What explains texts: what weighs the queries, or, if they are ready, the index's model.
+
+        That one is loaded when it is first asked for, and nothing else is done with it: queries
+        stay ready, and their terms unchecked.
+
+        Raises:
+            ModelError: there is none, as the index was made of ready vectors.
+        """
+        if self._encoder is not None:
+            return self._encoder
+        if self._explainer is None:
+            self._explainer = load_encoder(self.stamp.model)
+        return self._explainer
 
     def close(self) -> None:
         """Let go of the engine."""

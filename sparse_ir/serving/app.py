@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +23,7 @@ from sparse_ir.serving.batching import BusyError
 from sparse_ir.serving.controls import read_controls
 from sparse_ir.serving.guard import FAILED, INTERNAL, Guard
 from sparse_ir.serving.metrics import MEDIA_TYPE
+from sparse_ir.serving.page.assets import asset, index_html
 from sparse_ir.serving.reference import reference_page
 from sparse_ir.serving.service import Asked, TooLongError
 
@@ -43,11 +42,6 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (BusyError, 503),
     (EngineError, 502),
     (SparseIRError, 500),
-)
-_PAGE = "sparse_ir.serving.page.assets"
-_NO_PAGE = (
-    b'<!doctype html><html lang="en"><meta charset="utf-8"><title>sparse-ir</title>'
-    b'<p>sparse-ir answers here. What it can be asked: <a href="/docs">/docs</a></p></html>'
 )
 
 Text = Annotated[str, Query(description="The query.")]
@@ -81,7 +75,9 @@ def _add_search(app: FastAPI, service: Service) -> None:
     @app.get("/search", summary="Search an index")
     async def search(
         q: Text = "",
-        k: Annotated[int, Query(ge=1, description="Hits wanted.")] = 10,
+        k: Annotated[
+            int | None, Query(ge=1, description="Hits wanted; 10, or --max-k if that is less.")
+        ] = None,
         offset: Annotated[int, Query(ge=0, description="Hits to pass over first.")] = 0,
         index: Index = "",
         filter: Annotated[  # noqa: A002 - the name in the URL
@@ -158,26 +154,17 @@ def _add_pages(app: FastAPI) -> None:
     async def reference() -> Response:
         return Response(reference_page(app.openapi()), media_type="text/html")
 
-    page = importlib.import_module(_PAGE) if _is_there(_PAGE) else None
-
     @app.get("/", include_in_schema=False)
     async def start() -> Response:
-        return Response(_NO_PAGE if page is None else page.index_html(), media_type="text/html")
+        return Response(index_html(), media_type="text/html")
 
     @app.get("/page/{name:path}", include_in_schema=False)
     async def part(name: str) -> Response:
-        found = None if page is None else page.asset(name)
+        found = asset(name)
         if found is None:
             raise HTTPException(404, f"there is no {name!r} here.")
         content, media_type = found
         return Response(content, media_type=media_type, headers={"Cache-Control": "no-cache"})
-
-
-def _is_there(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 def _add_errors(app: FastAPI) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparse_ir.engines.addresses import is_cluster
 from sparse_ir.engines.opening import SCHEMES
-from sparse_ir.engines.stamp import require_same_model
+from sparse_ir.engines.stamp import require_same_model, require_same_reading
 from sparse_ir.models.loading import READY, load_encoder
 from sparse_ir.searching.search import Searcher, SearchSettings
 
@@ -40,10 +40,8 @@ class ServedIndex:
         """Read the first documents, for what there is to filter by."""
         self.label = label
         self.searcher = searcher
-        name = searcher.settings.index
-        documents = (e.document.metadata for e in searcher.engine.scan(name, vectors=False))
-        self.filters = fields_of(islice(documents, _LOOKED_AT))
-        self._physical = searcher.engine.resolve(name)
+        self.filters = self._read_filters()
+        self._physical = searcher.engine.resolve(searcher.settings.index)
         self.hybrid = functools.lru_cache(_FUSIONS)(searcher.with_hybrid)
 
     def ask(
@@ -52,29 +50,47 @@ class ServedIndex:
         """Search, with this index's searcher or one made of it.
 
         Raises:
-            ModelMismatchError: the index was replaced by one of another model.
+            ModelMismatchError: as in ``require_model``.
         """
-        self._require_model()
+        self.require_model()
         return searcher.ask([query for query, _ in pairs], [request for _, request in pairs])
 
-    def _require_model(self) -> None:
+    def require_model(self) -> None:
+        """See that the index is still one of this model; take over a build that replaced it.
+
+        Raises:
+            ModelMismatchError: it was replaced by one of another model, of other passages or of
+                other dense vectors.
+        """
         engine, name = self.searcher.engine, self.searcher.settings.index
         if is_cluster(engine.address):
             return  # that engine sees for itself what a hit is from
         physical = engine.resolve(name)
         if physical != self._physical:
+            stamp = engine.describe(name)
             if self.searcher.settings.query_encoder != READY:
-                require_same_model(engine.describe(name), self.searcher.encoder, index=name)
+                require_same_model(stamp, self.searcher.encoder, index=name)
+            require_same_reading(stamp, self.searcher.stamp, index=name)
+            self.filters = self._read_filters()
+            self.searcher.stamp = stamp
             self._physical = physical
 
+    def _read_filters(self) -> list[dict[str, Any]]:
+        engine, name = self.searcher.engine, self.searcher.settings.index
+        documents = (e.document.metadata for e in engine.scan(name, vectors=False))
+        return fields_of(islice(documents, _LOOKED_AT))
+
+    def documents(self) -> int:
+        """How many documents it has, or passages."""
+        return self.searcher.engine.stats(self.searcher.settings.index).documents
+
     def facts(self) -> dict[str, Any]:
-        """What clients may know of it; counts its documents."""
+        """What clients may know of it, without asking its engine."""
         settings = self.searcher.settings
         return {
             "name": self.label,
             "engine": self.searcher.engine.address,
             "model": self.searcher.stamp.model,
-            "documents": self.searcher.engine.stats(settings.index).documents,
             "filters": self.filters,
             "query_encoder": settings.query_encoder,
         }

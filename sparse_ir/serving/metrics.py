@@ -15,7 +15,7 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sparse_ir.serving.batching import Batcher
 
@@ -83,9 +83,10 @@ class Metrics:
 
         return observe
 
-    def watch(self, stage: str, batcher: Batcher) -> None:
-        """Tell of the jobs that wait for a stage."""
-        self._waiting.labels(stage).set_function(lambda: batcher.waiting)
+    def watch(self, stage: str, batchers: Sequence[Batcher]) -> None:
+        """Tell of the jobs that wait for a stage, whichever of its threads they wait for."""
+        waiting = self._waiting.labels(stage)
+        waiting.set_function(lambda: sum(batcher.waiting for batcher in batchers))
 
     def watch_in_flight(self, count: Callable[[], int]) -> None:
         """Tell of the requests being answered."""

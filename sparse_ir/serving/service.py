@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from sparse_ir.encoding.passages import PARENT
+from sparse_ir.encoding.passages import MARK, PARENT
+from sparse_ir.engines.addresses import is_cluster
 from sparse_ir.engines.base import SearchRequest, require_request
 from sparse_ir.engines.filters import AnyOf, parse_filter
 from sparse_ir.engines.served import Announcing, entry_to_json, hit_to_json, request_from_json
-from sparse_ir.errors import ConfigError, IndexNotFoundError, ModelError, NoVectorsError
+from sparse_ir.errors import (
+    ConfigError,
+    EngineError,
+    IndexNotFoundError,
+    ModelError,
+    NoVectorsError,
+)
 from sparse_ir.models.loading import READY
 from sparse_ir.searching.control import NO_CONTROL
 from sparse_ir.searching.query import build_request
@@ -25,7 +33,7 @@ from sparse_ir.serving.answers import (
     matched_terms,
     weighed_terms,
 )
-from sparse_ir.serving.batching import Batcher
+from sparse_ir.serving.batching import Batcher, BusyError
 from sparse_ir.serving.indexes import close_indexes, open_indexes
 from sparse_ir.serving.metrics import Metrics
 from sparse_ir.types import Document, Query, ScoredDoc
@@ -43,7 +51,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _REMEMBERED = 512  # explanations of documents and queries, about 30 kB each
+_LONGEST_REMEMBERED = 20_000  # characters of a text whose explanation is
 _MOST_FILTERS = 50
+_HITS = 10  # where nobody says
 
 
 class DocumentNotFoundError(IndexNotFoundError):
@@ -60,7 +70,7 @@ class Asked(NamedTuple):
     Attributes:
         q: The text.
         label: Of the index; empty for the default.
-        k: Hits wanted.
+        k: Hits wanted; None for 10, or for the most that are given where that is less.
         offset: Hits passed over.
         filters: As ``parse_filter`` takes them.
         controls: What is done to the terms.
@@ -70,7 +80,7 @@ class Asked(NamedTuple):
 
     q: str
     label: str = ""
-    k: int = 10
+    k: int | None = None
     offset: int = 0
     filters: tuple[str, ...] = ()
     controls: TermControl = NO_CONTROL
@@ -89,7 +99,9 @@ class _Weighed(NamedTuple):
 class Service:
     """The open indexes with their threads; close it when it is no longer needed.
 
-    One thread weighs texts, for a model is used by one thread at a time; one searches.
+    One thread weighs texts, for a model is used by one thread at a time; one searches the indexes
+    of this process, and one those of each cluster, so that one that does not answer keeps nobody
+    from the others.
 
     Attributes:
         settings: What the server was told.
@@ -112,14 +124,18 @@ class Service:
             close_indexes(self.indexes)
             raise
         self._encoder = self._thread("encode")
-        self._engine = self._thread("search")
+        places = dict.fromkeys(map(_place, self.indexes.values()))
+        self._engines = {place: self._thread("search") for place in places}
+        self.metrics.watch("encode", [self._encoder])
+        self.metrics.watch("search", list(self._engines.values()))
         self._explained: OrderedDict[Hashable, Explanation] = OrderedDict()
         self.metrics.watch_in_flight(lambda: self.in_flight)
 
     def close(self) -> None:
         """Finish what was begun and let go of the indexes."""
         self._encoder.close()
-        self._engine.close()
+        for engine in self._engines.values():
+            engine.close()
         close_indexes(self.indexes)
 
     def announce(self, url: str, token: str) -> None:
@@ -146,8 +162,18 @@ class Service:
 
     async def facts(self) -> dict[str, Any]:
         """What is served."""
-        rows = [await self.in_engine(index.facts) for index in self.indexes.values()]
+        rows = await asyncio.gather(*map(self._facts_of, self.indexes.values()))
         return {"indexes": rows, "default": next(iter(self.indexes))}
+
+    async def _facts_of(self, index: ServedIndex) -> dict[str, Any]:
+        """Its facts; without the number of documents where its engine does not tell it in time."""
+        try:
+            documents = await asyncio.wait_for(
+                self.in_engine(index, index.documents), self.settings.timeout / 2
+            )
+        except (EngineError, BusyError, asyncio.TimeoutError):
+            documents = None
+        return {**index.facts(), "documents": documents}
 
     async def search(self, asked: Asked) -> dict[str, Any]:
         """Answer a query.
@@ -163,12 +189,12 @@ class Service:
         request = self._request(asked)
         searcher = index.searcher
         if asked.hybrid:
-            searcher = await self.in_engine(lambda: index.hybrid(asked.hybrid))
+            searcher = await self.in_engine(index, lambda: index.hybrid(asked.hybrid))
         weighed = await self._weigh(index, asked)
         encoded = time.perf_counter()
         request = _checked(request._replace(terms=weighed.searched))
         hits: list[ScoredDoc] = await self._do(
-            self._engine,
+            self._thread_of(index),
             lambda pairs: index.ask(searcher, pairs),
             (Query("1", asked.q), request),
             kind=(index.label, asked.hybrid),
@@ -202,7 +228,7 @@ class Service:
         index = self.index(asked.label)
         self._require_text(asked.q, "q", empty=bool(asked.controls.pin))
         weighed = await self._weigh(index, asked._replace(explain=True))
-        hit = await self.in_engine(lambda: _document(index, doc_id, weighed.searched))
+        hit = await self.in_engine(index, lambda: _document(index, doc_id, weighed.searched))
         row = hit_row(hit, rank=None)
         row["matches"] = await self._matches(index, weighed, hit)
         return {**_head(index, asked, weighed), **row}
@@ -243,12 +269,15 @@ class Service:
             work = _ENGINE_WORK[what](index, body)
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"not understood: {error}.") from None
-        return await self.in_engine(work)
+        return await self.in_engine(index, work)
 
-    async def in_engine(self, work: Callable[[], T]) -> T:
-        """Do something with an engine, in the thread that may."""
-        result: T = await self._do(self._engine, lambda _: [work()])
+    async def in_engine(self, index: ServedIndex, work: Callable[[], T]) -> T:
+        """Do something with an index's engine, in the thread that may."""
+        result: T = await self._do(self._thread_of(index), lambda _: [work()])
         return result
+
+    def _thread_of(self, index: ServedIndex) -> Batcher:
+        return self._engines[_place(index)]
 
     async def _do(
         self,
@@ -280,18 +309,21 @@ class Service:
         return _Weighed(given, searched, explanation)
 
     async def _explain(self, index: ServedIndex, text: str, *, query: bool) -> Explanation:
-        encoder = index.searcher.encoder
-        key = (id(encoder), text, query)
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        key = (index.searcher.stamp.fingerprint, query, digest)
         if key not in self._explained:
             try:
                 found = await self._do(
-                    self._encoder, lambda _: [encoder.explain(text, query=query)]
+                    self._encoder,
+                    lambda _: [index.searcher.explainer.explain(text, query=query)],
                 )
             except ModuleNotFoundError as error:  # queries alone are weighed without torch
                 raise ModelError(
                     f"the Python package {error.name!r} is not installed where this server runs, "
                     "and explaining a document needs it."
                 ) from None
+            if len(text) > _LONGEST_REMEMBERED:
+                return found
             self._explained[key] = found
             while len(self._explained) > _REMEMBERED:
                 self._explained.popitem(last=False)
@@ -310,8 +342,9 @@ class Service:
     def _request(self, asked: Asked) -> SearchRequest:
         """Everything of a request but its terms, checked."""
         limits = self.settings
-        if asked.k > limits.max_k:
-            raise ConfigError(f"k is {asked.k}. At most {limits.max_k} hits are given.")
+        k = min(_HITS, limits.max_k) if asked.k is None else asked.k
+        if k > limits.max_k:
+            raise ConfigError(f"k is {k}. At most {limits.max_k} hits are given.")
         if asked.offset > limits.max_offset:
             raise ConfigError(
                 f"offset is {asked.offset}. At most {limits.max_offset} hits are passed over."
@@ -320,7 +353,7 @@ class Service:
             raise ConfigError(f"{len(asked.filters)} filters; at most {_MOST_FILTERS} are taken.")
         return build_request(
             {},
-            k=asked.k,
+            k=k,
             offset=asked.offset,
             conditions=parse_filter(asked.filters),
             vectors=asked.explain,
@@ -335,14 +368,18 @@ class Service:
             raise TooLongError(f"{name} has {len(text)} characters; at most {longest} are read.")
 
     def _thread(self, stage: str) -> Batcher:
-        batcher = Batcher(
+        return Batcher(
             stage,
             most=self.settings.max_batch,
             waiting=self.settings.max_concurrent,
             observe=self.metrics.batch(stage),
         )
-        self.metrics.watch(stage, batcher)
-        return batcher
+
+
+def _place(index: ServedIndex) -> str:
+    """The cluster of an index; empty for this process, whose indexes one thread uses."""
+    address = index.searcher.engine.address
+    return address if is_cluster(address) else ""
 
 
 def _check(searcher: Searcher, control: TermControl) -> list[None]:
@@ -389,25 +426,29 @@ def _checked(request: SearchRequest) -> SearchRequest:
 def _document(index: ServedIndex, doc_id: str, terms: SparseVector) -> ScoredDoc:
     """A document with its score and those of its weights that the query asks for.
 
-    Of an index of passages, the document's best passage.
+    Of an index of passages, the document's best passage; the first where none has a term of the
+    query.
     """
     searcher = index.searcher
     name = searcher.settings.index
+    index.require_model()
+    in_index = doc_id
     if searcher.in_passages:
         request = build_request(terms, k=1, conditions=(AnyOf(PARENT, (doc_id,)),), vectors=True)
         found = index.ask(searcher, [(Query("1", ""), request)])[0]
         if found:
             return found[0]
+        in_index = f"{doc_id}{MARK}0"  # none shares a term with the query: the first
     try:
-        entry = searcher.engine.get(name, [doc_id])[0]
+        entry = searcher.engine.get(name, [in_index])[0]
     except NoVectorsError:
-        entry = searcher.engine.get(name, [doc_id], vectors=False)[0]
+        entry = searcher.engine.get(name, [in_index], vectors=False)[0]
         if entry is not None:
             asked = list(terms)
-            scores = searcher.engine.scores_of(name, [doc_id], [{term: 1.0} for term in asked])
-            weights = {t: s[doc_id] for t, s in zip(asked, scores, strict=True) if doc_id in s}
+            scores = searcher.engine.scores_of(name, [in_index], [{term: 1.0} for term in asked])
+            weights = {t: s[in_index] for t, s in zip(asked, scores, strict=True) if in_index in s}
             entry = entry._replace(vector=weights)
     if entry is None:
         raise DocumentNotFoundError(f"index {index.label!r} has no document {doc_id!r}.")
     score = sum(weight * entry.vector.get(term, 0.0) for term, weight in terms.items())
-    return ScoredDoc(doc_id, score, entry.document, entry.vector)
+    return ScoredDoc(doc_id, score, entry.document._replace(doc_id=doc_id), entry.vector)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 
 import pytest
 
+from sparse_ir.errors import EngineError
 from sparse_ir.searching.search import SearchSettings, search
+from sparse_ir.serving import service
 
 
 def test_search_gives_the_hits_of_the_library(server, engine):
@@ -110,6 +114,65 @@ def test_indexes_are_served_side_by_side(server):
     assert server.get("/search", q="pear", index="more").json["index"] == "more"
 
 
+def test_an_engine_that_is_gone_leaves_the_others_in_the_list(start, monkeypatch):
+    both = start(index=("fruit", "more"))
+    engine = both.service.indexes["more"].searcher.engine
+
+    def gone(index):
+        raise EngineError(f"the cluster of {index} does not answer.")
+
+    monkeypatch.setattr(engine, "stats", gone)
+    rows = both.get("/indexes").json["indexes"]
+    assert [row["documents"] for row in rows] == [4, None]
+    assert [row["model"] for row in rows] == [rows[0]["model"]] * 2
+
+
+def test_a_cluster_that_does_not_answer_keeps_nobody_from_another(start, engine, monkeypatch):
+    far = f"{engine}/../indexes"
+    monkeypatch.setattr(service, "is_cluster", lambda address: address == far)
+    both = start(index=("fruit", f"more@{far}"), timeout=4.0)
+    go, began = threading.Event(), threading.Event()
+
+    def wait(arguments):
+        began.set()
+        go.wait(60)
+        return arguments
+
+    both.service._engines[far].submit(wait)
+    assert began.wait(30)
+    try:
+        assert both.get("/search", q="pear").json["hits"][0]["doc_id"] == "d2"
+        rows = both.get("/indexes").json["indexes"]
+        assert [row["documents"] for row in rows] == [4, None]
+    finally:
+        go.set()
+
+
+def test_fewer_than_ten_hits_may_be_the_most(start):
+    small = start(max_k=2)
+    assert len(small.get("/search", q="fruit").json["hits"]) == 2
+    assert small.get("/search", q="fruit", k=3).status == 400
+
+
+def test_ready_queries_stay_ready_once_a_text_was_explained(start):
+    server = start(query_encoder="ready")
+    searcher = server.service.indexes["fruit"].searcher
+    asked = {"q": "pear pear", "pin": "no-such-term=1"}
+    before = server.get("/search", **asked).json["hits"]
+    assert server.get("/encode", text="sweet pears", side="document").json["terms"]
+    assert searcher._encoder is None
+    assert server.get("/search", **asked).json["hits"] == before
+
+
+def test_what_is_remembered_of_explanations_holds_no_text_and_no_long_one(start):
+    server = start(max_query_chars=30_000)
+    long = "pear " * 5_000
+    for text in ("sweet pear", long):
+        assert server.get("/encode", text=text, side="document").status == 200
+    (key,) = server.service._explained
+    assert "pear" not in repr(key)
+
+
 def test_one_model_is_loaded_once_for_indexes_that_share_it(start, engine):
     folder = engine.partition(":")[2]
     both = start(index=("fruit", f"fruit@embedded:{folder}"))
@@ -131,7 +194,11 @@ def test_health_needs_nothing_and_metrics_count(server):
         assert figure in text
     assert 'route="other",status="404"' not in text
     server.get("/no/such/path")
-    assert server.figure('sparse_ir_requests_total{route="other",status="404"}') == 1
+    other = 'sparse_ir_requests_total{route="other",status="404"}'
+    ended = time.monotonic() + 30
+    while server.figure(other) != 1:  # it is counted once the answer is out
+        assert time.monotonic() < ended
+        time.sleep(0.01)
 
 
 def test_pages_load_nothing_from_elsewhere(server):
