@@ -138,7 +138,7 @@ def print_result(result: SearchResult, searcher: Searcher, *, explain: bool, fir
     if explain:
         out.print(_query_line(result))
     if not result.hits:
-        out.print(_nothing(result))
+        out.print(_nothing(result, searcher))
     matched = _matched(result, searcher) if explain else [()] * len(result.hits)
     for rank, (hit, terms) in enumerate(zip(result.hits, matched, strict=True), start=first):
         out.print(_headline(rank, hit))
@@ -158,8 +158,10 @@ def _query_line(result: SearchResult) -> Any:
     return Text(f"query terms: {terms}" + (f" and {more} more" if more > 0 else ""), style="dim")
 
 
-def _nothing(result: SearchResult) -> str:
-    if not result.terms:
+def _nothing(result: SearchResult, searcher: Searcher) -> str:
+    if searcher.by_dense:
+        return "No hit: the index is empty, or a filter (or required term) leaves no document."
+    if not result.terms and not searcher.settings.hybrid:
         return "No hit: the query has no term that the model knows."
     return "No hit: no document shares a term with the query (or a filter leaves none)."
 

@@ -265,7 +265,7 @@ class EmbeddedEngine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _holder(self, index: str) -> served.ServedIndex | None:
+    def _holder(self, index: str) -> served.HeldIndex | None:
         """The server that answers for an index; none where this process can open it."""
         name = index.partition("@")[0]
         held = served.holder(self.root / name)
@@ -276,7 +276,7 @@ class EmbeddedEngine:
             here = _OPEN.get(build.folder.resolve())
         if build != self._builds.resolve(name) or (here is not None and _is_open(here)):
             return None  # it answers for the published build
-        return served.ServedIndex(index, held)
+        return served.HeldIndex(index, held)
 
     def _shard(self, index: str) -> Shard:
         build = self._builds.resolve(index)

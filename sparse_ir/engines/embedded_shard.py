@@ -19,7 +19,7 @@ from sparse_ir.engines.embedded_search import best_hits, nearest_hits
 from sparse_ir.engines.embedded_settings import store_settings
 from sparse_ir.engines.embedded_store import DENSE, ID, RECORD, VECTOR, point_id
 from sparse_ir.engines.records import columns_and_weights, pack, unpack
-from sparse_ir.errors import StorageError
+from sparse_ir.errors import ConfigError, StorageError
 from sparse_ir.types import Entry, ScoredDoc
 
 if TYPE_CHECKING:
@@ -169,6 +169,11 @@ class Shard:
 
     def search(self, request: SearchRequest) -> list[ScoredDoc]:
         """Answer one request."""
+        if len(set(request.require)) > stores.MOST_REQUIRED:
+            raise ConfigError(
+                f"{len(set(request.require))} terms are required of a hit; the embedded engine "
+                f"looks for at most {stores.MOST_REQUIRED}. Require fewer."
+            )
         clause = filters.translate(request.filter)
         if clause is None or not all(term in self._columns for term in request.require):
             return []

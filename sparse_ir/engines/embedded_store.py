@@ -138,6 +138,10 @@ def _nearest(terms: Sequence[tuple[int, float]]) -> Any:
     return qdrant.Query.Nearest(qdrant.SparseVector(columns, weights), using=VECTOR)
 
 
+MOST_REQUIRED = 64
+"""Terms that hits can be asked to hold: the store takes no more stages."""
+
+
 def _holding(columns: Sequence[int], only: Any) -> Any:
     """Stages that each leave the documents with one more of the columns; None where none must.
 

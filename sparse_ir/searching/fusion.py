@@ -19,6 +19,7 @@ SIDES = (SPARSE, DENSE, WORDS)
 
 RRF, CONVEX = "rrf", "convex"
 RRF_CONSTANT = 60
+_MOST_DIGITS = 9
 _FORMS = (
     "Use rrf, convex=ALPHA, rrf:sparse,dense or sparse=0.6,dense=0.4 (sides: sparse, dense, words)."
 )
@@ -118,8 +119,11 @@ def _shares(
     for part in (part.strip() for part in listed.split(",")):
         name, equals, value = part.partition("=")
         if name == "k" and default is not None:
-            if not value.isdecimal():
-                raise ConfigError(f"--hybrid {text}: k={value} is no whole number.")
+            if not value.isdecimal() or len(value) > _MOST_DIGITS:
+                raise ConfigError(
+                    f"--hybrid: k={value[: _MOST_DIGITS + 1]} is no whole number of at most "
+                    f"{_MOST_DIGITS} digits."
+                )
             constant = int(value)
         elif equals or default is None:
             shares.append((name, _number(value, text)))

@@ -21,7 +21,7 @@ from sparse_ir.searching.control import (
     require_known,
     require_unmasked,
 )
-from sparse_ir.searching.fusion import WORDS, parse_fusion
+from sparse_ir.searching.fusion import DENSE, WORDS, parse_fusion
 from sparse_ir.searching.grouping import BEST, GROUPINGS, GROUPS
 from sparse_ir.searching.query import build_request, parse_two_step
 from sparse_ir.searching.ready import pruned, query_encoder, weigh
@@ -205,6 +205,11 @@ class Searcher:
             self._explainer = load_encoder(self.stamp.model)
         return self._explainer
 
+    @property
+    def by_dense(self) -> bool:
+        """Whether dense vectors are searched, which find every document."""
+        return self._sides.by_dense
+
     def close(self) -> None:
         """Let go of the engine."""
         self.engine.close()
@@ -246,7 +251,15 @@ class Searcher:
             ConfigError: ``parse_fusion`` does not take it, or the index lacks one of its sides.
         """
         other = copy.copy(self)
-        other.settings = replace(self.settings, hybrid=hybrid, dense_only=False)
+        fusion = parse_fusion(hybrid)
+        sides = () if fusion is None else fusion.sides
+        other.settings = replace(
+            self.settings,
+            hybrid=hybrid,
+            dense_only=False,
+            dense=self.settings.dense if DENSE in sides else None,
+            words_index=self.settings.words_index if WORDS in sides else None,
+        )
         other._sides = Sides(other.settings, like=self._sides)
         other._sides.open(self.engine, self.stamp)
         return other

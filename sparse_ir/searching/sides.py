@@ -118,6 +118,13 @@ class Sides:
             raise ConfigError(
                 f"query {mute.query_id!r} has a vector and no text, by which hybrid searches too."
             )
+        by_text = self.by_dense or (self.fusion is not None and WORDS in self.fusion.sides)
+        blank = next((query for query in queries if by_text and not query.text.strip()), None)
+        if blank is not None:
+            raise ConfigError(
+                f"query {blank.query_id!r} has no text, by which a dense or hybrid search looks. "
+                "Give it one, or search by its terms alone."
+            )
         dense: Sequence[DenseVector | None] = [None] * len(queries)
         words: Sequence[SparseVector | None] = [None] * len(queries)
         if self._dense is not None:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from sparse_ir.searching.control import TermControl
 
-_MOST = 100  # of a kind
+_MOST = {"ban": 100, "boost": 100, "pin": 100, "require": 64}
+"""How often each may be given; the embedded engine looks for no more required terms."""
 
 
 def read_controls(
@@ -30,6 +31,7 @@ def read_controls(
     """
     kinds = {"ban": ban, "boost": boost, "pin": pin, "require": require}
     for name, terms in kinds.items():
-        if len(terms) > _MOST:
-            raise ConfigError(f"{name} is given {len(terms)} times; at most {_MOST} are taken.")
+        most = _MOST[name]
+        if len(terms) > most:
+            raise ConfigError(f"{name} is given {len(terms)} times; at most {most} are taken.")
     return parse_control(ban=ban, boost=boost, pin=pin, require=require, lexical_only=lexical)

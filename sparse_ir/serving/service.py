@@ -209,6 +209,7 @@ class Service:
         took |= {"explain": ended - found, "total": ended - began}
         return {
             **_head(index, asked, weighed),
+            "k": request.k,
             "hits": rows,
             "took_ms": {name: round(1000 * seconds, 3) for name, seconds in took.items()},
         }

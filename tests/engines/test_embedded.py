@@ -20,7 +20,7 @@ from sparse_ir.engines.base import SearchRequest
 from sparse_ir.engines.embedded import EmbeddedEngine
 from sparse_ir.engines.embedded_settings import store_settings
 from sparse_ir.engines.stamp import Stamp
-from sparse_ir.errors import EngineError, IndexLockedError, StorageError
+from sparse_ir.errors import ConfigError, EngineError, IndexLockedError, StorageError
 from sparse_ir.types import Document, Entry
 
 if TYPE_CHECKING:
@@ -373,3 +373,19 @@ def test_on_a_full_disk_writing_fails_clearly_and_what_is_in_stays(small_disk: P
         assert len(engine.search("fruit", ALL)[0]) == there
         (small_disk / "ballast").unlink()
         assert engine.delete("fruit", [hit.doc_id for hit in hits[:5]]) == 5
+
+
+def test_as_many_terms_may_be_required_as_the_store_looks_for(tmp_path):
+    terms = [f"t{n:02}" for n in range(65)]
+    stamp = replace(STAMP, vocabulary_size=len(terms))
+    with EmbeddedEngine(tmp_path) as engine:
+        physical = engine.create("many", stamp, terms)
+        whole = Entry(Document("whole", "x"), dict.fromkeys(terms, 1.0))
+        part = Entry(Document("part", "x"), dict.fromkeys(terms[1:], 1.0))
+        assert list(engine.add(physical, [whole, part])) == []
+        engine.publish("many", physical)
+        request = SearchRequest({"t64": 1.0}, require=(*terms[:64], "t00"))
+        (hits,) = engine.search("many", [request])
+        assert [hit.doc_id for hit in hits] == ["whole"]
+        with pytest.raises(ConfigError, match=r"65 terms are required of a hit; .* at most 64"):
+            engine.search("many", [request._replace(require=tuple(terms))])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from sparse_ir.engines import served
 from sparse_ir.engines.base import SearchRequest, TwoStep
 from sparse_ir.engines.filters import parse_filter
-from sparse_ir.errors import IndexLockedError
+from sparse_ir.errors import EngineError, IndexLockedError
 from sparse_ir.types import Document, Entry, ScoredDoc
 
 
@@ -76,9 +78,52 @@ def test_a_note_that_others_may_read_or_that_is_a_link_is_not_heeded(tmp_path, o
 
 def test_one_that_does_not_answer_is_named(tmp_path, of_another):
     of_another()
-    index = served.ServedIndex("docs", served.holder(tmp_path))
+    index = served.HeldIndex("docs", served.holder(tmp_path))
     with pytest.raises(IndexLockedError, match=r"at http://127.0.0.1:9, which does not answer"):
         index.stats()
+
+
+def test_a_clock_that_was_set_a_little_changes_no_process(tmp_path, of_another):
+    began = served._started(os.getppid())
+    of_another(started=began + 1.5)
+    assert served.holder(tmp_path) is not None
+    of_another(started=began - 3)
+    assert served.holder(tmp_path) is None
+
+
+@pytest.mark.parametrize(("busy", "fails"), [(2, False), (9, True)])
+def test_a_busy_server_is_asked_again_a_few_times(tmp_path, of_another, monkeypatch, busy, fails):
+    monkeypatch.setattr(served, "_BUSY_WAITS", (0.0, 0.0, 0.0))
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            asked.append(self.path)
+            good = len(asked) > busy
+            body = b'{"result": [4, 100]}' if good else b'{"error": "too many requests"}'
+            self.send_response(200 if good else 503)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        of_another(url=f"http://127.0.0.1:{server.server_port}")
+        index = served.HeldIndex("docs", served.holder(tmp_path))
+        try:
+            if fails:
+                with pytest.raises(EngineError, match="which says: too many requests"):
+                    index.stats()
+            else:
+                assert index.stats() == (4, 100)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert asked == ["/internal/engine/stats"] * (4 if fails else 3)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 
 import pytest
@@ -101,6 +102,25 @@ def test_a_term_that_the_model_lacks_is_refused_with_the_nearest_ones():
     assert near_terms("ning", ["running", "##ning"])[0] == "##ning"
     with pytest.raises(ConfigError, match="sparse-ir explain"):
         require_known(["zzzz"], [*TERMS])
+
+
+def test_near_terms_begin_alike_and_few_of_many_are_compared(monkeypatch):
+    compared = []
+    found = difflib.get_close_matches
+
+    def counting(word, among, **how):
+        compared.append(len(among))
+        return found(word, among, **how)
+
+    monkeypatch.setattr(difflib, "get_close_matches", counting)
+    many = [f"b{n:06}" for n in range(300_000)]
+    assert near_terms("aple", ["apple", "##ape", "Ġale", "maple", "apologetically", "", *many]) == [
+        "apple",
+        "Ġale",
+    ]
+    assert compared == [3]
+    assert near_terms("b000001x", many)[0] == "b000001"
+    assert compared[1] == 5_000
 
 
 def test_a_mask_holds_a_term_a_line(tmp_path):

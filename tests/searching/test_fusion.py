@@ -114,3 +114,10 @@ def test_nothing_written_is_no_fusion():
 def test_nonsense_is_refused(text):
     with pytest.raises(ConfigError, match="--hybrid"):
         parse_fusion(text)
+
+
+@pytest.mark.parametrize("digits", [10, 5000])
+def test_a_constant_of_too_many_digits_is_refused(digits):
+    with pytest.raises(ConfigError, match="no whole number of at most 9 digits"):
+        parse_fusion(f"rrf:sparse,words,k={digits * '9'}")
+    assert parse_fusion("rrf:sparse,words,k=999999999").constant == 999_999_999

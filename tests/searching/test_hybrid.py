@@ -14,6 +14,7 @@ from sparse_ir.indexing.changes import update_index
 from sparse_ir.indexing.index import IndexSettings, index_corpus
 from sparse_ir.inspecting.verify import VerifySettings, verify
 from sparse_ir.models.loading import load_dense
+from sparse_ir.searching.control import parse_control
 from sparse_ir.searching.fusion import fuse, parse_fusion
 from sparse_ir.searching.search import Searcher, SearchSettings, search
 from sparse_ir.types import Query
@@ -157,6 +158,27 @@ def test_a_query_without_a_text_is_refused(both):
         pytest.raises(ConfigError, match="no text"),
     ):
         searcher.search([Query("7", "", {"apple": 1.0})])
+
+
+@pytest.mark.parametrize("how", [{"hybrid": "rrf:sparse,dense"}, {"dense_only": True}])
+def test_a_blank_query_is_refused_where_dense_vectors_are_searched(both, how):
+    with Searcher(SearchSettings(index="both", **how)) as searcher:
+        with pytest.raises(ConfigError, match="query '7' has no text, by which a dense"):
+            searcher.search([Query("7", " ")])
+        alone = searcher.with_hybrid("")
+        pinned = parse_control(pin=["appl"])
+        (found,) = alone.search([Query("7", "")], control=pinned)
+    assert [hit.doc_id for hit in found.hits] == ["d1"]
+
+
+def test_another_fusion_needs_only_the_sides_that_it_has(both):
+    settings = SearchSettings(
+        index="both", hybrid="rrf:sparse,dense,words", words_index="words", dense=both
+    )
+    with Searcher(settings) as searcher:
+        for how in ("rrf:sparse,dense", "rrf:sparse,words", "rrf:sparse", ""):
+            (found,) = searcher.with_hybrid(how).search([Query("1", TEXT)])
+            assert found.hits[0].doc_id == "d1"
 
 
 def test_an_update_writes_dense_vectors_of_what_changed_alone(fruit, both, write_jsonl):

@@ -150,7 +150,8 @@ def test_a_cluster_that_does_not_answer_keeps_nobody_from_another(start, engine,
 
 def test_fewer_than_ten_hits_may_be_the_most(start):
     small = start(max_k=2)
-    assert len(small.get("/search", q="fruit").json["hits"]) == 2
+    found = small.get("/search", q="fruit").json
+    assert (found["k"], len(found["hits"])) == (2, 2)
     assert small.get("/search", q="fruit", k=3).status == 400
 
 
@@ -224,6 +225,13 @@ def test_pages_load_nothing_from_elsewhere(server):
         ("/search", {"q": "a", "filter": "year"}, 400, "filter 'year' is not understood"),
         ("/search", {"q": "a", "boost": "a=lot"}, 400, "boost"),
         ("/search", {"q": "a", "boost": "a=1e30"}, 400, "boost"),
+        (
+            "/search",
+            {"q": "a", "require": ["pear"] * 65},
+            400,
+            "given 65 times; at most 64",
+        ),
+        ("/search", {"q": "a", "hybrid": "rrf:words,k=" + 5000 * "9"}, 400, "is no whole number"),
         ("/search", {"q": "a", "hybrid": "best"}, 400, "--hybrid best is not known"),
         ("/search", {"q": "a", "hybrid": "rrf"}, 400, "no text index"),
         ("/search", {"q": "a", "index": "nuts"}, 404, "no index 'nuts' here. There are: fruit"),

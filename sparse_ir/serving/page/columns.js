@@ -60,12 +60,12 @@ function took({ encode, search, explain, total }) {
 }
 
 function list(answer, { column, state, twin, onTwin }) {
-  if (!answer.terms.length) {
-    return el("p", { class: "notice" },
-      "Nothing was searched: no term of this query is left. Write other words, or switch terms ",
-      "on.");
-  }
   if (!answer.hits.length) {
+    if (!answer.terms.length && !state.hybrid) {
+      return el("p", { class: "notice" },
+        "Nothing was searched: no term of this query is left. Write other words, or switch terms ",
+        "on.");
+    }
     return el("p", { class: "notice" }, state.offset > 0
       ? "There are no more hits. Go back a page."
       : state.filters.length || state.terms.size || state.lexical

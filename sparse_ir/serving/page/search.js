@@ -86,7 +86,8 @@ function setTerms(state, change) {
 }
 
 function pages(results, state, change) {
-  const { k, offset } = state;
+  const { offset } = state;
+  const k = results.find(({ answer }) => answer?.k)?.answer.k ?? state.k ?? 10;
   const more = results.some(({ answer }) => answer?.hits.length === k);
   if (!more && offset === 0) return null;
   const button = (label, disabled, to) => el("button", {

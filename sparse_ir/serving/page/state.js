@@ -23,7 +23,7 @@ export function read(search) {
     terms,
     lexical: params.get("lexical") === "1",
     hybrid: params.get("hybrid") ?? "",
-    k: whole(params.get("k"), 1, 100, 10),
+    k: whole(params.get("k"), 1, 100, null), // null: as many as the server gives by itself
     offset: whole(params.get("offset"), 0, 1_000_000, 0),
     a: params.get("a") ?? "",
     b: params.get("b") ?? "",
@@ -42,7 +42,7 @@ export function write(state) {
     if (state.q) params.append("q", state.q);
     for (const index of state.indexes) params.append("index", index);
     asked(params, state);
-    if (state.k !== 10) params.append("k", state.k);
+    if (state.k !== null) params.append("k", state.k);
     if (state.offset) params.append("offset", state.offset);
   }
   const text = params.toString();
@@ -51,7 +51,8 @@ export function write(state) {
 
 /** What one index is asked. */
 export function request(state, index, explain) {
-  const params = new URLSearchParams({ q: state.q, k: state.k, offset: state.offset });
+  const params = new URLSearchParams({ q: state.q, offset: state.offset });
+  if (state.k !== null) params.append("k", state.k);
   if (index) params.append("index", index);
   asked(params, state);
   if (explain) params.append("explain", "1");
