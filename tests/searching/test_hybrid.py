@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import yaml
 
+from sparse_ir.encoding.encode import EncodeSettings, encode
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.errors import ConfigError, InputError, ModelMismatchError
+from sparse_ir.indexing import changes
 from sparse_ir.indexing.changes import update_index
 from sparse_ir.indexing.index import IndexSettings, index_corpus
 from sparse_ir.inspecting.verify import VerifySettings, verify
@@ -208,6 +210,41 @@ def test_passages_have_dense_vectors_of_their_own_or_their_mean(write_jsonl, den
     assert stored("max")["long"] == pytest.approx((mean / np.linalg.norm(mean)).tolist(), abs=1e-5)
     found = hits("red road", index="each", hybrid="rrf:sparse,dense")
     assert sorted(hit.doc_id for hit in found) == ["b", "long"]
+
+
+def test_dense_vectors_beside_shards_of_passages_are_means_of_passages_too(write_jsonl, dense):
+    rows = [{"_id": "long", "text": "apple pear. red road."}, {"_id": "b", "text": "car"}]
+    corpus = write_jsonl("long.jsonl", rows)
+    passages = "max,words=2,overlap=0"
+    shards = str(corpus.with_name("shards"))
+    encode(EncodeSettings(str(corpus), shards, model="bm25", passages=passages))
+    index_corpus(settings_of(corpus, dense, model=None, vectors=shards))
+    parts = load_dense(dense, device="cpu").encode(["apple pear.", "red road."])
+    parts /= np.linalg.norm(parts, axis=1, keepdims=True)
+    mean = parts.mean(axis=0)
+    assert stored()["long"] == pytest.approx((mean / np.linalg.norm(mean)).tolist(), abs=1e-5)
+    assert verify(VerifySettings(index="both", sample_queries=2)).verdict == "exact"
+
+
+def test_a_finished_index_is_not_taken_for_one_with_the_dense_vectors_asked_for(
+    fruit, both, make_dense
+):
+    assert index_corpus(settings_of(fruit, both, resume=True)).documents == 4
+    with pytest.raises(ConfigError, match="'words' holds no dense vectors"):
+        index_corpus(settings_of(fruit, both, index="words", resume=True))
+    with pytest.raises(ModelMismatchError, match="holds dense vectors of"):
+        index_corpus(settings_of(fruit, str(make_dense("other", seed=1)), resume=True))
+    with pytest.raises(ConfigError, match="by cosine, not dot"):
+        index_corpus(settings_of(fruit, both, dense_similarity="dot", resume=True))
+
+
+def test_an_update_returns_the_memory_of_every_chunk(fruit, both, write_jsonl, monkeypatch):
+    returned = []
+    monkeypatch.setattr(changes, "return_free_memory", lambda: returned.append(1))
+    rows = [{"_id": f"new{i}", "text": "an apple"} for i in range(3)]
+    more = write_jsonl("more.jsonl", rows)
+    update_index(IndexSettings(corpus=str(more), index="both", chunk_documents=1))
+    assert len(returned) == 3
 
 
 @pytest.mark.parametrize("engine", ENGINES)
