@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from sparse_ir.encoding.encode import EncodeSettings, encode
+from sparse_ir.engines.base import SearchRequest
 from sparse_ir.engines.opening import open_engine
-from sparse_ir.errors import ConfigError, InputError, ModelMismatchError
+from sparse_ir.engines.scoring import scores_of
+from sparse_ir.errors import ConfigError, InputError, ModelMismatchError, NoVectorsError
 from sparse_ir.indexing import changes
 from sparse_ir.indexing.changes import update_index
 from sparse_ir.indexing.index import IndexSettings, index_corpus
@@ -125,6 +127,32 @@ def test_hits_bring_documents_and_the_terms_that_explain_them(both):
     by_id = {hit.doc_id: hit for hit in result.hits}
     assert by_id["d1"].document.title == "Apple"
     assert {"appl", "apple"} & set(by_id["d1"].vector)
+
+
+def test_hits_of_words_alone_are_explained_where_vectors_cannot_be_read_back(both, monkeypatch):
+    how = SearchSettings(index="both", hybrid="sparse=0,words=1", words_index="words")
+    with Searcher(how) as searcher:
+        (whole,) = searcher.search([Query("1", "sweet apple")], k=4, vectors=True)
+
+        kept = searcher.engine.get
+
+        def get(index, doc_ids, *, vectors=True):
+            raise NoVectorsError("kept in postings only")
+
+        def score(index, doc_ids, queries):
+            return scores_of(kept(index, doc_ids), queries)
+
+        monkeypatch.setattr(searcher.engine, "get", get)
+        monkeypatch.setattr(searcher.engine, "scores_of", score)
+        terms = {"sweet": 1.0, "red": 2.0, "unknown": 1.0}
+        request = SearchRequest(terms=terms, k=4, vectors=True)
+        (found,) = searcher.ask([Query("1", "sweet apple")], [request])
+    assert [hit.doc_id for hit in found] == [hit.doc_id for hit in whole.hits]
+    assert {hit.doc_id for hit in found} == {"d1", "d2"}
+    for hit, before in zip(found, whole.hits, strict=True):
+        shared = {term: w for term, w in before.vector.items() if term in terms}
+        assert hit.vector == pytest.approx(shared, rel=1e-6)
+        assert ("red" in hit.vector) == (hit.doc_id == "d1")
 
 
 def test_another_dense_model_is_refused(both, make_dense):
