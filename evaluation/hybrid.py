@@ -24,6 +24,7 @@ import argparse
 import platform
 import time
 from datetime import datetime, timezone
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -94,8 +95,7 @@ def measure(name: str, options: argparse.Namespace) -> Found:
     """Index a collection, tune on its dev queries, score on its test queries."""
     folder = cut(options.data / name, options)
     corpus = open_dataset(str(folder), split="test").corpus
-    index = f"hybrid-{folder.name.replace('_', '-').lower()}"
-    words = f"{index}-bm25"
+    words, index = index_names(folder.name, options)
     tell(f"{name}: index")
     common = {"corpus": corpus, "engine": options.engine, "resume": True, "skip_bad": True}
     report = index_corpus(
@@ -137,6 +137,13 @@ def measure(name: str, options: argparse.Namespace) -> Found:
         means = ", ".join(f"{m} {v:.4f}" for m, v in systems[system].mean.items())
         tell(f"{name}, {system}: {means}")
     return Found(report.documents, systems, tuned)
+
+
+def index_names(collection: str, options: argparse.Namespace) -> tuple[str, str]:
+    """The indexes of words and of vectors; of other models and precisions, other ones."""
+    base = f"hybrid-{collection.replace('_', '-').lower()}"
+    models = "\n".join((str(options.model), str(options.dense), options.precision))
+    return f"{base}-bm25", f"{base}-{sha256(models.encode()).hexdigest()[:8]}"
 
 
 def cut(folder: Path, options: argparse.Namespace) -> Path:
@@ -189,6 +196,8 @@ def page(found: dict[str, Found], options: argparse.Namespace) -> str:
 def heading(options: argparse.Namespace) -> str:
     limit = f" --limit {options.limit}" if options.limit else ""
     limit += f" --queries {options.queries}" if options.queries else ""
+    limit += " --model FOLDER" if options.model else ""
+    sparse = "the model given" if options.model else "the bundled model"
     command = (
         "python evaluation/hybrid.py --data FOLDER --dense BACKBONE --work FOLDER "
         f"--collections {' '.join(options.collections)}{limit}"
@@ -203,7 +212,7 @@ def heading(options: argparse.Namespace) -> str:
         f"`{command}`\n\n"
         f"{datetime.now(timezone.utc).date().isoformat()}, sparse-ir {__version__}, "
         f"{platform.machine()}, Python {platform.python_version()}, {options.engine} engine. "
-        f"{kept}sparse: the bundled model; dense: the model given, cosine, in the same index; "
+        f"{kept}sparse: {sparse}; dense: the model given, cosine, in the same index; "
         "BM25: an index of the same documents. Test queries; relevant from grade 1, for msmarco_v1 "
         "(TREC DL 2019, on its pool) from grade 2 in all but nDCG. The last row's fusion was "
         "chosen by nDCG@10 on the collection's dev queries, which are not among those scored. "

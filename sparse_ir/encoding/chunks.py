@@ -76,6 +76,7 @@ def encode_corpus(
     pruning: Pruning = NO_PRUNING,
     passages: Passages = WHOLE,
     dense: DenseSide | None = None,
+    dense_passages: Passages | None = None,
     done: Sequence[Chunk] = (),
     ranks: Ranks = ALONE,
     advance: Callable[[int], None] = lambda n: None,
@@ -89,6 +90,8 @@ def encode_corpus(
         pruning: Applied to every document vector.
         passages: How long documents are read; with "each" a chunk's documents are passages.
         dense: Makes the documents' dense vectors too, in this process; None for none.
+        dense_passages: How long documents are read for these, where it is another way than for the
+            terms; None for the same.
         done: This process's chunks of a stopped run. Their documents are read and compared, not
             encoded.
         ranks: Of several processes, each encodes the chunks of its own number.
@@ -101,7 +104,7 @@ def encode_corpus(
         documents = split_documents(documents, passages)
     parts = _unfinished(iter(documents), chunk_documents, done, ranks, advance)
     if isinstance(encoder, EncoderPool):
-        yield from _together(parts, encoder, pruning, passages, dense, advance)
+        yield from _together(parts, encoder, pruning, passages, dense, dense_passages, advance)
         return
     for number, part in parts:
         yield encode_chunk(
@@ -111,6 +114,7 @@ def encode_corpus(
             pruning=pruning,
             passages=passages,
             dense=dense,
+            dense_passages=dense_passages,
             advance=advance,
         )
         return_free_memory()
@@ -122,6 +126,7 @@ def _together(
     pruning: Pruning,
     passages: Passages,
     dense: DenseSide | None,
+    dense_passages: Passages | None,
     advance: Callable[[int], None],
 ) -> Iterator[EncodedChunk]:
     waiting: dict[int, tuple[int, tuple[Document, ...], list[int] | None]] = {}
@@ -140,7 +145,9 @@ def _together(
         if rows is not None:
             advance(len(part))
         chunk = _finished(number, part, done.batch, rows, pruning, done.texts_cut)
-        yield _with_dense(chunk, passages, dense)
+        yield _with_dense(chunk, dense_passages or passages, dense)
+        if dense is not None:  # the pool's processes weigh the terms
+            return_free_memory()
     if 0 < count < len(pool.pids):
         _log.warning(
             "%d devices had %d chunks to encode, so some had nothing to do. Make chunks smaller "
@@ -158,6 +165,7 @@ def encode_chunk(
     pruning: Pruning = NO_PRUNING,
     passages: Passages = WHOLE,
     dense: DenseSide | None = None,
+    dense_passages: Passages | None = None,
     advance: Callable[[int], None] = lambda n: None,
 ) -> EncodedChunk:
     """Encode one chunk; arguments as in ``encode_corpus``."""
@@ -172,7 +180,7 @@ def encode_chunk(
     if rows is not None:
         advance(len(documents))
     chunk = _finished(number, documents, batch, rows, pruning, sum(cuts))
-    return _with_dense(chunk, passages, dense)
+    return _with_dense(chunk, dense_passages or passages, dense)
 
 
 def _ids(documents: tuple[Document, ...], rows: list[int] | None) -> tuple[str, ...]:

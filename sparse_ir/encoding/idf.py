@@ -10,6 +10,7 @@ from sparse_ir.errors import ConfigError
 from sparse_ir.models.corpus_idf import MadeFor, idf_table, save_beside, save_query_side
 from sparse_ir.models.loading import find_model, load_encoder
 from sparse_ir.models.sides import TableLayout, read_sides
+from sparse_ir.models.unicoil_files import read_unicoil
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,13 +59,18 @@ def make_idf(
     Raises:
         InputError: the corpus cannot be read, or has no text.
         ModelError: the model cannot be loaded or has no fast tokenizer.
-        ConfigError: something else lies there.
+        ConfigError: something else lies there, or the model takes no table beside it.
         StorageError: it cannot be written.
     """
     name, source = find_model(model)
     sides = read_sides(source)
     folder = Path(out).expanduser().resolve()
     beside = folder == source
+    if beside and read_unicoil(source) is not None:
+        raise ConfigError(
+            f"{source} is a uniCOIL model, which is loaded without a table beside it. Name another "
+            "folder with --out."
+        )
     if beside and isinstance(sides.queries, TableLayout):
         raise ConfigError(
             f"{source} weighs queries by a table of its own. Name another folder with --out."

@@ -94,8 +94,19 @@ def read_stamp(stored: Mapping[str, Any], *, index: str) -> Stamp:
     known = {name: stored[name] for name in names if name in stored}
     known["query_fingerprints"] = tuple(known["query_fingerprints"])
     if known.get("dense") is not None:
-        known["dense"] = DenseSpace(**known["dense"])
+        known["dense"] = _read_space(known["dense"], index=index)
     return Stamp(**known)
+
+
+def _read_space(stored: Mapping[str, Any], *, index: str) -> DenseSpace:
+    names = {f.name for f in fields(DenseSpace)}
+    missing = sorted(names - set(stored))
+    if missing:
+        raise EngineError(
+            f"index {index!r} has a damaged stamp: {', '.join(missing)} of its dense vectors is "
+            "missing. Index again."
+        )
+    return DenseSpace(**{name: stored[name] for name in names})
 
 
 def require_same_model(stamp: Stamp, encoder: SparseEncoder, *, index: str) -> None:
@@ -186,6 +197,19 @@ def require_same_dense(stamp: Stamp, encoder: DenseEncoder, *, index: str) -> De
             "again."
         )
     return space
+
+
+def require_same_similarity(space: DenseSpace, similarity: str, *, index: str) -> None:
+    """Refuse to compare dense vectors otherwise than the index does.
+
+    Raises:
+        ConfigError: naming how the index does.
+    """
+    if similarity != space.similarity:
+        raise ConfigError(
+            f"index {index!r} compares dense vectors by {space.similarity}, not {similarity}. Say "
+            f"--dense-similarity {space.similarity}, or index again with --replace."
+        )
 
 
 def require_dense_space(stamp: Stamp, *, index: str) -> DenseSpace:

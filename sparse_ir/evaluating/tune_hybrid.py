@@ -70,6 +70,11 @@ class TuneHybridSettings:
         if not 0.01 <= self.step <= 0.5:
             raise ConfigError(f"step is {self.step}. It lies between 0.01 and 0.5.")
 
+    @property
+    def deep(self) -> int:
+        """Hits of each side that are fused: at least as many as the metric looks at."""
+        return max(self.depth, deepest((self.metric,)))
+
 
 class Trial(NamedTuple):
     """A fusion, scored.
@@ -157,13 +162,14 @@ def fusions(sides: Sequence[str], settings: TuneHybridSettings) -> Iterator[Fusi
     several = [some for size in range(2, len(sides) + 1) for some in combinations(sides, size)]
     for some in several:
         for constant in settings.constants:
-            yield Fusion(RRF, tuple((side, 1.0) for side in some), constant=constant)
+            shares = tuple((side, 1.0) for side in some)
+            yield Fusion(RRF, shares, depth=settings.deep, constant=constant)
     steps = round(1 / settings.step)
     for some in several:
         for parts in product(range(1, steps), repeat=len(some)):
             if sum(parts) == steps:
-                shares = zip(some, (part / steps for part in parts), strict=True)
-                yield Fusion(CONVEX, tuple(shares))
+                shares = tuple(zip(some, (part / steps for part in parts), strict=True))
+                yield Fusion(CONVEX, shares, depth=settings.deep)
 
 
 def _sides(settings: TuneHybridSettings) -> list[str]:
@@ -195,7 +201,7 @@ class _Found:
         self._searcher, self._judged, self._settings = searcher, judged, settings
         self._min_grade = min_grade
         self._k = deepest((settings.metric,))
-        self._depth = max(settings.depth, self._k)
+        self._depth = settings.deep
         self._lists: dict[str, dict[str, list[ScoredDoc]]] = {}
         self._in_passages = parse_passages(searcher.stamp.passages).kind == EACH
 

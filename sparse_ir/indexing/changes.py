@@ -15,10 +15,12 @@ from sparse_ir.engines.stamp import (
     require_dense_space,
     require_same_dense,
     require_same_documents,
+    require_same_similarity,
 )
 from sparse_ir.errors import ConfigError, EngineError
 from sparse_ir.indexing.build import keep_rejects, ledger_path
 from sparse_ir.models.loading import load_encoder
+from sparse_ir.models.memory import return_free_memory
 from sparse_ir.pruning import parse_pruning
 from sparse_ir.vectors import to_terms
 
@@ -142,11 +144,8 @@ def _dense(settings: IndexSettings, stamp: Stamp) -> DenseSide | None:
         batch_tokens=settings.batch_tokens,
     )
     require_same_dense(stamp, side.encoder, index=settings.index)
-    if settings.dense_similarity not in (None, space.similarity):
-        raise ConfigError(
-            f"index {settings.index!r} compares dense vectors by {space.similarity}. Leave "
-            "--dense-similarity away, or index again with --replace."
-        )
+    if settings.dense_similarity is not None:
+        require_same_similarity(space, settings.dense_similarity, index=settings.index)
     return side
 
 
@@ -187,6 +186,7 @@ class _Update:
             advance(len(same))
             if changed:
                 self._write_chunk(changed, number, advance)
+                return_free_memory()
         return seen
 
     def delete_others(self, seen: set[str]) -> int:

@@ -18,7 +18,12 @@ from sparse_ir.encoding.passages import EACH, WHOLE, parse_passages
 from sparse_ir.encoding.sources import encoder_for, readable_twice
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.options import ClusterOptions
-from sparse_ir.engines.stamp import Stamp
+from sparse_ir.engines.stamp import (
+    Stamp,
+    require_dense_space,
+    require_same_dense,
+    require_same_similarity,
+)
 from sparse_ir.errors import ConfigError
 from sparse_ir.indexing.build import Build, kept_rejects, look_up
 from sparse_ir.indexing.ready import ReadyVectors, ready_documents
@@ -164,7 +169,9 @@ def index_corpus(
 
     Raises:
         ConfigError: the index exists, or an unfinished build of it, and neither ``resume`` nor
-            ``replace`` is set; or a resumed run was started with other settings.
+            ``replace`` is set; or a resumed run was started with other settings, or is finished
+            and holds no dense vectors, or others, where some are asked for.
+        ModelMismatchError: as the last, with vectors of another dense model.
         InputError: the corpus cannot be read, or is not that of the stopped run.
         EngineError: the engine cannot be opened or lost documents.
     """
@@ -183,6 +190,7 @@ def index_corpus(
             aside=settings.aside,
         )
         if found.ledger is None and found.published and not (settings.replace or settings.aside):
+            _require_dense(engine, settings)
             return _already_there(engine, settings, started)
         with (
             readable_twice(settings.corpus, settings.model) as corpus,
@@ -222,6 +230,7 @@ def _run(
         pruning=parse_pruning(settings.document_pruning),
         passages=_read_as(settings, encoder),
         dense=dense,
+        dense_passages=_passages(settings, encoder),
         done=tuple(build.ledger.chunks),
         advance=advance,
     )
@@ -345,7 +354,10 @@ def _passages(settings: IndexSettings, encoder: object) -> Passages:
 
 
 def _read_as(settings: IndexSettings, encoder: object) -> Passages:
-    """How documents go to the encoder: stored vectors of whole documents are given out as such."""
+    """How documents go to the encoder: stored vectors of whole documents are given out as such.
+
+    For the dense model, which reads the texts, ``_passages`` holds.
+    """
     passages = _passages(settings, encoder)
     stored = isinstance(getattr(encoder, "passages", None), str)
     return WHOLE if stored and passages.kind != EACH else passages
@@ -367,6 +379,19 @@ def _stamp(
         passages=str(_passages(settings, encoder)),
         dense=None if dense is None else dense.space,
     )
+
+
+def _require_dense(engine: Engine, settings: IndexSettings) -> None:
+    """See that a finished index holds the dense vectors that are asked for."""
+    if settings.dense is None:
+        return
+    stamp = engine.describe(settings.index)
+    space = require_dense_space(stamp, index=settings.index)
+    side = _dense(settings)
+    if side is None:
+        return
+    require_same_dense(stamp, side.encoder, index=settings.index)
+    require_same_similarity(space, side.similarity, index=settings.index)
 
 
 def _already_there(engine: Engine, settings: IndexSettings, started: float) -> IndexReport:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 
 from sparse_ir.errors import ConfigError, ModelError
+from sparse_ir.models.batched import halved
 from sparse_ir.models.batches import maximal_length, pad, token_batches, tokenize
 from sparse_ir.models.fingerprint import fingerprint, tokenizer_digest, weights_digest
 from sparse_ir.models.masked_lm import PRECISIONS, find_device, load_tokenizer
+from sparse_ir.models.memory import is_out_of_memory
 from sparse_ir.models.pretrained import load_pretrained
 
 if TYPE_CHECKING:
@@ -71,6 +74,8 @@ class Backbone:
         model: The transformers model, for inference alone.
         device: Where it runs.
         max_length: Tokens read of a text, special ones included.
+        batch_tokens: Upper bound of texts times longest text in a batch; halved where memory
+            runs out.
     """
 
     def __init__(
@@ -96,6 +101,7 @@ class Backbone:
             ConfigError: an option is wrong.
         """
         self.folder, self.options = folder, options
+        self.batch_tokens = options.batch_tokens
         self.device = find_device(options.device)
         if options.precision not in PRECISIONS:
             raise ConfigError(f"precision is {options.precision!r}. Use fp32, bf16 or fp16.")
@@ -129,6 +135,9 @@ class Backbone:
 
         Yields:
             Batches; every text occurs in one of them, unless it has no token at all.
+
+        Raises:
+            EncodingError: memory runs out with a single text.
         """
         for start in range(0, len(texts), WINDOW):
             window = texts[start : start + WINDOW]
@@ -161,15 +170,30 @@ class Backbone:
         return int(self.tokenizer.pad_token_id or 0)
 
     def _run(self, tokens: list[list[int]]) -> Iterator[Batch]:
-        batches = token_batches(
-            [len(row) for row in tokens],
-            batch_tokens=self.options.batch_tokens,
-            batch_texts=BATCH_TEXTS,
-        )
-        for chosen in batches:
-            if not tokens[chosen[0]]:
-                return  # a tokenizer without special tokens leaves nothing of ""
-            yield Batch(chosen, *self.forward([tokens[i] for i in chosen]))
+        """Run all rows, in batches of half the size from where memory runs out."""
+        # a tokenizer without special tokens leaves nothing of ""
+        left = np.array([i for i, row in enumerate(tokens) if row], np.int64)
+        while len(left):
+            batches = token_batches(
+                [len(tokens[i]) for i in left],
+                batch_tokens=self.batch_tokens,
+                batch_texts=BATCH_TEXTS,
+            )
+            done: set[int] = set()
+            for batch in batches:
+                chosen = left[batch]
+                rows = [tokens[i] for i in chosen]
+                try:
+                    made = self.forward(rows)
+                except (MemoryError, RuntimeError) as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    lengths = [len(row) for row in rows]
+                    self.batch_tokens = halved(self.batch_tokens, lengths, self.device, error)
+                    break
+                done.update(chosen.tolist())
+                yield Batch(chosen, *made)
+            left = np.array([i for i in left if i not in done], np.int64)
 
 
 def _load(folder: Path, auto: str, *, trust_remote_code: bool) -> Any:

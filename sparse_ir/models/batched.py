@@ -159,24 +159,9 @@ class BatchedEncoder(ABC):
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
-                self._halve(len(chosen), max(len(rows[i]) for i in chosen), error)
+                lengths = [len(rows[i]) for i in chosen]
+                self.batch_tokens = halved(self.batch_tokens, lengths, self._device, error)
                 left = [i for i in left if i not in done]
-
-    def _halve(self, texts: int, longest: int, error: Exception) -> None:
-        """Make batches half of the one that was too large."""
-        if texts == 1:
-            raise EncodingError(
-                f"memory ran out on {self._device} with a single text of {longest} tokens. Use "
-                "--precision bf16 or fp16, another device, or --passages, which read less at a "
-                "time."
-            ) from error
-        self.batch_tokens = min(self.batch_tokens, texts * longest) // 2
-        _log.warning(
-            "memory ran out on %s; from here on batches have %d tokens",
-            self._device,
-            self.batch_tokens,
-        )
-        torch.cuda.empty_cache()
 
     def encode_batch(self, rows: Sequence[Sequence[int]]) -> sparse.csr_array:
         """Weigh one batch of token ids, (batch, vocabulary).
@@ -194,6 +179,31 @@ class BatchedEncoder(ABC):
                 "use bf16 or fp32."
             )
         return found
+
+
+def halved(
+    batch_tokens: int, lengths: Sequence[int], device: torch.device, error: Exception
+) -> int:
+    """Say how large batches are from here on: half of the one that was too large.
+
+    Args:
+        batch_tokens: The bound that was in force.
+        lengths: Tokens of each text of the batch for which memory ran out.
+        device: Where it ran out.
+        error: What said so.
+
+    Raises:
+        EncodingError: the batch was a single text.
+    """
+    if len(lengths) == 1:
+        raise EncodingError(
+            f"memory ran out on {device} with a single text of {lengths[0]} tokens. Use "
+            "--precision bf16 or fp16, another device, or --passages, which read less at a time."
+        ) from error
+    bound = min(batch_tokens, len(lengths) * max(lengths)) // 2
+    _log.warning("memory ran out on %s; from here on batches have %d tokens", device, bound)
+    torch.cuda.empty_cache()
+    return bound
 
 
 def sparse_rows(weights: Tensor) -> sparse.csr_array:

@@ -116,7 +116,8 @@ def save_query_side(
     Args:
         folder: Where it will lie.
         table: Token -> weight.
-        layout: Of the document model, whose tokenizer is copied.
+        layout: Of the document model, whose tokenizer is copied and whose bound on the terms of a
+            query holds for the table too.
         made_for: What the folder says about itself.
         replace: Replace one that lies there.
 
@@ -135,6 +136,8 @@ def save_query_side(
             shutil.copyfile(settings, made / settings.name)
         saved_files.put_json(made / IDF, table)
         saved_files.put_json(made / MADE_FOR, made_for._asdict())
+        if layout.query_terms:
+            saved_files.put_json(made / "sparse_ir.json", {"query_terms": layout.query_terms})
 
 
 def save_beside(folder: Path, table: dict[str, float], *, replace: bool = False) -> None:

@@ -115,21 +115,22 @@ def open_source(model: str | None, *, queries: bool = False) -> Source:
 
     Args:
         model: As ``load_encoder`` takes it; None for the bundled one.
-        queries: Keep as many terms of a text as of a query; by default as of a document.
+        queries: Keep as many terms of a text as of a query, whatever prunes documents; by default
+            as of a document.
 
     Raises:
-        ModelError: there is no such model, or it is no masked LM.
+        ModelError: there is no such model, it is no masked LM, or it prunes documents by a ratio.
     """
     name, folder = find_model(model)
     sides = read_sides(folder)
     layout = sides.documents
-    if layout.prune_ratio:
+    if layout.prune_ratio and not queries:
         raise ModelError(
             f"{folder} prunes documents by a ratio (prune_ratio), which an export cannot hold. "
             "Take it out of a copy of the folder; index with --document-pruning ratio=R."
         )
     if queries:
-        layout = replace(layout, document_terms=layout.query_terms)
+        layout = replace(layout, document_terms=layout.query_terms, prune_ratio=0.0)
     encoder = SpladeEncoder(folder, name=name, device="cpu", layout=layout)
     return Source(name, folder, sides, encoder)
 

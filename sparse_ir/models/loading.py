@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparse_ir.errors import ConfigError, ModelError
-from sparse_ir.models.onnx_folder import is_onnx
+from sparse_ir.models.onnx_folder import GRAPH, is_onnx
 from sparse_ir.models.sides import QUERY_TABLE, Sides, TableLayout, read_sides, vocabulary_size
 from sparse_ir.models.unicoil_files import read_unicoil
 
@@ -34,7 +34,7 @@ READY_VECTORS = "ready vectors"
 """What stands for the model where vectors were made elsewhere, and nobody said by which."""
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]  # all that is ever read of a hub model
+_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]  # all that is read, but for a graph
 _NOT_READ = ["onnx/*", "openvino/*", "checkpoint-*", "runs/*"]
 
 
@@ -248,6 +248,8 @@ def _download(name: str, *, trust_remote_code: bool) -> Path:
     code = ["*.py"] if trust_remote_code else []
     try:
         folder = _snapshot(name, [*_FILES, *code])
+        if is_onnx(folder):
+            return _snapshot(name, [*_FILES, f"{GRAPH}*"])
         if not any(folder.rglob("*.safetensors")):
             folder = _snapshot(name, [*_FILES, *code, "pytorch_model*.bin"])
     except errors.GatedRepoError as error:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from sparse_ir.errors import ConfigError, ModelError, SparseIRError
 from sparse_ir.models.loading import load_encoder
+from sparse_ir.models.onnx_folder import GRAPH, is_onnx
 from sparse_ir.models.saved_files import copy_tree, made_aside
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 _FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "*.md", "LICENSE*", "NOTICE*")
-_NOT = ("checkpoint-*", ".*", "__pycache__", "runs", "logs")  # parts of a path
+_OF_A_GRAPH = f"{GRAPH}*"  # also the weights of a large one, in a file beside it
+_NOT = ("checkpoint-*", ".*", "__pycache__", "runs", "logs", "onnx", "openvino")  # parts of a path
 _HERE = ("localhost", "127.0.0.1", "::1")
 _REFUSED = {
     401: "does not know the token. Set HF_TOKEN, or log in with: hf auth login",
@@ -103,6 +105,8 @@ def model_files(folder: Path) -> dict[str, int]:
     }
     whole = any(name.endswith(".safetensors") for name in found)
     patterns = _FILES if whole else (*_FILES, "pytorch_model*.bin")
+    if is_onnx(folder):
+        patterns = (*_FILES, _OF_A_GRAPH)
     return {name: size for name, size in found.items() if _published(name, patterns)}
 
 

@@ -93,7 +93,7 @@ def read_sides(folder: Path) -> Sides:
         if not modules and (folder / QUERY_MODEL / "config.json").is_file():
             queries = read_layout(folder / QUERY_MODEL)
         elif not modules and beside:
-            queries = TableLayout(beside[0], documents.model)
+            queries = TableLayout(beside[0], documents.model, terms=documents.query_terms)
     table = queries if isinstance(queries, TableLayout) else None
     if (folder / QUERY_TABLE).is_file():
         # The words of a prompt would weigh in every query, so the table goes without.

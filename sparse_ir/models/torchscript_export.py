@@ -213,6 +213,16 @@ def _pack_table(table: TableLayout, packed: Path) -> None:
             f"{table.weights} holds the query weights in another form than ML Commons reads. Write "
             "them as idf.json, token -> weight."
         )
+    if table.terms:
+        raise ConfigError(
+            f"{table.weights}: a query keeps its {table.terms} heaviest tokens, and "
+            "SPARSE_TOKENIZE keeps all. Take the bound (query_terms, max_active_dims) out of a "
+            "copy of the folder, or encode queries with sparse-ir."
+        )
+    if not (table.tokenizer / "tokenizer.json").is_file():
+        raise ModelError(
+            f"{table.tokenizer} has no fast tokenizer (tokenizer.json), which an export needs."
+        )
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(table.weights, "idf.json")
         archive.write(table.tokenizer / "tokenizer.json", "tokenizer.json")
@@ -273,7 +283,9 @@ def _bert_tokenization(source: Source) -> dict[str, Any]:
     """Elasticsearch's settings for a WordPiece tokenizer, the only kind bundled here.
 
     Raises:
-        ConfigError: it is of another kind, or reads more than Elasticsearch lets a model read.
+        ConfigError: it is of another kind, or cleans texts otherwise than Elasticsearch, which lets
+            nobody choose: it strips accents where it lower-cases, and nowhere else, and sets blanks
+            around Chinese characters.
     """
     content = json.loads(source.tokenizer())
     kind = (content.get("model") or {}).get("type")
@@ -283,8 +295,21 @@ def _bert_tokenization(source: Source) -> dict[str, Any]:
             f"{source.folder} has a tokenizer of the kind {kind}; --format eland takes BERT's "
             "(WordPiece). Import others with eland's own tools, or encode with sparse-ir."
         )
+    lowercase = bool(normalizer.get("lowercase"))
+    accents = normalizer.get("strip_accents")
+    for name, value, usual in (
+        ("strip_accents", lowercase if accents is None else bool(accents), lowercase),
+        ("handle_chinese_chars", bool(normalizer.get("handle_chinese_chars", True)), True),
+        ("clean_text", bool(normalizer.get("clean_text", True)), True),
+    ):
+        if value != usual:
+            raise ConfigError(
+                f"{source.folder} has a tokenizer with {name} {str(value).lower()}, where "
+                f"Elasticsearch's has {str(usual).lower()} and no setting for it. Encode with "
+                "sparse-ir."
+            )
     return {
-        "do_lower_case": bool(normalizer.get("lowercase")),
+        "do_lower_case": lowercase,
         "with_special_tokens": True,
         "max_sequence_length": min(source.encoder.max_length, _ELASTICSEARCH_TOKENS),
         "truncate": "first",

@@ -19,6 +19,9 @@ SIDES = (SPARSE, DENSE, WORDS)
 
 RRF, CONVEX = "rrf", "convex"
 RRF_CONSTANT = 60
+DEPTH = 100
+"""Hits taken from each list."""
+
 _MOST_DIGITS = 9
 _FORMS = (
     "Use rrf, convex=ALPHA, rrf:sparse,dense or sparse=0.6,dense=0.4 (sides: sparse, dense, words)."
@@ -39,7 +42,7 @@ class Fusion:
 
     method: str = RRF
     shares: tuple[tuple[str, float], ...] = ((SPARSE, 1.0), (WORDS, 1.0))
-    depth: int = 100
+    depth: int = DEPTH
     constant: int = RRF_CONSTANT
 
     def __post_init__(self) -> None:
@@ -72,12 +75,13 @@ class Fusion:
 
     def __str__(self) -> str:
         """As ``parse_fusion`` reads it, to six digits."""
+        depth = [] if self.depth == DEPTH else [f"depth={self.depth}"]
         if self.method == CONVEX:
-            return ",".join(f"{side}={share:.6g}" for side, share in self.shares)
+            return ",".join([*(f"{side}={share:.6g}" for side, share in self.shares), *depth])
         parts = [side if share == 1 else f"{side}={share:.6g}" for side, share in self.shares]
         if self.constant != RRF_CONSTANT:
             parts.append(f"k={self.constant}")
-        return f"rrf:{','.join(parts)}"
+        return f"rrf:{','.join([*parts, *depth])}"
 
 
 def parse_fusion(text: str) -> Fusion | None:
@@ -86,6 +90,7 @@ def parse_fusion(text: str) -> Fusion | None:
     ``rrf`` and ``convex=0.7`` fuse the weighted terms (with that share) and BM25 on the text.
     ``rrf:sparse,dense``, also with shares as in ``rrf:sparse=2,dense`` and a constant as in
     ``rrf:sparse,dense,k=20``, and ``sparse=0.6,dense=0.4`` name the sides: sparse, dense, words.
+    Both of these take ``depth=500`` as well: the hits of each side that are fused, else 100.
 
     Raises:
         ConfigError: it is none of these.
@@ -103,33 +108,34 @@ def parse_fusion(text: str) -> Fusion | None:
         return Fusion(CONVEX, ((SPARSE, alpha), (WORDS, 1 - alpha)))
     kind, colon, rest = text.partition(":")
     if colon and kind == RRF:
-        shares, constant = _shares(rest, text, default=1.0)
-        return Fusion(RRF, shares, constant=constant)
+        shares, numbers = _shares(rest, text, default=1.0)
+        return Fusion(RRF, shares, depth=numbers["depth"], constant=numbers["k"])
     if "=" not in text or method == RRF:
         raise ConfigError(f"--hybrid {text} is not known. {_FORMS}")
-    return Fusion(CONVEX, _shares(text, text, default=None)[0])
+    shares, numbers = _shares(text, text, default=None)
+    return Fusion(CONVEX, shares, depth=numbers["depth"])
 
 
 def _shares(
     listed: str, text: str, *, default: float | None
-) -> tuple[tuple[tuple[str, float], ...], int]:
-    """Read "side=share" parts, and for rrf (whose shares have a default) "k=N"."""
+) -> tuple[tuple[tuple[str, float], ...], dict[str, int]]:
+    """Read "side=share" parts, "depth=N", and for rrf (whose shares have a default) "k=N"."""
     shares: list[tuple[str, float]] = []
-    constant = RRF_CONSTANT
+    numbers = {"k": RRF_CONSTANT, "depth": DEPTH}
     for part in (part.strip() for part in listed.split(",")):
         name, equals, value = part.partition("=")
-        if name == "k" and default is not None:
+        if name == "depth" or (name == "k" and default is not None):
             if not value.isdecimal() or len(value) > _MOST_DIGITS:
                 raise ConfigError(
-                    f"--hybrid: k={value[: _MOST_DIGITS + 1]} is no whole number of at most "
+                    f"--hybrid: {name}={value[: _MOST_DIGITS + 1]} is no whole number of at most "
                     f"{_MOST_DIGITS} digits."
                 )
-            constant = int(value)
+            numbers[name] = int(value)
         elif equals or default is None:
             shares.append((name, _number(value, text)))
         else:
             shares.append((name, default))
-    return tuple(shares), constant
+    return tuple(shares), numbers
 
 
 def _number(value: str, text: str) -> float:

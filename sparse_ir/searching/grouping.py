@@ -19,7 +19,7 @@ GROUPINGS = (BEST, SUM, EACH)
 _FIRST_DEPTH = 3  # passages looked at for each document wanted, at first
 _DEEPER = 4  # times as many where that was not enough
 _SUMMED = 1000  # passages that are added up, at least
-_LARGEST = 10_000  # what two-step search and seismic reach on a server
+_LARGEST = 10_000  # what two-step search, a dense search and seismic reach on a server
 
 Find: TypeAlias = "Callable[[list[int], list[SearchRequest]], list[list[ScoredDoc]]]"
 """Answers requests for passages, given their places as well."""
@@ -33,22 +33,26 @@ def parent_of(doc_id: str) -> str:
     return doc_id.rpartition(MARK)[0] or doc_id
 
 
-def best_passages(find: Find, get: Get, requests: Sequence[SearchRequest]) -> list[list[ScoredDoc]]:
+def best_passages(
+    find: Find, get: Get, requests: Sequence[SearchRequest], *, dense: bool = False
+) -> list[list[ScoredDoc]]:
     """Answer requests for documents by their best passages.
 
-    Exact, but for searches in two steps: they look at no more than 10,000 passages.
+    Exact, but for searches in two steps and by dense vectors: they look at no more than 10,000
+    passages.
 
     Args:
         find: Finds passages.
         get: Reads them.
         requests: For documents.
+        dense: Whether passages are found by dense vectors, alone or with others.
 
     Returns:
         Hits with the document's id, and title, text and vector of its best passage.
     """
     del get
     answers: list[list[ScoredDoc]] = [[] for _ in requests]
-    depths = [_FIRST_DEPTH * (r.offset + r.k) for r in requests]
+    depths = [_within_reach(_FIRST_DEPTH * (r.offset + r.k), r, dense=dense) for r in requests]
     waiting = list(range(len(requests)))
     while waiting:
         asked = [requests[i]._replace(offset=0, k=depths[i]) for i in waiting]
@@ -57,24 +61,24 @@ def best_passages(find: Find, get: Get, requests: Sequence[SearchRequest]) -> li
             request = requests[i]
             page = _first_of_each(hits)[request.offset : request.offset + request.k]
             answers[i] = [_named(hit) for hit in page]
-            at_the_end = request.two_step is not None and depths[i] >= _LARGEST
-            if len(page) < request.k and len(hits) == depths[i] and not at_the_end:
-                depths[i] = _deeper(depths[i])
+            deeper = _within_reach(_deeper(depths[i]), request, dense=dense)
+            if len(page) < request.k and len(hits) == depths[i] and deeper > depths[i]:
+                depths[i] = deeper
                 short.append(i)
         waiting = short
     return answers
 
 
 def summed_passages(
-    find: Find, get: Get, requests: Sequence[SearchRequest]
+    find: Find, get: Get, requests: Sequence[SearchRequest], *, dense: bool = False
 ) -> list[list[ScoredDoc]]:
     """Answer requests for documents by the sum over their passages among the best.
 
     These are 1,000, or 4,000, 16,000 and so on, so that they are 12 for each document wanted; two
-    steps reach 10,000. Arguments and result as in ``best_passages``.
+    steps and dense vectors reach 10,000. Arguments and result as in ``best_passages``.
     """
     answers = []
-    for request, hits in zip(requests, find(*_to_sum(requests)), strict=True):
+    for request, hits in zip(requests, find(*_to_sum(requests, dense=dense)), strict=True):
         sums: dict[str, float] = {}
         for hit in hits:
             parent = parent_of(hit.doc_id)
@@ -86,21 +90,29 @@ def summed_passages(
     return answers
 
 
-def _to_sum(requests: Sequence[SearchRequest]) -> tuple[list[int], list[SearchRequest]]:
+def _to_sum(
+    requests: Sequence[SearchRequest], *, dense: bool
+) -> tuple[list[int], list[SearchRequest]]:
     asked = []
     for request in requests:
         depth = _SUMMED
         while depth < _DEEPER * _FIRST_DEPTH * (request.offset + request.k):
             depth *= _DEEPER
-        if request.two_step is not None:
-            depth = max(min(depth, _LARGEST), request.offset + request.k)
+        depth = _within_reach(depth, request, dense=dense)
         asked.append(request._replace(offset=0, k=depth, documents=False, vectors=False))
     return list(range(len(asked))), asked
 
 
 def _deeper(depth: int) -> int:
-    """As deep as two steps reach before going further than that."""
+    """As deep as a server's pages reach before going further than that."""
     return min(_DEEPER * depth, _LARGEST) if depth < _LARGEST else _DEEPER * depth
+
+
+def _within_reach(depth: int, request: SearchRequest, *, dense: bool) -> int:
+    """A depth, as far as the search reaches; what is asked for itself is never cut."""
+    if request.two_step is None and not dense:
+        return depth
+    return max(min(depth, _LARGEST), request.offset + request.k)
 
 
 def _filled(hits: list[ScoredDoc], get: Get, request: SearchRequest) -> list[ScoredDoc]:

@@ -382,6 +382,7 @@ class Searcher:
             lambda places, asked: self._find([asked_by[i] for i in places], asked),
             lambda ids, vectors: self.engine.get(self.settings.index, ids, vectors=vectors),
             requests,
+            dense=self._sides.by_dense,
         )
 
     def _find(

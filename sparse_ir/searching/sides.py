@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.encoding.dense import open_dense
 from sparse_ir.engines.stamp import COSINE, require_dense_space, require_same_dense
-from sparse_ir.errors import ConfigError
+from sparse_ir.errors import ConfigError, NoVectorsError
 from sparse_ir.searching.fusion import DENSE, SPARSE, WORDS, fuse, parse_fusion
 from sparse_ir.searching.query import weigh_queries
 from sparse_ir.searching.ready import query_encoder
@@ -156,7 +156,7 @@ class Sides:
         for request, own in zip(requests, lists, strict=True):
             hits = self.fuse(own, fusion)
             page = hits[request.offset : request.offset + request.k]
-            answers.append(_with_vectors(engine, index, page) if request.vectors else page)
+            answers.append(_with_vectors(engine, index, request, page) if request.vectors else page)
         return answers
 
     def fuse(self, lists: Mapping[str, Sequence[ScoredDoc]], fusion: Fusion) -> list[ScoredDoc]:
@@ -200,14 +200,32 @@ def _by_dense(request: SearchRequest, asked: Asked) -> SearchRequest:
     return request._replace(dense=asked.dense, two_step=None)
 
 
-def _with_vectors(engine: Engine, index: str, hits: list[ScoredDoc]) -> list[ScoredDoc]:
+def _with_vectors(
+    engine: Engine, index: str, request: SearchRequest, hits: list[ScoredDoc]
+) -> list[ScoredDoc]:
     """Fetch the term weights of hits that only an index of words found."""
     bare = [hit.doc_id for hit in hits if hit.vector is None]
     if not bare:
         return hits
-    entries = engine.get(index, bare)
-    found = {entry.document.doc_id: entry.vector for entry in entries if entry is not None}
+    try:
+        entries = engine.get(index, bare)
+        found = {entry.document.doc_id: entry.vector for entry in entries if entry is not None}
+    except NoVectorsError:
+        found = _weights_of(engine, index, request.terms, bare)
     return [hit._replace(vector=found.get(hit.doc_id, hit.vector)) for hit in hits]
+
+
+def _weights_of(
+    engine: Engine, index: str, terms: SparseVector, doc_ids: Sequence[str]
+) -> dict[str, SparseVector]:
+    """What a query's terms weigh in documents whose vectors cannot be read back."""
+    # the score of a query of one term and weight 1 is the stored weight itself
+    scores = engine.scores_of(index, doc_ids, [{term: 1.0} for term in terms])
+    weights: dict[str, dict[str, float]] = {doc_id: {} for doc_id in doc_ids}
+    for term, found in zip(terms, scores, strict=True):
+        for doc_id, weight in found.items():
+            weights[doc_id][term] = weight
+    return dict(weights)
 
 
 def _deep(request: SearchRequest, fusion: Fusion) -> SearchRequest:

@@ -17,6 +17,7 @@ from sparse_ir.models.masked_lm import MaskedLM, captured_hidden, load_tokenizer
 from sparse_ir.models.pretrained import load_pretrained, quiet
 from sparse_ir.models.saving import require_droppable
 from sparse_ir.models.sides import read_sides
+from sparse_ir.models.unicoil_files import read_unicoil
 from sparse_ir.training.model import TermModel
 from sparse_ir.training.tokens import token_groups
 
@@ -73,10 +74,15 @@ def load_backbone(
     Raises:
         ConfigError: more tokens of a text are asked for than it has positions, or terms are to be
             dropped and it has nothing to switch them off by.
-        ModelError: no masked LM can be made of the folder, or it gives every term of every text
-            the same weight, or it begins dense and has no output bias.
+        ModelError: the folder is a uniCOIL model, no masked LM can be made of it, or it gives every
+            term of every text the same weight, or it begins dense and has no output bias.
     """
     name, found = find_model(settings.backbone, trust_remote_code=settings.trust_remote_code)
+    if read_unicoil(found) is not None:
+        raise ModelError(
+            f"{name} is a uniCOIL model, whose projection a SPLADE model has no place for. Train "
+            "it on with model.architecture: unicoil, or give another backbone."
+        )
     folder = transformer_folder(found)
     tokenizer = load_tokenizer(folder, trust_remote_code=settings.trust_remote_code)
     torch.manual_seed(seed)

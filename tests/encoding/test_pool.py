@@ -14,6 +14,7 @@ import time
 import numpy as np
 import pytest
 
+from sparse_ir.encoding import chunks
 from sparse_ir.encoding import pool as pool_module
 from sparse_ir.encoding.devices import read_devices, threads_each
 from sparse_ir.encoding.pool import EncoderPool
@@ -26,6 +27,7 @@ from sparse_ir.errors import (
     WorkerDiedError,
 )
 from sparse_ir.models.bm25 import Bm25Encoder
+from sparse_ir.types import Document
 
 TEXTS = [f"apple tree number{i % 7} of {i}" for i in range(90)]
 TASKS = [
@@ -196,3 +198,21 @@ def test_devices_may_be_named_twice_and_share_the_cores():
     assert threads_each(("cpu",)) == 0
     assert 1 <= threads_each(("cpu", "cpu")) <= max(1, cores // 2)
     assert threads_each(("cuda:0", "cuda:1")) == 0
+
+
+def test_the_parent_returns_the_memory_of_its_dense_model_after_every_chunk(model, monkeypatch):
+    returned = []
+    monkeypatch.setattr(chunks, "return_free_memory", lambda: returned.append(1))
+
+    class Dense:
+        """A number a text, its length."""
+
+        def encode_documents(self, texts, rows, count):
+            assert (rows, count) == (None, len(texts))
+            return np.array([[len(text)] for text in texts], np.float32)
+
+    documents = [Document(str(i), text) for i, text in enumerate(TEXTS[:6])]
+    with EncoderPool([WorkerSettings(model, "cpu", threads=1)]) as pool:
+        done = list(chunks.encode_corpus(documents, pool, chunk_documents=2, dense=Dense()))
+    assert [chunk.dense.shape for chunk in done] == [(2, 1)] * 3
+    assert len(returned) == 3

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
-from sparse_ir.engines.stamp import Stamp, read_stamp, require_same_documents, require_same_model
+from sparse_ir.engines.stamp import (
+    DenseSpace,
+    Stamp,
+    read_stamp,
+    require_same_documents,
+    require_same_model,
+)
 from sparse_ir.errors import EngineError, ModelMismatchError
 
 STAMP = Stamp(
@@ -29,6 +36,16 @@ def encoder(name="other", *, documents="d", queries="q"):
 
 def test_a_stamp_survives_json():
     assert read_stamp(json.loads(json.dumps(STAMP.to_json())), index="x") == STAMP
+
+
+def test_what_a_later_version_adds_to_dense_vectors_is_passed_over():
+    stamp = replace(STAMP, dense=DenseSpace("dense", "f" * 64, 16, "dot"))
+    stored = stamp.to_json()
+    stored["dense"]["quantised"] = "int8"
+    assert read_stamp(stored, index="x") == stamp
+    del stored["dense"]["dimension"]
+    with pytest.raises(EngineError, match=r"'x' has a damaged stamp: dimension of its dense"):
+        read_stamp(stored, index="x")
 
 
 def test_a_stamp_of_another_format_names_the_version_that_reads_it():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from hashlib import sha256
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,14 @@ from sparse_ir.models import onnx_export
 from sparse_ir.models.loading import load_encoder
 from sparse_ir.models.onnx import OnnxEncoder
 from sparse_ir.models.onnx_export import export_onnx
-from sparse_ir.models.torchscript_export import export_eland, export_opensearch, load_traced
+from sparse_ir.models.sides import TableLayout
+from sparse_ir.models.torchscript_export import (
+    _bert_tokenization,
+    _pack_table,
+    export_eland,
+    export_opensearch,
+    load_traced,
+)
 
 TEXTS = ["", "the cat sat on the mat", "run", "a, b! c.", "cat running " * 30, "é [MASK] zzz"]
 
@@ -226,6 +234,54 @@ def test_opensearch_gets_the_table_of_a_model_that_weighs_queries_by_one(make_ti
         assert "tokenizer.json" in archive.namelist()
     config = json.loads((report.folder / "ml-commons_model_config.json").read_text())
     assert config["function_name"] == "SPARSE_TOKENIZE"
+
+
+def test_a_table_that_opensearch_cannot_hold_is_refused(make_tiny, tmp_path):
+    folder = make_tiny(tmp_path / "model")
+    (folder / "idf.json").write_text(json.dumps({"cat": 2.0}))
+    (folder / "sparse_ir.json").write_text(json.dumps({"query_terms": 5}))
+    with pytest.raises(ConfigError, match="keeps its 5 heaviest tokens"):
+        export_opensearch(str(folder), tmp_path / "out", queries=True)
+    bare = TableLayout(folder / "idf.json", tmp_path)
+    with pytest.raises(ModelError, match=r"has no fast tokenizer \(tokenizer.json\)"):
+        _pack_table(bare, tmp_path / "x.zip")
+    assert not (tmp_path / "x.zip").exists()
+
+
+def test_a_prune_ratio_of_documents_does_not_hold_back_the_query_side(make_tiny, tmp_path):
+    folder = make_tiny(tmp_path / "model")
+    (folder / "idf.json").write_text(json.dumps({"cat": 2.0}))
+    (folder / "sparse_ir.json").write_text(json.dumps({"prune_ratio": 0.1}))
+    with pytest.raises(ModelError, match="prune_ratio"):
+        export_opensearch(str(folder), tmp_path / "documents")
+    report = export_opensearch(str(folder), tmp_path / "out", queries=True)
+    assert report.files[0] == "model.zip"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"strip_accents": False}, "strip_accents false, where Elasticsearch's has true"),
+        ({"lowercase": False, "strip_accents": True}, "strip_accents true, where"),
+        ({"handle_chinese_chars": False}, "handle_chinese_chars false"),
+        ({"clean_text": False}, "clean_text false"),
+        ({"strip_accents": True}, None),
+        ({}, None),
+    ],
+)
+def test_elasticsearch_has_one_way_to_clean_texts(tiny, changes, said):
+    content = json.loads((tiny / "tokenizer.json").read_text())
+    content["normalizer"].update(changes)
+    source = SimpleNamespace(
+        folder=tiny,
+        tokenizer=lambda: json.dumps(content).encode(),
+        encoder=SimpleNamespace(max_length=32),
+    )
+    if said is None:
+        assert _bert_tokenization(source)["do_lower_case"] is True
+    else:
+        with pytest.raises(ConfigError, match=said):
+            _bert_tokenization(source)
 
 
 def test_elasticsearch_gets_four_inputs_one_output_and_every_term(model, tmp_path):

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from sparse_ir.errors import EncodingError
+from sparse_ir.models.backbone import Backbone, Options
+from sparse_ir.models.dense import DenseEncoder
 from sparse_ir.models.splade import SpladeEncoder
 
 TEXTS = [f"the cat sat on {'a mat ' * (i % 5)}{i}" for i in range(60)]
@@ -65,3 +67,30 @@ def test_other_errors_stay_what_they_are(tiny):
     encoder.error = RuntimeError("device-side assert triggered")
     with pytest.raises(RuntimeError, match="device-side assert"):
         encoder.encode_documents(TEXTS)
+
+
+class SmallBackbone(Backbone):
+    """Has memory for so many tokens at a time."""
+
+    def forward(self, rows, **inputs):
+        """Run a batch, if there is room."""
+        if len(rows) * max(map(len, rows)) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super().forward(rows, **inputs)
+
+
+def test_batches_of_a_dense_model_are_halved_too(tiny, caplog):
+    encoder = DenseEncoder(tiny)
+    expected = encoder.encode(TEXTS)
+    encoder.backbone = SmallBackbone(tiny, Options())
+    encoder.backbone.room = 100
+    told = []
+    with caplog.at_level(logging.WARNING):
+        found = encoder.encode(TEXTS, advance=told.append)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert sum(told) == 60
+    assert 1 <= len(caplog.records) <= 6
+    assert encoder.backbone.batch_tokens <= 100
+    encoder.backbone.room = 5
+    with pytest.raises(EncodingError, match=r"with a single text of \d+ tokens"):
+        encoder.encode(TEXTS)

@@ -5,11 +5,13 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import huggingface_hub
 import pytest
 import transformers
+from huggingface_hub.utils import filter_repo_objects
 
 from sparse_ir.errors import ConfigError, ModelError, StorageError
-from sparse_ir.models.loading import load_encoder
+from sparse_ir.models.loading import find_model, load_encoder
 from sparse_ir.models.pushing import PushError, model_files, push_model
 from sparse_ir.models.saving import SaveLayout, save_model
 
@@ -127,6 +129,34 @@ def test_only_what_makes_the_model_is_published(folder):
     assert {"modules.json", "router_config.json", "LICENSE"} <= names
     assert {"document_0_MLMTransformer/model.safetensors"} <= names
     assert not {".env", "optimizer.pt", "checkpoint-100/config.json"} & names
+
+
+def test_a_graph_goes_with_its_weights_and_other_peoples_graphs_stay(tmp_path):
+    for name in ("model.onnx", "model.onnx.data", "tokenizer.json", "onnx/model.onnx"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "onnx" / "config.json").write_text("{}")
+    assert list(model_files(tmp_path)) == ["tokenizer.json"]
+    (tmp_path / "sparse_ir_onnx.json").write_text("{}")
+    graph = ["model.onnx", "model.onnx.data", "sparse_ir_onnx.json", "tokenizer.json"]
+    assert list(model_files(tmp_path)) == graph
+
+
+@pytest.mark.parametrize(("ours", "graphs"), [(True, 2), (False, 0)])
+def test_a_graph_is_fetched_where_it_is_one_of_ours(tmp_path, monkeypatch, ours, graphs):
+    names = ["config.json", "model.onnx", "model.onnx.data", "onnx/model.onnx", "model.safetensors"]
+    names += ["sparse_ir_onnx.json"] if ours else []
+
+    def snapshot(name, *, allow_patterns, ignore_patterns):
+        for file in filter_repo_objects(
+            names, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns
+        ):
+            (tmp_path / file).write_text("{}")
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    assert find_model("someone/model") == ("someone/model", tmp_path)
+    assert len(list(tmp_path.rglob("model.onnx*"))) == graphs
 
 
 def test_a_model_is_copied_to_a_folder(folder, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import transformers
 
 from sparse_ir.errors import ConfigError, ModelError
+from sparse_ir.models.corpus_idf import MadeFor, save_query_side
 from sparse_ir.models.layouts import SpladeLayout
 from sparse_ir.models.loading import load_encoder
 from sparse_ir.models.sides import Sides, TableLayout, read_sides, vocabulary_size
@@ -120,6 +121,18 @@ def test_a_plain_folder_has_one_side_and_the_tables_beside_it(write):
     documents = SpladeLayout(folder, drop_columns=("special",))
     queries = TableLayout(folder / "idf.json", folder)
     assert read_sides(folder) == Sides(documents, queries, beside)
+    write({"sparse_ir.json": {"query_terms": 2}})
+    assert read_sides(folder).queries == TableLayout(folder / "idf.json", folder, terms=2)
+
+
+def test_a_table_that_is_saved_alone_keeps_the_models_bound(tiny, tmp_path):
+    layout = SpladeLayout(tiny, query_terms=2)
+    table = {"the": 1.0, "cat": 2.0, "mat": 1.5}
+    save_query_side(tmp_path / "side", table, layout, MadeFor("f" * 64, "tiny", "corpus", 3))
+    assert read_sides(tmp_path / "side").table.terms == 2
+    encoder = load_encoder(tmp_path / "side")
+    weights = encoder.encode_queries(["the cat mat"]).weights
+    assert sorted(weights.data.tolist()) == [1.5, 2.0]
 
 
 @pytest.fixture

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sparse_ir.errors import ConfigError
+from sparse_ir.evaluating.benchmark_settings import BenchmarkDataset
+from sparse_ir.evaluating.tune_hybrid import TuneHybridSettings, fusions
+from sparse_ir.evaluating.tune_hybrid_files import search_settings
 from sparse_ir.searching.fusion import Fusion, fuse, parse_fusion
 from sparse_ir.types import ScoredDoc
 
@@ -54,6 +57,32 @@ def test_three_sides_are_fused():
     assert scores(fused) == pytest.approx(
         {"a": 0.5 + 0.25, "b": 0.25 + 0.25 + 0.25, "c": 0.25 + 0.125}
     )
+
+
+@pytest.mark.parametrize(
+    "text", ["rrf:sparse,dense,depth=500", "rrf:sparse=2,dense,k=20,depth=7",
+             "sparse=0.6,dense=0.4,depth=500"],
+)  # fmt: skip
+def test_a_depth_of_its_own_is_read_and_written(text):
+    fusion = parse_fusion(text)
+    assert fusion.depth == int(text.rpartition("=")[2])
+    assert parse_fusion(str(fusion)) == fusion
+    assert str(fusion) == text
+    assert "depth" not in str(Fusion())
+    with pytest.raises(ConfigError, match="depth=x is no whole number"):
+        parse_fusion(text.rpartition("=")[0] + "=x")
+
+
+@pytest.mark.parametrize(
+    ("metric", "depth", "deep"), [("ndcg@10", 500, 500), ("recall@200", 100, 200)]
+)
+def test_what_is_tuned_at_a_depth_is_written_with_it(metric, depth, deep):
+    settings = TuneHybridSettings(
+        "i", BenchmarkDataset("data", "dev"), "out", metric=metric, depth=depth, step=0.5
+    )
+    for fusion in fusions(("sparse", "dense"), settings):
+        if len(fusion.sides) > 1:
+            assert f",depth={deep}" in search_settings(fusion, None)["hybrid"]
 
 
 def test_a_side_without_a_share_is_left_out():

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 import yaml
 
+from sparse_ir.encoding.encode import EncodeSettings, encode
+from sparse_ir.engines.base import SearchRequest
 from sparse_ir.engines.opening import open_engine
-from sparse_ir.errors import ConfigError, InputError, ModelMismatchError
+from sparse_ir.engines.scoring import scores_of
+from sparse_ir.errors import ConfigError, InputError, ModelMismatchError, NoVectorsError
+from sparse_ir.indexing import changes
 from sparse_ir.indexing.changes import update_index
 from sparse_ir.indexing.index import IndexSettings, index_corpus
 from sparse_ir.inspecting.verify import VerifySettings, verify
@@ -126,6 +130,32 @@ def test_hits_bring_documents_and_the_terms_that_explain_them(both):
     assert {"appl", "apple"} & set(by_id["d1"].vector)
 
 
+def test_hits_of_words_alone_are_explained_where_vectors_cannot_be_read_back(both, monkeypatch):
+    how = SearchSettings(index="both", hybrid="sparse=0,words=1", words_index="words")
+    with Searcher(how) as searcher:
+        (whole,) = searcher.search([Query("1", "sweet apple")], k=4, vectors=True)
+
+        kept = searcher.engine.get
+
+        def get(index, doc_ids, *, vectors=True):
+            raise NoVectorsError("kept in postings only")
+
+        def score(index, doc_ids, queries):
+            return scores_of(kept(index, doc_ids), queries)
+
+        monkeypatch.setattr(searcher.engine, "get", get)
+        monkeypatch.setattr(searcher.engine, "scores_of", score)
+        terms = {"sweet": 1.0, "red": 2.0, "unknown": 1.0}
+        request = SearchRequest(terms=terms, k=4, vectors=True)
+        (found,) = searcher.ask([Query("1", "sweet apple")], [request])
+    assert [hit.doc_id for hit in found] == [hit.doc_id for hit in whole.hits]
+    assert {hit.doc_id for hit in found} == {"d1", "d2"}
+    for hit, before in zip(found, whole.hits, strict=True):
+        shared = {term: w for term, w in before.vector.items() if term in terms}
+        assert hit.vector == pytest.approx(shared, rel=1e-6)
+        assert ("red" in hit.vector) == (hit.doc_id == "d1")
+
+
 def test_another_dense_model_is_refused(both, make_dense):
     other = str(make_dense("other", seed=1))
     with pytest.raises(ModelMismatchError, match="holds dense vectors of") as caught:
@@ -230,6 +260,41 @@ def test_passages_have_dense_vectors_of_their_own_or_their_mean(write_jsonl, den
     assert stored("max")["long"] == pytest.approx((mean / np.linalg.norm(mean)).tolist(), abs=1e-5)
     found = hits("red road", index="each", hybrid="rrf:sparse,dense")
     assert sorted(hit.doc_id for hit in found) == ["b", "long"]
+
+
+def test_dense_vectors_beside_shards_of_passages_are_means_of_passages_too(write_jsonl, dense):
+    rows = [{"_id": "long", "text": "apple pear. red road."}, {"_id": "b", "text": "car"}]
+    corpus = write_jsonl("long.jsonl", rows)
+    passages = "max,words=2,overlap=0"
+    shards = str(corpus.with_name("shards"))
+    encode(EncodeSettings(str(corpus), shards, model="bm25", passages=passages))
+    index_corpus(settings_of(corpus, dense, model=None, vectors=shards))
+    parts = load_dense(dense, device="cpu").encode(["apple pear.", "red road."])
+    parts /= np.linalg.norm(parts, axis=1, keepdims=True)
+    mean = parts.mean(axis=0)
+    assert stored()["long"] == pytest.approx((mean / np.linalg.norm(mean)).tolist(), abs=1e-5)
+    assert verify(VerifySettings(index="both", sample_queries=2)).verdict == "exact"
+
+
+def test_a_finished_index_is_not_taken_for_one_with_the_dense_vectors_asked_for(
+    fruit, both, make_dense
+):
+    assert index_corpus(settings_of(fruit, both, resume=True)).documents == 4
+    with pytest.raises(ConfigError, match="'words' holds no dense vectors"):
+        index_corpus(settings_of(fruit, both, index="words", resume=True))
+    with pytest.raises(ModelMismatchError, match="holds dense vectors of"):
+        index_corpus(settings_of(fruit, str(make_dense("other", seed=1)), resume=True))
+    with pytest.raises(ConfigError, match="by cosine, not dot"):
+        index_corpus(settings_of(fruit, both, dense_similarity="dot", resume=True))
+
+
+def test_an_update_returns_the_memory_of_every_chunk(fruit, both, write_jsonl, monkeypatch):
+    returned = []
+    monkeypatch.setattr(changes, "return_free_memory", lambda: returned.append(1))
+    rows = [{"_id": f"new{i}", "text": "an apple"} for i in range(3)]
+    more = write_jsonl("more.jsonl", rows)
+    update_index(IndexSettings(corpus=str(more), index="both", chunk_documents=1))
+    assert len(returned) == 3
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -185,3 +185,14 @@ def test_the_commands_make_a_query_side_and_have_it_accepted(sparse_ir, model, c
     assert len(json.loads(done.out)["added"]) == 1
     with Searcher(SearchSettings(model=str(out))) as searcher:
         assert searcher.search([Query("1", "plum")])[0].terms.keys() == {"plum"}
+
+
+def test_no_table_is_written_beside_a_unicoil_model(write_jsonl, tmp_path):
+    folder = tmp_path / "unicoil"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "unicoil.json").write_text("{}")
+    corpus = str(write_jsonl("c.jsonl", [{"_id": "1", "text": "apple"}]))
+    with pytest.raises(ConfigError, match="is a uniCOIL model"):
+        make_idf(corpus, folder, model=str(folder))
+    assert not (folder / "query_table.json").exists()

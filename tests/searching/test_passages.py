@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from sparse_ir.engines.base import SearchRequest
 from sparse_ir.errors import ConfigError, InputError
 from sparse_ir.indexing.changes import update_index
 from sparse_ir.indexing.index import IndexSettings, index_corpus
+from sparse_ir.searching.grouping import GROUPS
 from sparse_ir.searching.search import Searcher, SearchSettings, search
-from sparse_ir.types import Query
+from sparse_ir.types import Query, ScoredDoc
 
 # "long" has three passages; the query's words lie in the first and the last one.
 ROWS = [
@@ -149,3 +151,20 @@ def test_vectors_of_other_passages_are_refused(corpus, sparse_ir, tmp_path):
 def test_an_unknown_grouping_is_refused():
     with pytest.raises(ConfigError, match="group is 'most'"):
         SearchSettings(group="most")
+
+
+@pytest.mark.parametrize(
+    ("group", "dense", "deepest"),
+    [("best", True, 10_000), ("sum", True, 10_000), ("sum", False, 16_000)],
+)
+def test_dense_passages_are_looked_at_as_deep_as_a_server_reaches(group, dense, deepest):
+    asked = []
+
+    def find(places, requests):
+        asked.extend(request.k for request in requests)
+        return [[ScoredDoc("one#p0", 1.0)] * request.k for request in requests]  # never enough
+
+    request = SearchRequest(terms={"a": 1.0}, k=334, documents=False)
+    (hits,) = GROUPS[group](find, lambda ids, vectors: [], [request], dense=dense)
+    assert [hit.doc_id for hit in hits] == ["one"]
+    assert max(asked) == deepest

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from sparse_ir.config import load_settings
 from sparse_ir.errors import ConfigError, ModelError
 from sparse_ir.models.loading import load_encoder
 from sparse_ir.models.unicoil_files import UnicoilWeights
+from sparse_ir.training.backbone import load_backbone
 from sparse_ir.training.settings import ModelSettings, TrainSettings
 from sparse_ir.training.unicoil import (
     LEAST_START,
@@ -167,3 +170,10 @@ def test_adapt_and_average_refuse_a_unicoil_model(run, tmp_path):
     twice = (str(tmp_path / "model"),) * 2
     with pytest.raises(ModelError, match="average knows SPLADE models alone"):
         average(AverageSettings(twice, str(tmp_path / "mean")))
+
+
+def test_a_unicoil_model_does_not_become_a_splade_model_in_silence(backbone, tmp_path):
+    folder = shutil.copytree(backbone, tmp_path / "unicoil")
+    (folder / "unicoil.json").write_text("{}")
+    with pytest.raises(ModelError, match="is a uniCOIL model, whose projection"):
+        load_backbone(ModelSettings(str(folder), **SHORT), TEXTS, seed=0)
