@@ -23,6 +23,7 @@ from sparse_ir.errors import (
 )
 from sparse_ir.models.loading import READY
 from sparse_ir.searching.control import NO_CONTROL
+from sparse_ir.searching.fusion import parse_fusion
 from sparse_ir.searching.query import build_request
 from sparse_ir.serving.answers import (
     by_term,
@@ -53,6 +54,7 @@ T = TypeVar("T")
 _REMEMBERED = 512  # explanations of documents and queries, about 30 kB each
 _LONGEST_REMEMBERED = 20_000  # characters of a text whose explanation is
 _MOST_FILTERS = 50
+_DEEPEST = 1000  # hits of each side of a hybrid search
 _HITS = 10  # where nobody says
 
 
@@ -189,6 +191,7 @@ class Service:
         request = self._request(asked)
         searcher = index.searcher
         if asked.hybrid:
+            _require_shallow(asked.hybrid)
             searcher = await self.in_engine(index, lambda: index.hybrid(asked.hybrid))
         weighed = await self._weigh(index, asked)
         encoded = time.perf_counter()
@@ -381,6 +384,12 @@ def _place(index: ServedIndex) -> str:
     """The cluster of an index; empty for this process, whose indexes one thread uses."""
     address = index.searcher.engine.address
     return address if is_cluster(address) else ""
+
+
+def _require_shallow(hybrid: str) -> None:
+    fusion = parse_fusion(hybrid)
+    if fusion is not None and fusion.depth > _DEEPEST:
+        raise ConfigError(f"depth is {fusion.depth}. At most {_DEEPEST} hits of a side are fused.")
 
 
 def _check(searcher: Searcher, control: TermControl) -> list[None]:

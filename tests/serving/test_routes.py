@@ -232,6 +232,7 @@ def test_pages_load_nothing_from_elsewhere(server):
             "given 65 times; at most 64",
         ),
         ("/search", {"q": "a", "hybrid": "rrf:words,k=" + 5000 * "9"}, 400, "is no whole number"),
+        ("/search", {"q": "a", "hybrid": "rrf:words,sparse,depth=1001"}, 400, "At most 1000 hits"),
         ("/search", {"q": "a", "hybrid": "best"}, 400, "--hybrid best is not known"),
         ("/search", {"q": "a", "hybrid": "rrf"}, 400, "no text index"),
         ("/search", {"q": "a", "index": "nuts"}, 404, "no index 'nuts' here. There are: fruit"),
