@@ -169,6 +169,7 @@ class Service:
 
     async def _facts_of(self, index: ServedIndex) -> dict[str, Any]:
         """Its facts; without the number of documents where its engine does not tell it in time."""
+        documents: int | None
         try:
             documents = await asyncio.wait_for(
                 self.in_engine(index, index.documents), self.settings.timeout / 2
@@ -317,7 +318,7 @@ class Service:
         key = (index.searcher.stamp.fingerprint, query, digest)
         if key not in self._explained:
             try:
-                found = await self._do(
+                found: Explanation = await self._do(
                     self._encoder,
                     lambda _: [index.searcher.explainer.explain(text, query=query)],
                 )

@@ -201,6 +201,14 @@ def test_a_blank_query_is_refused_where_dense_vectors_are_searched(both, how):
     assert [hit.doc_id for hit in found.hits] == ["d1"]
 
 
+def test_no_hit_of_a_dense_search_is_not_put_down_to_terms(both, sparse_ir):
+    nowhere = ("--index", "both", "--filter", "year>=3000")
+    said = sparse_ir("search", "apple", *nowhere, "--dense-only").out
+    assert "No hit: the index is empty, or a filter (or required term)" in " ".join(said.split())
+    said = sparse_ir("search", "zzzz", "--index", "both").out
+    assert "the query has no term that the model knows" in " ".join(said.split())
+
+
 def test_another_fusion_needs_only_the_sides_that_it_has(both):
     settings = SearchSettings(
         index="both", hybrid="rrf:sparse,dense,words", words_index="words", dense=both

@@ -16,7 +16,8 @@ def test_every_option_is_named_and_every_option_named_is_one():
     options = {p.opts[0] for p in serve.params if isinstance(p, click.Option) and not p.hidden}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT))
     others = {
-        "--explain", "--filter", "--hybrid", "--replace", "--serve", "--clients", "--seconds",
+        "--explain", "--filter", "--hybrid", "--passages", "--replace", "--serve", "--clients",
+            "--seconds",
     }  # fmt: skip
     assert options <= named
     assert named - options <= others

@@ -215,6 +215,26 @@ def test_a_server_in_trouble_can_be_asked_again(visit, status, words):
     expect(page.locator("article.hit").first).to_be_visible()
 
 
+def test_hits_that_no_term_found_are_shown(visit):
+    hit = {"rank": 1, "doc_id": "d7", "score": 0.02, "title": "Near", "text": "x", "metadata": {}}
+    found = {"index": "mini", "query": "apple", "terms": [], "dropped": [], "k": 5, "hits": [hit]}
+    asked = []
+
+    def answer(route):
+        asked.append(route.request.url)
+        route.fulfill(status=200, json=found | {"took_ms": {"total": 1}})
+
+    visit.page.route("**/search?*", answer)
+    page = visit.open(q="apple", hybrid="rrf:dense")
+    expect(page.locator("article.hit h3")).to_have_text("Near")
+    expect(page.locator("#results")).not_to_contain_text("Nothing was searched")
+    assert all("hybrid=rrf" in url and "k=" not in url for url in asked)
+    found |= {"hits": [hit] * 5}
+    visit.open(q="apple", hybrid="rrf:dense", offset=5)
+    expect(page.locator("nav.pages")).to_contain_text("Hits 6 to 10")
+    expect(page.get_by_role("button", name="Next")).to_be_enabled()
+
+
 def test_an_answer_of_something_else_is_no_result(visit):
     visit.page.route("**/search?*", lambda route: route.fulfill(status=200, body="<b>Welcome</b>"))
     page = visit.open(q="apple")
