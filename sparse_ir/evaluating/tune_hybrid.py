@@ -17,7 +17,16 @@ from sparse_ir.evaluating.judged import read_judged
 from sparse_ir.evaluating.metrics import check_metrics, score_run
 from sparse_ir.evaluating.overlap import require_overlap
 from sparse_ir.models.loading import MODEL
-from sparse_ir.searching.fusion import CONVEX, DENSE, RRF, SIDES, SPARSE, WORDS, Fusion
+from sparse_ir.searching.fusion import (
+    CONVEX,
+    DENSE,
+    LARGEST_DEPTH,
+    RRF,
+    SIDES,
+    SPARSE,
+    WORDS,
+    Fusion,
+)
 from sparse_ir.searching.grouping import parent_of
 from sparse_ir.searching.search import Searcher, SearchSettings
 
@@ -67,6 +76,8 @@ class TuneHybridSettings:
         check_metrics((self.metric,))
         if self.depth < 1 or (self.queries or 1) < 1 or min(self.constants, default=1) < 1:
             raise ConfigError("depth, queries and constants must be at least 1.")
+        if self.deep > LARGEST_DEPTH:
+            raise ConfigError(f"depth is {self.deep}. At most {LARGEST_DEPTH:,} hits are fused.")
         if not 0.01 <= self.step <= 0.5:
             raise ConfigError(f"step is {self.step}. It lies between 0.01 and 0.5.")
 

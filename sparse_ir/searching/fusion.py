@@ -19,8 +19,8 @@ SIDES = (SPARSE, DENSE, WORDS)
 
 RRF, CONVEX = "rrf", "convex"
 RRF_CONSTANT = 60
-DEPTH = 100
-"""Hits taken from each list."""
+DEPTH, LARGEST_DEPTH = 100, 10_000
+"""Hits taken from each list, and the most of them: as deep as servers page a dense search."""
 
 _MOST_DIGITS = 9
 _FORMS = (
@@ -57,8 +57,10 @@ class Fusion:
         total = sum(share for _, share in self.shares)
         if not all(0 <= share < math.inf for _, share in self.shares) or total <= 0:
             raise ConfigError("--hybrid: shares are 0 or more, and not all of them 0.")
-        if self.constant < 1 or self.depth < 1:
-            raise ConfigError("--hybrid: k and depth begin at 1.")
+        if self.constant < 1 or not 1 <= self.depth <= LARGEST_DEPTH:
+            raise ConfigError(
+                f"--hybrid: k begins at 1, and depth lies between 1 and {LARGEST_DEPTH:,}."
+            )
         scale = total if self.method == CONVEX else 1.0
         ordered = tuple(
             sorted(

@@ -71,6 +71,8 @@ def test_a_depth_of_its_own_is_read_and_written(text):
     assert "depth" not in str(Fusion())
     with pytest.raises(ConfigError, match="depth=x is no whole number"):
         parse_fusion(text.rpartition("=")[0] + "=x")
+    with pytest.raises(ConfigError, match="depth lies between 1 and 10,000"):
+        parse_fusion(text.rpartition("=")[0] + "=10001")
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import yaml
 
 from sparse_ir.encoding.encode import EncodeSettings, encode
 from sparse_ir.engines.base import SearchRequest
+from sparse_ir.engines.local import scores_of
 from sparse_ir.engines.opening import open_engine
-from sparse_ir.engines.scoring import scores_of
 from sparse_ir.errors import ConfigError, InputError, ModelMismatchError, NoVectorsError
 from sparse_ir.indexing import changes
 from sparse_ir.indexing.changes import update_index
