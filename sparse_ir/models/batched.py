@@ -13,10 +13,11 @@ from scipy import sparse
 
 from sparse_ir.errors import EncodingError, ModelError
 from sparse_ir.models.base import Explanation, TermOrigin
-from sparse_ir.models.batches import pad, token_batches, tokenize, vocabulary_terms
+from sparse_ir.models.batches import own_tokens, pad, token_batches, tokenize, vocabulary_terms
 from sparse_ir.models.memory import is_out_of_memory
 from sparse_ir.models.origins import token_words
 from sparse_ir.models.tokens_ahead import TokensAhead
+from sparse_ir.models.windows import WINDOW, weigh_in_windows
 from sparse_ir.vectors import SparseBatch, concatenate, select
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 BATCH_TOKENS = 4096
 """Texts times longest text of a batch."""
 
-_WINDOW = 4096  # texts tokenised and sorted at a time
 _log = logging.getLogger(__name__)
 
 
@@ -66,13 +66,12 @@ class BatchedEncoder(ABC):
 
     @cached_property
     def _ahead(self) -> TokensAhead:
-        return TokensAhead(self.tokenizer, self.max_length, window=_WINDOW)
+        return TokensAhead(self.tokenizer, self.max_length, window=WINDOW)
 
     def text_terms(self, text: str) -> list[str]:
         """List the tokens of a text, as far as they are read; see ``SparseEncoder``."""
-        special = set(self.tokenizer.all_special_ids)
-        found = tokenize(self.tokenizer, [text], self.max_length).ids[0]
-        return [self.vocabulary[i] for i in dict.fromkeys(found) if i not in special]
+        found = own_tokens(self.tokenizer, text, self.max_length)
+        return [self.vocabulary[i] for i in found]
 
     def _explained(
         self,
@@ -107,30 +106,16 @@ class BatchedEncoder(ABC):
         on_cut: Callable[[int], None] | None = None,
         advance: Callable[[int], None] = lambda n: None,
     ) -> SparseBatch:
-        if isinstance(texts, str):
-            raise ValueError("texts is one string. Give a list of texts.")
-        names = [str(i) for i in range(len(texts))] if ids is None else list(ids)
-        if len(names) != len(texts):
-            raise ValueError(f"{len(names)} ids for {len(texts)} texts")
-        cut = 0
-        batches = []
-        for start in range(0, len(texts), self._ahead.window):
-            tokens = self._ahead.take(texts, start, prompt)
-            cut += sum(tokens.cut)
-            ids = names[start : start + self._ahead.window]
-            batches.append(self._encode_tokens(tokens.ids, ids, advance))
-        if cut and on_cut is not None:
-            on_cut(cut)
-        elif cut:
-            _log.warning(
-                "%d of %d texts are longer than %d tokens; the rest of them is not read",
-                cut,
-                len(texts),
-                self.max_length,
-            )
-        if not batches:
-            return SparseBatch((), sparse.csr_array((0, self.size), dtype=np.float32))
-        return batches[0] if len(batches) == 1 else concatenate(batches)
+        return weigh_in_windows(
+            texts,
+            ids,
+            window=self._ahead.window,
+            tokens=lambda start: self._ahead.take(texts, start, prompt),
+            weigh=lambda rows, names: self._encode_tokens(rows, names, advance),
+            max_length=self.max_length,
+            size=self.size,
+            on_cut=on_cut,
+        )
 
     def _encode_tokens(
         self, rows: list[list[int]], ids: Sequence[str], advance: Callable[[int], None]

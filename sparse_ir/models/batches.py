@@ -86,6 +86,13 @@ def tokenize(tokenizer: Any, texts: Sequence[str], max_length: int) -> Tokenized
     return found
 
 
+def own_tokens(tokenizer: Any, text: str, max_length: int) -> list[int]:
+    """The ids of a text's own tokens, special ones left out, each once, as they come."""
+    special = set(tokenizer.all_special_ids)
+    found = tokenize(tokenizer, [text], max_length).ids[0]
+    return [i for i in dict.fromkeys(found) if i not in special]
+
+
 def encodable(text: str) -> str:
     """Replace lone surrogates, which no tokenizer takes, by U+FFFD; the length stays."""
     if text.isascii():

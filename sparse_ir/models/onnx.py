@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,12 +11,13 @@ from scipy import sparse
 
 from sparse_ir.errors import ConfigError, EncodingError, MissingExtraError, ModelError
 from sparse_ir.models.base import Explanation, TermOrigin
-from sparse_ir.models.batches import pad, token_batches, tokenize, vocabulary_terms
+from sparse_ir.models.batches import own_tokens, pad, token_batches, tokenize, vocabulary_terms
 from sparse_ir.models.fast_tokenizer import FastTokenizer
 from sparse_ir.models.fingerprint import splade_fingerprint
 from sparse_ir.models.inference_free import InferenceFreeQueries
 from sparse_ir.models.onnx_folder import GRAPH, read_settings, require_whole
 from sparse_ir.models.origins import token_words
+from sparse_ir.models.windows import WINDOW, weigh_in_windows
 from sparse_ir.pruning import keep_top_terms
 from sparse_ir.vectors import SparseBatch, concatenate, select
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sparse_ir.models.batches import TokenizedTexts
+
 BATCH_TOKENS = 1024
 """Texts times longest text of a batch: the graph makes a number of each token and term."""
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-_WINDOW = 4096  # texts tokenised and sorted at a time
-_log = logging.getLogger(__name__)
 
 
 class OnnxEncoder:
@@ -166,9 +166,8 @@ class OnnxEncoder:
 
     def text_terms(self, text: str) -> list[str]:
         """List the tokens of a text, as far as they are read; see ``SparseEncoder``."""
-        special = set(self._tokenizer.all_special_ids)
-        found = tokenize(self._tokenizer, [text], self.max_length).ids[0]
-        return [self.vocabulary[i] for i in dict.fromkeys(found) if i not in special]
+        found = own_tokens(self._tokenizer, text, self.max_length)
+        return [self.vocabulary[i] for i in found]
 
     def _encode(
         self,
@@ -178,30 +177,20 @@ class OnnxEncoder:
         on_cut: Callable[[int], None] | None = None,
         advance: Callable[[int], None] = lambda n: None,
     ) -> SparseBatch:
-        if isinstance(texts, str):
-            raise ValueError("texts is one string. Give a list of texts.")
-        names = [str(i) for i in range(len(texts))] if ids is None else list(ids)
-        if len(names) != len(texts):
-            raise ValueError(f"{len(names)} ids for {len(texts)} texts")
-        cut = 0
-        batches = []
-        for start in range(0, len(texts), _WINDOW):
-            part = [prompt + text for text in texts[start : start + _WINDOW]]
-            tokens = tokenize(self._tokenizer, part, self.max_length)
-            cut += sum(tokens.cut)
-            batches.append(self._weigh(tokens.ids, names[start : start + _WINDOW], advance))
-        if cut and on_cut is not None:
-            on_cut(cut)
-        elif cut:
-            _log.warning(
-                "%d of %d texts are longer than %d tokens; the rest of them is not read",
-                cut,
-                len(texts),
-                self.max_length,
-            )
-        if not batches:
-            return SparseBatch((), sparse.csr_array((0, self.settings.size), dtype=np.float32))
-        return batches[0] if len(batches) == 1 else concatenate(batches)
+        def tokens(start: int) -> TokenizedTexts:
+            part = [prompt + text for text in texts[start : start + WINDOW]]
+            return tokenize(self._tokenizer, part, self.max_length)
+
+        return weigh_in_windows(
+            texts,
+            ids,
+            window=WINDOW,
+            tokens=tokens,
+            weigh=lambda rows, names: self._weigh(rows, names, advance),
+            max_length=self.max_length,
+            size=self.settings.size,
+            on_cut=on_cut,
+        )
 
     def _weigh(
         self, rows: list[list[int]], names: Sequence[str], advance: Callable[[int], None]
