@@ -8,7 +8,7 @@ BIN := .venv/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help environment install fix check test demo build lock clean
+.PHONY: help environment install fix check test docs demo build lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test: ## build the wheel, install it into .venv-test, run the tests against it
 	@.venv-test/bin/python -m pip install --quiet --no-deps --force-reinstall build/wheel/*.whl
 	cd build/test && SPARSE_IR_EXPECT_WHEEL=1 ../../.venv-test/bin/pytest \
 		-c ../../pyproject.toml --rootdir ../.. $(addprefix ../../,$(TESTS)) $(ARGS)
+
+docs: install ## the documentation as a site, into build/site; a warning fails it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 demo: install ## index Python's own documentation, search it, evaluate it
 	$(BIN)/sparse-ir demo

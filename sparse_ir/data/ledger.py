@@ -2,7 +2,8 @@
 
 A ledger is a JSONL file. Its first line holds the settings of the run; each further line is one
 chunk of the corpus that is safely in, written (and synced to disk) only after the engine or the
-shard has it. A line torn by a crash is not a line: its chunk is done again.
+shard has it. A line torn by a crash is not a line: its chunk is done again. Each line has its
+checksum: one that was changed since is damage, and never a wrong count.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparse_ir.errors import ConfigError, InputError, StorageError
+from sparse_ir.seals import sealed, unsealed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,7 +72,7 @@ class Ledger:
         """Start a ledger; one that is there already is replaced."""
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        line = json.dumps({"format": FORMAT, "settings": dict(settings)})
+        line = json.dumps(sealed({"format": FORMAT, "settings": dict(settings)}))
         try:
             _append(temporary, line)
             temporary.replace(path)
@@ -121,7 +123,7 @@ class Ledger:
     def acknowledge(self, chunk: Chunk) -> None:
         """Write that a chunk is in; returns once the line is on disk."""
         try:
-            _append(self.path, json.dumps(chunk._asdict()))
+            _append(self.path, json.dumps(sealed(chunk._asdict())))
         except OSError as error:
             raise _no_write(self.path, error) from None
         self.chunks.append(chunk)
@@ -154,10 +156,11 @@ def _append(path: Path, line: str) -> None:
 
 def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        stored = json.loads(line)
     except ValueError:
-        row = None
-    if not isinstance(row, dict):
+        stored = None
+    row = unsealed(stored) if isinstance(stored, dict) else None
+    if row is None:
         raise InputError(
             "the ledger is damaged; start the run again with --replace.", path=path, line=number
         )

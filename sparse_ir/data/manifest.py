@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from sparse_ir import __version__
 from sparse_ir.data.files import open_text, writing
 from sparse_ir.errors import InputError
+from sparse_ir.seals import sealed, unsealed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,10 +88,12 @@ def write_manifest(
         "settings": redact(dict(settings or {})),
         "made": provenance(command=command, started=started),
     }
-    text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False, default=str)
+    text = json.dumps(manifest, sort_keys=True, ensure_ascii=False, default=str)
+    written: dict[str, Any] = json.loads(text.encode("utf-8", "replace"))
     with writing(path) as stream:
-        stream.write(text.encode("utf-8", "replace").decode() + "\n")
-    return dict(json.loads(text))
+        json.dump(sealed(written), stream, indent=2, sort_keys=True, ensure_ascii=False)
+        stream.write("\n")
+    return written
 
 
 def read_manifest(path: str | Path, *, kind: str | None = None) -> dict[str, Any]:
@@ -120,7 +123,10 @@ def read_manifest(path: str | Path, *, kind: str | None = None) -> dict[str, Any
         )
     if kind is not None and manifest.get("kind") != kind:
         raise damaged(path, f"it is not a manifest of {kind}")
-    return manifest
+    entries = unsealed(manifest)
+    if entries is None:
+        raise damaged(path, "its entries are not those that its sha256 tells of")
+    return entries
 
 
 def damaged(path: str | Path, what: str) -> InputError:

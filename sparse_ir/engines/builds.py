@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sparse_ir.engines.base import INDEX_NAME, require_index_name
 from sparse_ir.engines.stamp import Stamp, read_stamp
 from sparse_ir.errors import EngineError, IndexNotFoundError, StorageError
+from sparse_ir.seals import sealed, unsealed
 from sparse_ir.vectors import vocabulary_hash
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Builds:
         build = Build(index, f"{now}-{secrets.token_hex(3)}", Path())
         build = build._replace(folder=self.root / index / build.stamp)
         aside = build.folder.with_name(f".{build.stamp}.tmp")
-        manifest = {**facts, "index": index, "stamp": stamp.to_json()}
+        manifest = sealed({**facts, "index": index, "stamp": stamp.to_json()})
         try:
             aside.mkdir(parents=True)
             write_json(aside / VOCABULARY, list(vocabulary))
@@ -208,8 +209,9 @@ class Builds:
         Raises:
             EngineError: the manifest is missing or damaged.
         """
-        manifest = self._read(build, MANIFEST)
-        if not isinstance(manifest, dict) or not isinstance(manifest.get("stamp"), dict):
+        stored = self._read(build, MANIFEST)
+        manifest = unsealed(stored) if isinstance(stored, dict) else None
+        if manifest is None or not isinstance(manifest.get("stamp"), dict):
             raise self._damaged(build, MANIFEST)
         return manifest
 
@@ -227,7 +229,7 @@ class Builds:
         Raises:
             StorageError: it cannot be written.
         """
-        manifest = {**self.manifest(build), "stamp": stamp.to_json()}
+        manifest = sealed({**self.manifest(build), "stamp": stamp.to_json()})
         try:
             write_json(build.folder / MANIFEST, manifest)
         except OSError as error:

@@ -1,11 +1,14 @@
 """Where the memory engine keeps an index between runs: numbered Parquet files.
 
-A later file supersedes an earlier one, document by document; a row without a record deletes.
+A later file supersedes an earlier one, document by document; a row without a record deletes. Part
+of a file's SHA-256 stands in its name, so that one whose bytes were changed is noticed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GROUP_ROWS = 8192
+_NAME = re.compile(r"part-(\d+)(?:-([0-9a-f]{16}))?\.parquet")  # earlier files have no checksum
 SCHEMA = pa.schema(
     [
         ("doc_id", pa.string()),
@@ -52,7 +56,7 @@ class Row(NamedTuple):
 
 def parts(folder: Path) -> list[Path]:
     """The files of a build, earliest first."""
-    return sorted(folder.glob("part-*.parquet"))
+    return sorted(path for path in folder.glob("part-*.parquet") if _NAME.fullmatch(path.name))
 
 
 def read_part(path: Path) -> Iterator[tuple[str, Row | None]]:
@@ -62,7 +66,11 @@ def read_part(path: Path) -> Iterator[tuple[str, Row | None]]:
         EngineError: the file is damaged.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        content = path.read_bytes()
+        wanted = _parsed(path)[1]
+        if wanted and _digest(content) != wanted:
+            raise pa.ArrowInvalid("its checksum is another")
+        with pq.ParquetFile(pa.BufferReader(content)) as file:
             for batch in file.iter_batches(batch_size=GROUP_ROWS):
                 yield from _rows(batch)
     except (OSError, pa.ArrowException) as error:
@@ -85,9 +93,9 @@ def write_part(
         StorageError: the disk is full or not writable.
     """
     before = parts(folder)
-    number = int(before[-1].stem.partition("-")[2]) + 1 if before else 0
-    path = folder / f"part-{number:08d}.parquet"
-    aside = folder / f".{path.name}.{os.getpid()}.tmp"
+    number = _parsed(before[-1])[0] + 1 if before else 0
+    name = f"part-{number:08d}"
+    aside = folder / f".{name}.{os.getpid()}.tmp"
     try:
         with aside.open("wb") as stream:
             schema = SCHEMA.append(DENSE) if dense else SCHEMA
@@ -96,11 +104,24 @@ def write_part(
                     writer.write_batch(_batch(group, schema))
             stream.flush()
             os.fsync(stream.fileno())
+        path = folder / f"{name}-{_digest(aside.read_bytes())}.parquet"
         aside.replace(path)
     except OSError as error:
         aside.unlink(missing_ok=True)
-        raise storage_error(path, error) from None
+        raise storage_error(folder / name, error) from None
     return path
+
+
+def _parsed(path: Path) -> tuple[int, str | None]:
+    """Number and checksum of a file, from its name."""
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        raise ValueError(f"{path.name} is no part of an index")
+    return int(match[1]), match[2]
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[tuple[str, Row | None]]:

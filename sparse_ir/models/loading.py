@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparse_ir.errors import ConfigError, ModelError
 from sparse_ir.models.onnx_folder import GRAPH, is_onnx
+from sparse_ir.models.pickles import PICKLES, pickles_allowed, refused, require_safe_weights
 from sparse_ir.models.sides import QUERY_TABLE, Sides, TableLayout, read_sides, vocabulary_size
 from sparse_ir.models.unicoil_files import read_unicoil
 
@@ -233,6 +234,7 @@ def _find(name_or_path: str | Path | None, *, trust_remote_code: bool) -> tuple[
     name = str(name_or_path)
     folder = Path(name).expanduser()
     if folder.is_dir():
+        require_safe_weights(folder)
         return str(folder.resolve()), folder.resolve()
     if folder.is_file():
         raise ModelError(f"{name} is a file. Give the folder of the model.")
@@ -250,8 +252,11 @@ def _download(name: str, *, trust_remote_code: bool) -> Path:
         folder = _snapshot(name, [*_FILES, *code])
         if is_onnx(folder):
             return _snapshot(name, [*_FILES, f"{GRAPH}*"])
-        if not any(folder.rglob("*.safetensors")):
-            folder = _snapshot(name, [*_FILES, *code, "pytorch_model*.bin"])
+        if any(folder.rglob("config.json")) and not any(folder.rglob("*.safetensors")):
+            if not pickles_allowed():
+                raise refused(name)
+            folder = _snapshot(name, [*_FILES, *code, PICKLES])
+            require_safe_weights(folder)
     except errors.GatedRepoError as error:
         raise ModelError(
             f"{name} is gated: accept its terms at https://huggingface.co/{name}, then log in "

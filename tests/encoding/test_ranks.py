@@ -239,3 +239,33 @@ def test_index_writes_from_one_process(sparse_ir, corpus, monkeypatch):
     outcome = sparse_ir("index", "--corpus", corpus, "--model", "bm25")
     assert outcome.exit_code == 2
     assert "index writes from one process" in outcome.err
+
+
+def test_processes_that_kubernetes_starts_meet_and_go_on_after_a_kill(whole, corpus, tmp_path):
+    out = tmp_path / "out"
+
+    def pods():
+        port = str(free_port())
+        return [
+            start(
+                corpus, out, "--resume", processes=1,
+                environment={
+                    "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+                    "MASTER_PORT": port,
+                },
+            )
+            for rank in range(2)
+        ]  # fmt: skip
+
+    first = pods()
+    while len(rows_of_any(out)) < 5 and first[0].poll() is None:
+        time.sleep(0.01)
+    first[1].kill()
+    for pod in first:
+        pod.communicate(timeout=120)
+    assert first[0].returncode != 0  # it waits for nobody who is gone
+    second = pods()
+    for pod in second:
+        assert pod.communicate(timeout=120) is not None
+        assert pod.returncode == 0
+    assert rows_of(out) == rows_of(whole.out)

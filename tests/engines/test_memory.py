@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sparse_ir.engines.base import SearchRequest
 from sparse_ir.engines.filters import parse_filter
@@ -126,3 +128,28 @@ def test_a_filter_asked_again_sees_what_has_changed():
     assert [hit.doc_id for hit in engine.search("fruit", asked)[0]] == ["a"]
     list(engine.add("fruit", [entry("b", lang="en"), entry("a", lang="de")]))
     assert [hit.doc_id for hit in engine.search("fruit", asked)[0]] == ["b"]
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_no_changed_byte_gives_other_documents(folder, data):
+    with MemoryEngine(folder) as engine:
+        if not engine.exists("fruit"):
+            physical = engine.create("fruit", STAMP, TERMS)
+            list(engine.add(physical, [entry(f"d{i}", 1.0 + i, n=i) for i in range(9)]))
+            engine.publish("fruit", physical)
+    (path,) = folder.glob("fruit/*/part-*.parquet")
+    whole = path.read_bytes()
+    changed = bytearray(whole)
+    changed[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(changed)
+    try:
+        found = contents(folder)
+    except EngineError:
+        pass
+    else:
+        assert found == {f"d{i}": 1.0 + i for i in range(9)}
+    finally:
+        path.write_bytes(whole)

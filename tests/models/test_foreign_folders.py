@@ -132,7 +132,7 @@ def test_a_bound_that_is_no_number_is_refused(st, backbones, tmp_path):
 
 
 @pytest.fixture
-def copy(backbones, tmp_path):
+def copy(backbones, tmp_path, monkeypatch):
     def copy(backbone, *parts, weights="model.safetensors", **files):
         folder = tmp_path.joinpath(*parts)
         folder.mkdir(parents=True, exist_ok=True)
@@ -141,6 +141,7 @@ def copy(backbones, tmp_path):
         if weights == "pytorch_model.bin":
             from safetensors.torch import load_file
 
+            monkeypatch.setenv("SPARSE_IR_PICKLE", "1")
             torch.save(load_file(folder / "model.safetensors"), folder / weights)
             (folder / "model.safetensors").unlink()
         for name, content in files.items():

@@ -112,3 +112,22 @@ def test_sentence_transformers_gives_the_same_vectors(tiny, tmp_path):
         )
         assert Path(ours_path := load_encoder(tmp_path / pooling).path) == tmp_path / pooling
         assert ours_path.is_dir()
+
+
+def test_a_downloaded_model_whose_weights_are_a_pickle_is_refused_before_they_are_fetched(
+    tmp_path, tiny
+):
+    repository = tmp_path / "hub" / "models--owner--pickled"
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = repository / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_bytes((tiny / "config.json").read_bytes())
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    code = (
+        "from sparse_ir import load_encoder, SparseIRError\n"
+        "try: load_encoder('owner/pickled')\n"
+        "except SparseIRError as error: print(error)"
+    )
+    printed = in_new_process(code, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))
+    assert printed.startswith("owner/pickled has no weights as safetensors")

@@ -188,7 +188,7 @@ LAYOUTS = [
 
 
 @pytest.fixture
-def castorini(parts, tmp_path):
+def castorini(parts, tmp_path, monkeypatch):
     def castorini(file, prefix, projection, **more):
         body, weights, tokenizer = parts
         folder = tmp_path / "castorini"
@@ -204,6 +204,7 @@ def castorini(parts, tmp_path):
         tensors[f"{projection}.bias"] = weights.bias.view(1)
         tensors |= more
         if file.endswith(".bin"):
+            monkeypatch.setenv("SPARSE_IR_PICKLE", "1")
             torch.save(tensors, folder / file)
         else:
             from safetensors.torch import save_file

@@ -1,0 +1,177 @@
+"""What a reader has: articles, judged queries, triplets, small models, and a server."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from blocks import arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from blocks import Block
+
+ARTICLES = [
+    (
+        "bread",
+        "Dense bread",
+        "Why bread is dense: the dough was short of water or of time to rise.",
+    ),
+    ("starter", "Sourdough starter", "A sourdough starter is flour and water that ferment."),
+    ("solar", "Solar power", "Solar panels turn light into power on the roof of a house."),
+    ("brakes", "Vehicle brakes", "Brakes stop a car; a vehicle with worn brakes needs new ones."),
+    ("shoes", "Running shoes", "Running shoes wear out after some hundred kilometres."),
+    ("jaguar", "The jaguar", "The jaguar is a large cat, an animal of the forest, and no car."),
+    ("wind", "Wind power", "Wind turbines make power where the wind is strong."),
+    ("rye", "Rye bread", "Rye bread rises with a sourdough starter and keeps for a week."),
+]
+QUERIES = [
+    ("q1", "why is my bread so dense", "bread"),
+    ("q2", "sourdough starter", "starter"),
+    ("q3", "solar power", "solar"),
+    ("q4", "stop my car", "brakes"),
+]
+
+
+class Models(NamedTuple):
+    """Folders of tiny models: two SPLADE models, a backbone without a head, a dense model."""
+
+    splade: Path
+    other: Path
+    backbone: Path
+    dense: Path
+
+
+def make_models(folder: Path) -> Models:
+    """Make them, of random weights."""
+    import torch
+    import transformers
+
+    texts = " ".join(f"{title} {text}" for _, title, text in ARTICLES).lower()
+    texts += " " + " ".join(text for _, text, _ in QUERIES)
+    words = sorted({"".join(c for c in word if c.isalpha()) for word in texts.split()} - {""})
+    letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *words]
+    vocabulary += [f"##{letter}" for letter in letters]
+
+    def make(name: str, kind: Any, seed: int) -> Path:
+        target = folder / name
+        target.mkdir()
+        (target / "vocab.txt").write_text("\n".join(dict.fromkeys(vocabulary)) + "\n")
+        tokenizer = transformers.BertTokenizerFast(str(target / "vocab.txt"), model_max_length=48)
+        tokenizer.save_pretrained(target)
+        config = transformers.BertConfig(
+            vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2,
+            num_attention_heads=4, intermediate_size=64, max_position_embeddings=48,
+        )  # fmt: skip
+        torch.manual_seed(seed)
+        model = kind(config)
+        with torch.no_grad():
+            for parameter in model.parameters():  # wide enough for texts to differ
+                if parameter.ndim == 2:
+                    parameter.normal_(std=0.5)
+        model.save_pretrained(target)
+        return target
+
+    return Models(
+        make("splade", transformers.BertForMaskedLM, 1),
+        make("other", transformers.BertForMaskedLM, 2),
+        make("backbone", transformers.BertModel, 3),
+        make("dense", transformers.BertModel, 4),
+    )
+
+
+def write_files(folder: Path, models: Models) -> None:
+    """Write what the pages speak of."""
+    folder.mkdir()
+    rows = [
+        {"id": i, "title": title, "text": text, "year": 2018 + n, "lang": "en"}
+        for n, (i, title, text) in enumerate(ARTICLES)
+    ]
+    corpus = "".join(json.dumps(row) + "\n" for row in rows)
+    queries = "".join(json.dumps({"id": i, "text": text}) + "\n" for i, text, _ in QUERIES)
+    judged = "query-id\tcorpus-id\tscore\n" + "".join(f"{q}\t{d}\t1\n" for q, _, d in QUERIES)
+    triplets = "".join(f"{text}\t{_text(d)}\t{_text('wind')}\n" for _, text, d in QUERIES)
+    plain = {
+        "articles.jsonl": corpus, "corpus.jsonl": corpus, "queries.jsonl": queries,
+        "log.jsonl": queries, "qrels.tsv": judged, "qrels.txt": judged, "triplets.tsv": triplets,
+        "queries.tsv": "".join(f"{i}\t{text}\n" for i, text, _ in QUERIES),
+    }  # fmt: skip
+    for name, text in plain.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    (folder / "corpus.jsonl.gz").write_bytes(gzip.compress(corpus.encode()))
+    for name in ("my-beir-folder", "data", "nfcorpus", "scifact", "msmarco", "folder"):
+        (folder / name / "qrels").mkdir(parents=True)
+        (folder / name / "corpus.jsonl").write_text(corpus, encoding="utf-8")
+        (folder / name / "queries.jsonl").write_text(queries, encoding="utf-8")
+        for split in ("train", "dev", "test"):
+            (folder / name / "qrels" / f"{split}.tsv").write_text(judged, encoding="utf-8")
+    shutil.copytree(models.splade, folder / "models" / "my-splade")
+    shutil.copytree(models.other, folder / "models" / "new")
+
+
+def _text(doc_id: str) -> str:
+    return next(text for i, _, text in ARTICLES if i == doc_id)
+
+
+class Reader:
+    """Somebody who types what a page says."""
+
+    def __init__(self, folder: Path, models: Models, server: Callable[[], str]) -> None:
+        self._folder = folder
+        self._models = models
+        self._server = server
+        self._asked: set[str] = set()
+
+    def follow(self, block: Block) -> None:
+        """Run a block; a command that fails fails the test."""
+        if block.language == "python":
+            exec(compile(self._here(block.text), f"{block.page}:{block.line}", "exec"), {})
+        for command in block.commands if block.language == "sh" else ():
+            found = arguments(command)
+            if found is not None:
+                self._run([self._here(word) for word in found], block, command)
+
+    def leave(self) -> None:
+        """Remove what was made on the server."""
+        from sparse_ir.engines.opening import open_engine
+
+        for url in self._asked:
+            with open_engine(url) as engine:
+                for index in engine.indexes():
+                    for build in engine.builds(index):
+                        engine.drop(build)
+
+    def _run(self, given: list[str], block: Block, command: str) -> None:
+        from sparse_ir.cli import execute
+
+        code = execute([self._build(word) for word in given])
+        assert code == 0, f"{block.page}:{block.line}: exit code {code}: {command}"
+
+    def _here(self, word: str) -> str:
+        """What a page names, as it is called here."""
+        for there, here in (
+            ("/models/", f"{self._folder}/models/"),
+            ("distilbert/distilbert-base-uncased", str(self._models.backbone)),
+            ("sentence-transformers/all-MiniLM-L6-v2", str(self._models.dense)),
+        ):
+            word = word.replace(there, here)
+        for url in ("http://localhost:9200", "https://cluster:9200"):
+            if url in word:
+                self._asked.add(self._server())
+                word = word.replace(url, self._server())
+        return word
+
+    def _build(self, word: str) -> str:
+        """``articles@…`` is the newest build of articles."""
+        name, at, rest = word.partition("@")
+        if not at or rest != "…":
+            return word
+        from sparse_ir.engines.opening import open_engine
+
+        with open_engine(self._server()) as engine:
+            return engine.builds(name)[-1]
