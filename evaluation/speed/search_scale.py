@@ -4,8 +4,8 @@
 
 INDEX is an embedded index of the bundled model whose vectors are real ones, repeated with jitter as
 in ``cluster_bulk.py``; QUERIES a file of query texts. One shard grows step by step; at each size
-the same queries are asked one by one, without documents, and the server's own time is noted. The line
-through the sizes gives ``--fixed-ms`` and ``--ms-per-million`` of ``evaluation/scaling.py``.
+the same queries are asked one by one, without documents, and the server's own time is noted. The
+line through the sizes gives ``--fixed-ms`` and ``--ms-per-million`` of ``evaluation/scaling.py``.
 """
 
 from __future__ import annotations
