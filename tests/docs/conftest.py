@@ -22,7 +22,8 @@ def models(tmp_path_factory):
 @pytest.fixture
 def stand(tmp_path, monkeypatch, models, server_url):
     """Put a reader into a folder with the files that the pages speak of: ``stand() -> run``."""
-    from sandbox import Reader, write_files
+    from reader import Reader
+    from sandbox import write_files
 
     def begin():
         folder = tmp_path / "reader"

@@ -7,13 +7,8 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from blocks import arguments
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
-
-    from blocks import Block
 
 ARTICLES = [
     (
@@ -37,13 +32,21 @@ QUERIES = [
 ]
 
 
+SETTINGS = """\
+# What the pages leave to hours, in seconds.
+train: {steps: 2}
+adapt: {steps: 2, model: models/my-splade, assignments: [train.batch.queries=2]}
+"""
+
+
 class Models(NamedTuple):
-    """Folders of tiny models: two SPLADE models, a backbone without a head, a dense model."""
+    """Folders of tiny models: two SPLADE models, a backbone without a head, teachers."""
 
     splade: Path
     other: Path
     backbone: Path
     dense: Path
+    cross_encoder: Path
 
 
 def make_models(folder: Path) -> Models:
@@ -58,15 +61,15 @@ def make_models(folder: Path) -> Models:
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *words]
     vocabulary += [f"##{letter}" for letter in letters]
 
-    def make(name: str, kind: Any, seed: int) -> Path:
+    def make(name: str, kind: Any, seed: int, **more: Any) -> Path:
         target = folder / name
         target.mkdir()
         (target / "vocab.txt").write_text("\n".join(dict.fromkeys(vocabulary)) + "\n")
-        tokenizer = transformers.BertTokenizerFast(str(target / "vocab.txt"), model_max_length=48)
+        tokenizer = transformers.BertTokenizerFast(str(target / "vocab.txt"), model_max_length=512)
         tokenizer.save_pretrained(target)
         config = transformers.BertConfig(
             vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2,
-            num_attention_heads=4, intermediate_size=64, max_position_embeddings=48,
+            num_attention_heads=4, intermediate_size=64, max_position_embeddings=512, **more,
         )  # fmt: skip
         torch.manual_seed(seed)
         model = kind(config)
@@ -82,6 +85,7 @@ def make_models(folder: Path) -> Models:
         make("other", transformers.BertForMaskedLM, 2),
         make("backbone", transformers.BertModel, 3),
         make("dense", transformers.BertModel, 4),
+        make("cross-encoder", transformers.BertForSequenceClassification, 5, num_labels=1),
     )
 
 
@@ -95,7 +99,10 @@ def write_files(folder: Path, models: Models) -> None:
     corpus = "".join(json.dumps(row) + "\n" for row in rows)
     queries = "".join(json.dumps({"id": i, "text": text}) + "\n" for i, text, _ in QUERIES)
     judged = "query-id\tcorpus-id\tscore\n" + "".join(f"{q}\t{d}\t1\n" for q, _, d in QUERIES)
-    triplets = "".join(f"{text}\t{_text(d)}\t{_text('wind')}\n" for _, text, d in QUERIES)
+    asked = [(w, text) for _, title, text in ARTICLES for w in [title, *text.split()[:5]]]
+    triplets = "".join(
+        f"{words}\t{text}\t{ARTICLES[i % 8][2]}\n" for i, (words, text) in enumerate(asked)
+    )
     plain = {
         "articles.jsonl": corpus, "corpus.jsonl": corpus, "queries.jsonl": queries,
         "log.jsonl": queries, "qrels.tsv": judged, "qrels.txt": judged, "triplets.tsv": triplets,
@@ -110,68 +117,8 @@ def write_files(folder: Path, models: Models) -> None:
         (folder / name / "queries.jsonl").write_text(queries, encoding="utf-8")
         for split in ("train", "dev", "test"):
             (folder / name / "qrels" / f"{split}.tsv").write_text(judged, encoding="utf-8")
+    (folder / "sparse-ir.yaml").write_text(SETTINGS, encoding="utf-8")
     shutil.copytree(models.splade, folder / "models" / "my-splade")
+    table = {"bread": 1.5, "solar": 2.0, "power": 1.0, "car": 1.0}
+    (folder / "models" / "my-splade" / "query_table.json").write_text(json.dumps(table))
     shutil.copytree(models.other, folder / "models" / "new")
-
-
-def _text(doc_id: str) -> str:
-    return next(text for i, _, text in ARTICLES if i == doc_id)
-
-
-class Reader:
-    """Somebody who types what a page says."""
-
-    def __init__(self, folder: Path, models: Models, server: Callable[[], str]) -> None:
-        self._folder = folder
-        self._models = models
-        self._server = server
-        self._asked: set[str] = set()
-
-    def follow(self, block: Block) -> None:
-        """Run a block; a command that fails fails the test."""
-        if block.language == "python":
-            exec(compile(self._here(block.text), f"{block.page}:{block.line}", "exec"), {})
-        for command in block.commands if block.language == "sh" else ():
-            found = arguments(command)
-            if found is not None:
-                self._run([self._here(word) for word in found], block, command)
-
-    def leave(self) -> None:
-        """Remove what was made on the server."""
-        from sparse_ir.engines.opening import open_engine
-
-        for url in self._asked:
-            with open_engine(url) as engine:
-                for index in engine.indexes():
-                    for build in engine.builds(index):
-                        engine.drop(build)
-
-    def _run(self, given: list[str], block: Block, command: str) -> None:
-        from sparse_ir.cli import execute
-
-        code = execute([self._build(word) for word in given])
-        assert code == 0, f"{block.page}:{block.line}: exit code {code}: {command}"
-
-    def _here(self, word: str) -> str:
-        """What a page names, as it is called here."""
-        for there, here in (
-            ("/models/", f"{self._folder}/models/"),
-            ("distilbert/distilbert-base-uncased", str(self._models.backbone)),
-            ("sentence-transformers/all-MiniLM-L6-v2", str(self._models.dense)),
-        ):
-            word = word.replace(there, here)
-        for url in ("http://localhost:9200", "https://cluster:9200"):
-            if url in word:
-                self._asked.add(self._server())
-                word = word.replace(url, self._server())
-        return word
-
-    def _build(self, word: str) -> str:
-        """``articles@…`` is the newest build of articles."""
-        name, at, rest = word.partition("@")
-        if not at or rest != "…":
-            return word
-        from sparse_ir.engines.opening import open_engine
-
-        with open_engine(self._server()) as engine:
-            return engine.builds(name)[-1]

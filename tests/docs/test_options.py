@@ -20,7 +20,8 @@ SHELL = [
 OWN = [(block, command) for block, command in SHELL if arguments(command) is not None]
 OTHERS = {
     "pip", "uv", "curl", "docker", "make", "python", "torchrun", "accelerate", "bin/run.sh",
-    "hadolint", "check-jsonschema", "git", "cd", "zcat", "kubectl", "sbatch", "srun", "sudo",
+    "hadolint", "check-jsonschema", "git", "cd", "zcat", "sha256sum", "kubectl", "sbatch", "srun",
+    "sudo",
 }  # fmt: skip
 TARGETS = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
 
