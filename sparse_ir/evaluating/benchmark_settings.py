@@ -128,6 +128,7 @@ class BenchmarkSettings:
         devices: Where documents are encoded, as ``read_devices`` takes it.
         keep_indexes: Leave the indexes where they are; by default each is removed after its last
             system was measured.
+        left_out: Lines about systems that are not measured, for the report.
     """
 
     out: str
@@ -142,6 +143,7 @@ class BenchmarkSettings:
     k: int | None = None
     devices: str = "auto"
     keep_indexes: bool = False
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.datasets or not self.systems or not self.metrics:
