@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sparse_ir.cli.options import engine_option, index_option, json_option, search_options
-from sparse_ir.cli.output import console, note, print_json
+from sparse_ir.cli.output import console, note, print_json, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +134,7 @@ def print_result(result: SearchResult, searcher: Searcher, *, explain: bool, fir
 
     out = console()
     if result.query.query_id != "1" or explain:
-        out.print(Text(result.query.text, style="bold"))
+        out.print(Text(printable(result.query.text), style="bold"))
     if explain:
         out.print(_query_line(result))
     if not result.hits:
@@ -144,7 +144,7 @@ def print_result(result: SearchResult, searcher: Searcher, *, explain: bool, fir
         out.print(_headline(rank, hit))
         body = _snippet(hit)
         if body:
-            out.print(Padding(Text(body), (0, 0, 0, 4)))
+            out.print(Padding(Text(printable(body)), (0, 0, 0, 4)))
         if explain:
             out.print(Padding(_matched_line(terms, hit.score), (0, 0, 0, 4)))
 
@@ -155,7 +155,8 @@ def _query_line(result: SearchResult) -> Any:
     heaviest = sorted(result.terms.items(), key=lambda t: (-t[1], t[0]))[:_SHOWN_TERMS]
     terms = " ".join(f"{term} {weight:.2f}" for term, weight in heaviest)
     more = len(result.terms) - len(heaviest)
-    return Text(f"query terms: {terms}" + (f" and {more} more" if more > 0 else ""), style="dim")
+    line = f"query terms: {terms}" + (f" and {more} more" if more > 0 else "")
+    return Text(printable(line), style="dim")
 
 
 def _nothing(result: SearchResult, searcher: Searcher) -> str:
@@ -171,12 +172,11 @@ def _headline(rank: int, hit: ScoredDoc) -> Any:
 
     line = Text(f"{rank:>2}. ")
     line.append(f"{hit.score:.2f}  ", style="cyan")
-    line.append(hit.doc_id, style="bold")
+    line.append(printable(hit.doc_id), style="bold")
     title = hit.document.title if hit.document is not None else ""
     if title and title != hit.doc_id:
-        line.append(
-            title.removeprefix(hit.doc_id) if title.startswith(hit.doc_id) else f"  {title}"
-        )
+        same = title.startswith(hit.doc_id)
+        line.append(printable(title.removeprefix(hit.doc_id) if same else f"  {title}"))
     return line
 
 
@@ -194,9 +194,9 @@ def _matched_line(terms: Sequence[SharedTerm], score: float) -> Any:
 
     line = Text(style="dim")
     for term in terms[:_SHOWN_TERMS]:
-        line.append(term.term, style="green")
+        line.append(printable(term.term), style="green")
         line.append(f" {term.contribution:.2f}")
-        line.append(_words(term) + "  ")
+        line.append(printable(_words(term)) + "  ")
     rest = score - sum(t.contribution for t in terms[:_SHOWN_TERMS])
     if len(terms) > _SHOWN_TERMS:
         line.append(f"{len(terms) - _SHOWN_TERMS} more {rest:.2f}")

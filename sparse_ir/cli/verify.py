@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sparse_ir.cli.options import engine_option, index_option, json_option
-from sparse_ir.cli.output import note, print_json, print_table, progress
+from sparse_ir.cli.output import note, print_json, print_table, progress, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,7 +109,7 @@ def _existing(
     else:
         print_table(["", index], [[name, value] for name, value in audit.rows()])
         _print_findings(audit.findings)
-        click.echo(_advice(audit))
+        say(_advice(audit))
         for line in audit.notes:
             note(line)
     if audit.findings:
@@ -161,4 +161,4 @@ def _dense_rows(found: Verification) -> list[list[str]]:
 
 def _print_findings(findings: Sequence[Finding]) -> None:
     for finding in findings:
-        click.echo(str(finding))
+        say(str(finding))
