@@ -146,8 +146,8 @@ def _pair_json(pair: PairExplanation) -> dict[str, Any]:
 def _print_pair(name: str, pair: PairExplanation, *, top: int) -> None:
     title = f"{name}: dot product {pair.dot:.3f}, cosine {pair.cosine:.3f}"
     if not pair.shared:
-        console().print(printable(title), markup=False)
-        console().print(printable(_no_overlap(pair)), markup=False)
+        console().print(printable(title))
+        console().print(printable(_no_overlap(pair)))
         return
     rows = [
         [t.term, f"{t.contribution:.3f}", f"{t.query_weight:.3f}", f"{t.document_weight:.3f}",
@@ -170,7 +170,7 @@ def _print_pairs(found: Sequence[tuple[str, PairExplanation]], *, top: int) -> N
     print_table(headers, rows)
     for name, pair in found:
         if not pair.shared:
-            console().print(printable(f"{name}: {_no_overlap(pair)}"), markup=False)
+            console().print(printable(f"{name}: {_no_overlap(pair)}"))
 
 
 def _added(term: SharedTerm) -> str:

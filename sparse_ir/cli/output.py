@@ -38,7 +38,8 @@ def console() -> Console:
     """A console on standard output; in a pipe it is wide enough not to wrap ids."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False, soft_wrap=False)
+    width = None if sys.stdout.isatty() else 120
+    return Console(width=width, markup=False, emoji=False, highlight=False, soft_wrap=False)
 
 
 def print_json(value: Any) -> None:
@@ -63,21 +64,18 @@ def print_table(
     """A table; columns whose cells are all numbers are set to the right."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    shown = None if title is None else printable(title)
+    shown = None if title is None else Text(printable(title), style="table.title")
     table = Table(title=shown, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for column, header in enumerate(headers):
         numeric = all(_is_number(row[column]) for row in rows)
-        table.add_column(printable(header), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(
+            Text(printable(header)), justify="right" if numeric else "left", overflow="fold"
+        )
     for row in rows:
-        table.add_row(*(_plain(cell) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     console().print(table)
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(printable(text))
 
 
 def _is_number(text: str) -> bool:

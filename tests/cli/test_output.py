@@ -26,6 +26,24 @@ def test_what_a_terminal_obeys_is_not_printed(character, capsys):
     assert json.loads(out.splitlines()[-1]) == {"text": hostile}
 
 
+@pytest.mark.parametrize("text", ["wiki:book:12", "bm25[k1=0.9].trec", "[/x]", "[bold]x[/bold]"])
+def test_names_are_printed_letter_by_letter(text, capsys):
+    output.print_table([text], [[text]], title=text)
+    output.console().print(text)
+    assert capsys.readouterr().out.count(text) == 4
+
+
+def test_a_models_name_with_brackets_is_explained(sparse_ir, fruit, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sparse_ir("index", "--corpus", fruit, "--model", "bm25", "--index", "fruit")
+    model = json.loads(sparse_ir("inspect", "fruit", "--json").out)["model"]
+    (tmp_path / "m[").mkdir()
+    (tmp_path / "m[" / "x]").symlink_to(model, target_is_directory=True)
+    told = sparse_ir("explain", "nothing", "--query", "--model", "m[/x]")
+    assert told.exit_code == 0, told.err
+    assert "m[/x]: no term." in told.out
+
+
 def test_tabs_newlines_and_letters_are_printed_as_they_are():
     text = "a\tb\nü 梨 \U0001f34e \u200d"
     assert output.printable(text) == text
