@@ -20,7 +20,7 @@ _FEW = 0.1  # even where one passage a query is judged, systems that work find f
 @click.option("--run", "run_file", help="Evaluate this TREC run.")
 @click.option("--queries", help="Queries: BEIR folder, JSONL or TSV.")
 @click.option("--qrels", help="Judgements: TREC, BEIR TSV, or a BEIR folder.")
-@click.option("--dataset", help="A BEIR folder or benchmark name instead of queries and qrels.")
+@click.option("--dataset", help="A BEIR folder or benchmark name instead of queries or qrels.")
 @click.option("--split", default="test", show_default=True, help="The dataset's judgements.")
 @click.option(
     "--metrics",
@@ -88,7 +88,7 @@ def _evaluate_run(run_file: str, metrics: tuple[str, ...], options: dict[str, An
     qrels, min_grade = options["qrels"], 1
     if options["dataset"] is not None:
         dataset = open_dataset(options["dataset"], split=options["split"])
-        qrels, min_grade = dataset.qrels, dataset.min_grade
+        qrels, min_grade = qrels or dataset.qrels, dataset.min_grade
     min_grade = options["min_grade"] or min_grade
     return evaluate_run(run_file, qrels, metrics=metrics, min_grade=min_grade)
 
