@@ -6,12 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparse_ir.cli.options import engine_option, json_option, search_options, split_names
+from sparse_ir.cli.options import (
+    engine_option,
+    json_option,
+    refuse,
+    search_options,
+    split_names,
+)
 from sparse_ir.cli.output import note, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from sparse_ir.evaluating.metrics import Evaluation
 
+_OF_INDEX = (
+    *("queries", "engine", "url", "model", "k", "query_encoder", "query_pruning", "two_step"),
+    *("hybrid", "words_index", "dense_only", "dense", "server_pruning", "group", "require"),
+    *("ban", "boost", "pin", "lexical_only", "mask", "save_run"),
+)
 _FEW = 0.1  # even where one passage a query is judged, systems that work find far more
 
 
@@ -63,6 +74,8 @@ def evaluate(
 
     if (index is None) == (run_file is None):
         raise click.UsageError("Give --index NAME or --run FILE.")
+    if run_file is not None:
+        refuse(_OF_INDEX, "is for an index, and --run has its answers already")
     if options["dataset"] is None and options["qrels"] is None:
         raise click.UsageError("Give --qrels FILE, or --dataset NAME.")
     if index is not None and options["dataset"] is None and options["queries"] is None:

@@ -122,6 +122,26 @@ def test_an_index_passes_the_same_gate_and_the_same_checks(sparse_ir, fruit, fol
     assert_one_line(other, 3, "0 of 1 queries are judged", "queries.jsonl has 'q1'", "'7'")
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("-k", "5"), ("--save-run", "x"), ("--hybrid", "rrf"), ("--queries", "queries.jsonl"),
+        ("--model", "bm25"), ("--engine", "memory"), ("--url", "http://localhost:9200"),
+        ("--ban", "pear"), ("--dense-only",), ("--group", "sum"),
+    ],
+)  # fmt: skip
+def test_options_of_an_index_are_refused_with_a_run(sparse_ir, folder, option):
+    assert_one_line(evaluate(sparse_ir, *option), 2, f"{option[0]} is for an index, and --run")
+
+
+def test_every_option_of_a_search_is_refused_with_a_run():
+    from sparse_ir.cli import evaluate as module
+    from sparse_ir.cli.options import search_options
+
+    searching = {option.name for option in search_options(lambda: None).__click_params__}
+    assert searching <= set(module._OF_INDEX)
+
+
 @pytest.fixture
 def dataset(tmp_path, fruit):
     """Queries q1 and q2, judged: q1 by the car, which no fruit is."""
