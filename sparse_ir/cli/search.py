@@ -62,11 +62,12 @@ def search(
         results = searcher.search(asked, vectors=explain)
         if save_run is not None:
             _save_run(results, save_run, searcher, queries, started)
+        first = settings.offset + 1
         for result in results:
             if as_json:
-                print_json(_as_json(result, searcher, explain=explain))
+                print_json(_as_json(result, searcher, explain=explain, first=first))
             elif save_run is None:
-                print_result(result, searcher, explain=explain, first=settings.offset + 1)
+                print_result(result, searcher, explain=explain, first=first)
 
 
 def _asked(words: Sequence[str], path: str | None) -> list[Query]:
@@ -95,10 +96,12 @@ def _save_run(
     note(f"{path}: {sum(map(len, run.values())):,} hits of {len(run):,} queries.")
 
 
-def _as_json(result: SearchResult, searcher: Searcher, *, explain: bool) -> dict[str, Any]:
+def _as_json(
+    result: SearchResult, searcher: Searcher, *, explain: bool, first: int
+) -> dict[str, Any]:
     matched = _matched(result, searcher) if explain else [()] * len(result.hits)
     hits = []
-    for rank, (hit, terms) in enumerate(zip(result.hits, matched, strict=True), start=1):
+    for rank, (hit, terms) in enumerate(zip(result.hits, matched, strict=True), start=first):
         row: dict[str, Any] = {"rank": rank, "doc_id": hit.doc_id, "score": hit.score}
         if hit.document is not None:
             row |= {"title": hit.document.title, "text": hit.document.text}
