@@ -149,7 +149,7 @@ def print_result(result: SearchResult, searcher: Searcher, *, explain: bool, fir
         if body:
             out.print(Padding(Text(printable(body)), (0, 0, 0, 4)))
         if explain:
-            out.print(Padding(_matched_line(terms, hit.score), (0, 0, 0, 4)))
+            out.print(Padding(_matched_line(terms), (0, 0, 0, 4)))
 
 
 def _query_line(result: SearchResult) -> Any:
@@ -192,7 +192,7 @@ def _snippet(hit: ScoredDoc) -> str:
     return text[:_SHOWN_CHARACTERS].rsplit(" ", 1)[0] + " …"
 
 
-def _matched_line(terms: Sequence[SharedTerm], score: float) -> Any:
+def _matched_line(terms: Sequence[SharedTerm]) -> Any:
     from rich.text import Text
 
     line = Text(style="dim")
@@ -200,9 +200,9 @@ def _matched_line(terms: Sequence[SharedTerm], score: float) -> Any:
         line.append(printable(term.term), style="green")
         line.append(f" {term.contribution:.2f}")
         line.append(printable(_words(term)) + "  ")
-    rest = score - sum(t.contribution for t in terms[:_SHOWN_TERMS])
-    if len(terms) > _SHOWN_TERMS:
-        line.append(f"{len(terms) - _SHOWN_TERMS} more {rest:.2f}")
+    rest = terms[_SHOWN_TERMS:]
+    if rest:
+        line.append(f"{len(rest)} more {sum(term.contribution for term in rest):.2f}")
     return line
 
 
