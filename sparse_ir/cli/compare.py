@@ -152,9 +152,11 @@ def _print(index: str, candidate: str, found: Comparison) -> None:
             ]
         ],
     )
-    changed = [change for change in found.worst if change.overlap < 1 or change.rank_shift]
-    if not changed:
+    if found.same == found.queries:
         note("No query's list differs.")
+        return
+    changed = [change for change in found.worst if change.overlap < 1 or change.rank_shift]
+    if not changed:  # none was to be listed
         return
     print_table(
         ["most different", "overlap", "rank shift", "score ratio", "left", "entered"],
