@@ -97,3 +97,14 @@ def test_a_mistyped_system_is_named_with_its_file(sparse_ir, collection, tmp_pat
     assert done.exit_code != 0
     assert "systems.yaml, system 1: model_ is not a setting" in done.err
     assert "Did you mean model?" in done.err
+
+
+@pytest.mark.parametrize("row", ["bm25", "[bm25]", "7", "null"])
+def test_a_system_that_is_no_mapping_is_one_line(sparse_ir, collection, tmp_path, row):
+    systems = tmp_path / "systems.yaml"
+    systems.write_text(f"systems: [{{name: a, model: bm25}}, {row}]\n")
+    done = sparse_ir("benchmark", collection, "--out", tmp_path / "report", "--systems", systems)
+    assert done.exit_code == 2
+    assert "systems.yaml, system 2: " in done.err
+    assert "is no mapping of settings. Write name: value." in done.err
+    assert "\n" not in done.err.strip()
