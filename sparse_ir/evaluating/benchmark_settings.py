@@ -154,7 +154,8 @@ class BenchmarkSettings:
         if self.baseline and self.baseline not in [s.name for s in self.systems]:
             names = ", ".join(s.name for s in self.systems)
             raise ConfigError(f"the baseline {self.baseline!r} is none of the systems: {names}.")
-        if min((*self.clients, self.latency_queries, self.k or 1)) < 1 or self.warm_up < 0:
+        k = 1 if self.k is None else self.k
+        if min((*self.clients, self.latency_queries, k)) < 1 or self.warm_up < 0:
             raise ConfigError("clients, latency_queries and k must be at least 1, warm_up 0.")
         for system in self.systems:
             _check(system)

@@ -81,6 +81,10 @@ class EvaluateSettings:
     save_run: str | None = None
     fail_under: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.k is not None and self.k < 1:
+            raise ConfigError(f"k is {self.k}. It must be at least 1.")
+
 
 def evaluate_index(
     settings: EvaluateSettings, *, advance: Callable[[int], None] = lambda n: None
@@ -123,7 +127,7 @@ def evaluate_index(
         lexical_only=settings.lexical_only,
         mask=settings.mask,
     )
-    k = settings.k or deepest(metrics)
+    k = deepest(metrics) if settings.k is None else settings.k
     with compiled(metrics), Searcher(search) as searcher:
         _require_whole(searcher.engine, settings.index)
         run = searcher.run(queries, k=k, advance=advance)

@@ -142,6 +142,12 @@ def test_every_option_of_a_search_is_refused_with_a_run():
     assert searching <= set(module._OF_INDEX)
 
 
+@pytest.mark.parametrize("k", ["0", "-5"])
+def test_hits_of_each_query_are_at_least_one(sparse_ir, k):
+    asked = ("--index", "none", "--queries", "x", "--qrels", "y")
+    assert_one_line(sparse_ir("evaluate", *asked, "-k", k), 2, f"k is {k}. It must be at least 1.")
+
+
 @pytest.fixture
 def dataset(tmp_path, fruit):
     """Queries q1 and q2, judged: q1 by the car, which no fruit is."""

@@ -185,6 +185,7 @@ def test_results_read_back_are_equal(collection, tmp_path):
         ({"systems": (System("a"), System("a"))}, "two systems"),
         ({"systems": (System("a", two_step="windows=1"),)}, "system 'a'"),
         ({"clients": (0,)}, "clients"),
+        ({"k": 0}, "k must be at least 1"),
         ({"metrics": ("mmr@10",)}, "mrr"),
     ],
 )

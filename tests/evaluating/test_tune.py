@@ -134,6 +134,11 @@ def test_the_settings_name_the_model_and_the_query_side_that_were_tuned(tmp_path
     assert sections_of(tmp_path) is None
 
 
+def test_a_hybrid_tuning_looks_at_one_query_at_least(tmp_path):
+    with pytest.raises(ConfigError, match="queries and constants must be at least 1"):
+        TuneHybridSettings("articles", BenchmarkDataset("x"), str(tmp_path), queries=0)
+
+
 @pytest.mark.parametrize(
     ("fusion", "named"),
     [
