@@ -27,9 +27,11 @@ def load_settings(cls: type[T], values: Mapping[str, Any], *, where: str) -> T:
         where: What the message names, such as "pipelines/demo.yaml, stage 1 (index)".
 
     Raises:
-        ConfigError: an unknown setting (the nearest name is proposed), a missing one, or a value
-            of the wrong type.
+        ConfigError: an unknown setting (the nearest name is proposed), a missing one, a value of
+            the wrong type, or no mapping.
     """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where}: {values!r} is no mapping of settings. Write name: value.")
     from pydantic import TypeAdapter, ValidationError  # costs 0.1 s, and few commands need it
 
     _check_names(cls, values, where=where, prefix="")

@@ -134,7 +134,9 @@ def _system_error(error: OSError) -> int:
 
 
 def _say(line: str, exit_code: int) -> int:
-    click.echo(line, err=True)
+    from sparse_ir.cli.output import note
+
+    note(line)
     return exit_code
 
 

@@ -91,6 +91,7 @@ def benchmark(
             "systems": chosen,
             "metrics": split_names(metrics),
             "clients": _numbers(clients),
+            "left_out": skipped,
         },
         where="benchmark",
     )

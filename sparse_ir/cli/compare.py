@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from sparse_ir.cli.compare_runs import show_runs
 from sparse_ir.cli.options import (
@@ -14,14 +13,13 @@ from sparse_ir.cli.options import (
     index_option,
     json_option,
     query_encoder_option,
+    refuse,
     split_names,
 )
 from sparse_ir.cli.output import note, print_json, print_table, progress
 from sparse_ir.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sparse_ir.evaluating.compare_indexes import Comparison
 
 _LONGEST_QUERY = 40
@@ -87,13 +85,13 @@ def compare(names: tuple[str, ...], as_json: bool, **options: Any) -> None:
     if options["worst"] is None:
         del options["worst"]
     if _are_runs(names, options):
-        _refuse(_OF_INDEXES, "is for indexes, and these are runs")
+        refuse(_OF_INDEXES, "is for indexes, and these are runs")
         kept = {name: value for name, value in options.items() if name not in _OF_INDEXES}
         show_runs(names, {**kept, "metrics": split_names(kept["metrics"])}, as_json=as_json)
         return
-    _refuse(_OF_RUNS, "is for runs: name two run files")
+    refuse(_OF_RUNS, "is for runs: name two run files")
     if names:
-        _refuse(("index", "candidate"), f"names an index, and so do {' and '.join(names)}")
+        refuse(("index", "candidate"), f"names an index, and so do {' and '.join(names)}")
         options["index"], options["candidate"] = names
     if options["candidate"] is None:
         raise ConfigError("Give two runs, or the --candidate to compare --index with.")
@@ -120,14 +118,6 @@ def _are_runs(names: tuple[str, ...], options: dict[str, Any]) -> bool:
             f"{missing(others[0])} To compare two indexes, give their names and --queries."
         )
     return bool(files)
-
-
-def _refuse(names: Sequence[str], why: str) -> None:
-    """Refuse options that were given on the command line, but mean nothing here."""
-    for name in names:
-        if click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            flag = "-k" if name == "k" else f"--{name.replace('_', '-')}"
-            raise ConfigError(f"{flag} {why}.")
 
 
 def _compare_indexes(options: dict[str, Any], *, as_json: bool) -> None:
@@ -162,9 +152,11 @@ def _print(index: str, candidate: str, found: Comparison) -> None:
             ]
         ],
     )
-    changed = [change for change in found.worst if change.overlap < 1 or change.rank_shift]
-    if not changed:
+    if found.same == found.queries:
         note("No query's list differs.")
+        return
+    changed = [change for change in found.worst if change.overlap < 1 or change.rank_shift]
+    if not changed:  # none was to be listed
         return
     print_table(
         ["most different", "overlap", "rank shift", "score ratio", "left", "entered"],

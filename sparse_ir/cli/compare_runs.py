@@ -57,7 +57,7 @@ def _print_run(name: str, run: RunComparison, found: RunsComparison) -> None:
         if queries:
             title = f"{direction} most in {first}"
             print_table([title, found.baseline, name], [_query(query) for query in queries])
-    if not run.gained and not run.lost:
+    if not run.metrics[first].wins and not run.metrics[first].losses:
         note(f"{name}: no query differs in {first}.")
 
 

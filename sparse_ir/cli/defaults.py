@@ -8,6 +8,7 @@ from sparse_ir.config import nearest, read_yaml
 from sparse_ir.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     import click
@@ -20,8 +21,8 @@ def default_map(path: Path, ctx: click.Context) -> dict[str, Any]:
     >>> # engine: embedded:./indexes      a setting of every command that has it
 
     Raises:
-        ConfigError: a name is neither a setting nor a command, or a section has an unknown
-            setting.
+        ConfigError: a name is neither a setting nor a command, a section has an unknown setting,
+            or a name is no text.
     """
     from sparse_ir.cli import main
 
@@ -32,6 +33,7 @@ def default_map(path: Path, ctx: click.Context) -> dict[str, Any]:
         if command is not None
     }
     values = read_yaml(path)
+    _require_texts(path, values)
     common = {n: v for n, v in values.items() if not (n in commands and isinstance(v, dict))}
     known = set().union(*options.values())
     for name in common:
@@ -42,6 +44,7 @@ def default_map(path: Path, ctx: click.Context) -> dict[str, Any]:
     for command, names in options.items():
         section = values.get(command)
         section = section if isinstance(section, dict) else {}
+        _require_texts(path, section, within=f"{command}.")
         for name in section:
             if name not in names:
                 raise ConfigError(
@@ -51,3 +54,12 @@ def default_map(path: Path, ctx: click.Context) -> dict[str, Any]:
         if "devices" in names and "device" in common:  # one device is a list of one
             merged[command].setdefault("devices", common["device"])
     return merged
+
+
+def _require_texts(path: Path, names: Iterable[object], *, within: str = "") -> None:
+    for name in names:
+        if not isinstance(name, str):
+            raise ConfigError(
+                f"{path}: YAML reads the name {within}{name} as {type(name).__name__}, not as "
+                "text. Write it in quotes."
+            )

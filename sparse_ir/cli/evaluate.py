@@ -6,12 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparse_ir.cli.options import engine_option, json_option, search_options, split_names
+from sparse_ir.cli.options import (
+    engine_option,
+    json_option,
+    refuse,
+    search_options,
+    split_names,
+)
 from sparse_ir.cli.output import note, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from sparse_ir.evaluating.metrics import Evaluation
 
+_OF_INDEX = (
+    *("queries", "engine", "url", "model", "k", "query_encoder", "query_pruning", "two_step"),
+    *("hybrid", "words_index", "dense_only", "dense", "server_pruning", "group", "require"),
+    *("ban", "boost", "pin", "lexical_only", "mask", "save_run"),
+)
 _FEW = 0.1  # even where one passage a query is judged, systems that work find far more
 
 
@@ -20,7 +31,7 @@ _FEW = 0.1  # even where one passage a query is judged, systems that work find f
 @click.option("--run", "run_file", help="Evaluate this TREC run.")
 @click.option("--queries", help="Queries: BEIR folder, JSONL or TSV.")
 @click.option("--qrels", help="Judgements: TREC, BEIR TSV, or a BEIR folder.")
-@click.option("--dataset", help="A BEIR folder or benchmark name instead of queries and qrels.")
+@click.option("--dataset", help="A BEIR folder or benchmark name instead of queries or qrels.")
 @click.option("--split", default="test", show_default=True, help="The dataset's judgements.")
 @click.option(
     "--metrics",
@@ -63,6 +74,8 @@ def evaluate(
 
     if (index is None) == (run_file is None):
         raise click.UsageError("Give --index NAME or --run FILE.")
+    if run_file is not None:
+        refuse(_OF_INDEX, "is for an index, and --run has its answers already")
     if options["dataset"] is None and options["qrels"] is None:
         raise click.UsageError("Give --qrels FILE, or --dataset NAME.")
     if index is not None and options["dataset"] is None and options["queries"] is None:
@@ -88,7 +101,7 @@ def _evaluate_run(run_file: str, metrics: tuple[str, ...], options: dict[str, An
     qrels, min_grade = options["qrels"], 1
     if options["dataset"] is not None:
         dataset = open_dataset(options["dataset"], split=options["split"])
-        qrels, min_grade = dataset.qrels, dataset.min_grade
+        qrels, min_grade = qrels or dataset.qrels, dataset.min_grade
     min_grade = options["min_grade"] or min_grade
     return evaluate_run(run_file, qrels, metrics=metrics, min_grade=min_grade)
 

@@ -13,7 +13,7 @@ from sparse_ir.cli.options import (
     json_option,
     query_encoder_option,
 )
-from sparse_ir.cli.output import console, print_json, print_table
+from sparse_ir.cli.output import console, print_json, print_table, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,9 +103,10 @@ def _one(found: Sequence[tuple[str, Explanation]], *, top: int, as_json: bool) -
     print_table([f"{name}: {len(e.terms)} terms" for name, e in found], rows)
     for name, e in found:
         if e.cut:
-            console().print(f"{name}: the text is longer than the model reads and was cut.")
+            cut = f"{name}: the text is longer than the model reads and was cut."
+            console().print(printable(cut))
         if not e.terms:
-            console().print(f"{name}: no term.")
+            console().print(printable(f"{name}: no term."))
 
 
 def _origin(term: Any) -> str:
@@ -145,8 +146,8 @@ def _pair_json(pair: PairExplanation) -> dict[str, Any]:
 def _print_pair(name: str, pair: PairExplanation, *, top: int) -> None:
     title = f"{name}: dot product {pair.dot:.3f}, cosine {pair.cosine:.3f}"
     if not pair.shared:
-        console().print(title, markup=False)
-        console().print(_no_overlap(pair), markup=False)
+        console().print(printable(title))
+        console().print(printable(_no_overlap(pair)))
         return
     rows = [
         [t.term, f"{t.contribution:.3f}", f"{t.query_weight:.3f}", f"{t.document_weight:.3f}",
@@ -169,7 +170,7 @@ def _print_pairs(found: Sequence[tuple[str, PairExplanation]], *, top: int) -> N
     print_table(headers, rows)
     for name, pair in found:
         if not pair.shared:
-            console().print(f"{name}: {_no_overlap(pair)}", markup=False)
+            console().print(printable(f"{name}: {_no_overlap(pair)}"))
 
 
 def _added(term: SharedTerm) -> str:

@@ -6,6 +6,9 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
+
+from sparse_ir.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -301,6 +304,18 @@ def control_options(command: Any) -> Any:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def refuse(names: Sequence[str], why: str) -> None:
+    """Refuse options that were given on the command line, but mean nothing here.
+
+    Raises:
+        ConfigError: one of them was given.
+    """
+    for name in names:
+        if click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            flag = "-k" if name == "k" else f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{flag} {why}.")
 
 
 def split_names(text: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 import time
@@ -17,23 +18,44 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _LOG_EVERY_SECONDS = 10.0
+# What a terminal obeys instead of showing it: control characters but tab and newline, marks that
+# turn the direction of writing; and halves of surrogate pairs, which have no UTF-8.
+_UNSHOWN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    r"""A text of a stranger as a terminal may get it: what it would obey is U+FFFD.
+
+    >>> printable("red\x1b[31m")
+    'red\ufffd[31m'
+    """
+    return _UNSHOWN.sub("\ufffd", text)
 
 
 def console() -> Console:
     """A console on standard output; in a pipe it is wide enough not to wrap ids."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False, soft_wrap=False)
+    width = None if sys.stdout.isatty() else 120
+    return Console(width=width, markup=False, emoji=False, highlight=False, soft_wrap=False)
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on one line."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+    """One JSON value on one line; what a terminal would obey is escaped."""
+    line = json.dumps(value, ensure_ascii=False)
+    click.echo(_UNSHOWN.sub(lambda found: f"\\u{ord(found[0]):04x}", line))
+
+
+def say(line: str) -> None:
+    """A line for people, on standard output."""
+    click.echo(printable(line))
 
 
 def note(line: str) -> None:
     """A line for people, on standard error, so that results can be piped."""
-    click.echo(line, err=True)
+    click.echo(printable(line), err=True)
 
 
 def print_table(
@@ -42,20 +64,18 @@ def print_table(
     """A table; columns whose cells are all numbers are set to the right."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    shown = None if title is None else Text(printable(title), style="table.title")
+    table = Table(title=shown, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for column, header in enumerate(headers):
         numeric = all(_is_number(row[column]) for row in rows)
-        table.add_column(header, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(
+            Text(printable(header)), justify="right" if numeric else "left", overflow="fold"
+        )
     for row in rows:
-        table.add_row(*(_plain(cell) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     console().print(table)
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 def _is_number(text: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from sparse_ir.cli.options import engine_option, index_option, json_option
-from sparse_ir.cli.output import print_json
+from sparse_ir.cli.output import print_json, say
 
 
 @click.command(short_help="Let an index accept a query side made after it.")
@@ -28,6 +28,6 @@ def restamp(index: str, model: str, engine: str, as_json: bool) -> None:
     if as_json:
         print_json(report._asdict())
     elif report.added:
-        click.echo(f"Index {index!r} accepts queries of {model} now.")
+        say(f"Index {index!r} accepts queries of {model} now.")
     else:
-        click.echo(f"Index {index!r} accepted queries of {model} already.")
+        say(f"Index {index!r} accepted queries of {model} already.")

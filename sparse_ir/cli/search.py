@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sparse_ir.cli.options import engine_option, index_option, json_option, search_options
-from sparse_ir.cli.output import console, note, print_json
+from sparse_ir.cli.output import console, note, print_json, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,11 +62,12 @@ def search(
         results = searcher.search(asked, vectors=explain)
         if save_run is not None:
             _save_run(results, save_run, searcher, queries, started)
+        first = settings.offset + 1
         for result in results:
             if as_json:
-                print_json(_as_json(result, searcher, explain=explain))
+                print_json(_as_json(result, searcher, explain=explain, first=first))
             elif save_run is None:
-                print_result(result, searcher, explain=explain, first=settings.offset + 1)
+                print_result(result, searcher, explain=explain, first=first)
 
 
 def _asked(words: Sequence[str], path: str | None) -> list[Query]:
@@ -95,10 +96,12 @@ def _save_run(
     note(f"{path}: {sum(map(len, run.values())):,} hits of {len(run):,} queries.")
 
 
-def _as_json(result: SearchResult, searcher: Searcher, *, explain: bool) -> dict[str, Any]:
+def _as_json(
+    result: SearchResult, searcher: Searcher, *, explain: bool, first: int
+) -> dict[str, Any]:
     matched = _matched(result, searcher) if explain else [()] * len(result.hits)
     hits = []
-    for rank, (hit, terms) in enumerate(zip(result.hits, matched, strict=True), start=1):
+    for rank, (hit, terms) in enumerate(zip(result.hits, matched, strict=True), start=first):
         row: dict[str, Any] = {"rank": rank, "doc_id": hit.doc_id, "score": hit.score}
         if hit.document is not None:
             row |= {"title": hit.document.title, "text": hit.document.text}
@@ -134,7 +137,7 @@ def print_result(result: SearchResult, searcher: Searcher, *, explain: bool, fir
 
     out = console()
     if result.query.query_id != "1" or explain:
-        out.print(Text(result.query.text, style="bold"))
+        out.print(Text(printable(result.query.text), style="bold"))
     if explain:
         out.print(_query_line(result))
     if not result.hits:
@@ -144,9 +147,9 @@ def print_result(result: SearchResult, searcher: Searcher, *, explain: bool, fir
         out.print(_headline(rank, hit))
         body = _snippet(hit)
         if body:
-            out.print(Padding(Text(body), (0, 0, 0, 4)))
+            out.print(Padding(Text(printable(body)), (0, 0, 0, 4)))
         if explain:
-            out.print(Padding(_matched_line(terms, hit.score), (0, 0, 0, 4)))
+            out.print(Padding(_matched_line(terms), (0, 0, 0, 4)))
 
 
 def _query_line(result: SearchResult) -> Any:
@@ -155,7 +158,8 @@ def _query_line(result: SearchResult) -> Any:
     heaviest = sorted(result.terms.items(), key=lambda t: (-t[1], t[0]))[:_SHOWN_TERMS]
     terms = " ".join(f"{term} {weight:.2f}" for term, weight in heaviest)
     more = len(result.terms) - len(heaviest)
-    return Text(f"query terms: {terms}" + (f" and {more} more" if more > 0 else ""), style="dim")
+    line = f"query terms: {terms}" + (f" and {more} more" if more > 0 else "")
+    return Text(printable(line), style="dim")
 
 
 def _nothing(result: SearchResult, searcher: Searcher) -> str:
@@ -171,12 +175,11 @@ def _headline(rank: int, hit: ScoredDoc) -> Any:
 
     line = Text(f"{rank:>2}. ")
     line.append(f"{hit.score:.2f}  ", style="cyan")
-    line.append(hit.doc_id, style="bold")
+    line.append(printable(hit.doc_id), style="bold")
     title = hit.document.title if hit.document is not None else ""
     if title and title != hit.doc_id:
-        line.append(
-            title.removeprefix(hit.doc_id) if title.startswith(hit.doc_id) else f"  {title}"
-        )
+        same = title.startswith(hit.doc_id)
+        line.append(printable(title.removeprefix(hit.doc_id) if same else f"  {title}"))
     return line
 
 
@@ -189,17 +192,17 @@ def _snippet(hit: ScoredDoc) -> str:
     return text[:_SHOWN_CHARACTERS].rsplit(" ", 1)[0] + " …"
 
 
-def _matched_line(terms: Sequence[SharedTerm], score: float) -> Any:
+def _matched_line(terms: Sequence[SharedTerm]) -> Any:
     from rich.text import Text
 
     line = Text(style="dim")
     for term in terms[:_SHOWN_TERMS]:
-        line.append(term.term, style="green")
+        line.append(printable(term.term), style="green")
         line.append(f" {term.contribution:.2f}")
-        line.append(_words(term) + "  ")
-    rest = score - sum(t.contribution for t in terms[:_SHOWN_TERMS])
-    if len(terms) > _SHOWN_TERMS:
-        line.append(f"{len(terms) - _SHOWN_TERMS} more {rest:.2f}")
+        line.append(printable(_words(term)) + "  ")
+    rest = terms[_SHOWN_TERMS:]
+    if rest:
+        line.append(f"{len(rest)} more {sum(term.contribution for term in rest):.2f}")
     return line
 
 

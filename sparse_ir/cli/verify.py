@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparse_ir.cli.options import engine_option, index_option, json_option
-from sparse_ir.cli.output import note, print_json, print_table, progress
+from sparse_ir.cli.options import engine_option, index_option, json_option, refuse
+from sparse_ir.cli.output import note, print_json, print_table, progress, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from sparse_ir.inspecting.findings import Finding
     from sparse_ir.inspecting.verify import Verification
     from sparse_ir.inspecting.verify_existing import Audit
+
+_OF_OWN = ("index", "queries", "corpus", "vectors", "dense", "tolerance")
 
 
 @click.command(short_help="Check an index against what it should hold.")
@@ -52,6 +54,7 @@ def verify(
     What differs is named with its cause, and the exit code is 8.
     """
     if existing is not None:
+        refuse(_OF_OWN, "does not go with --existing")
         _existing(existing, vector_field, query, options, as_json=as_json)
         return
     if vector_field is not None or query is not None:
@@ -100,7 +103,7 @@ def _existing(
             query=query,
             model=options["model"],
             documents=options["documents"],
-            sample_queries=min(options["sample_queries"], 50),
+            sample_queries=options["sample_queries"],
             seed=options["seed"],
         )
     )
@@ -109,7 +112,7 @@ def _existing(
     else:
         print_table(["", index], [[name, value] for name, value in audit.rows()])
         _print_findings(audit.findings)
-        click.echo(_advice(audit))
+        say(_advice(audit))
         for line in audit.notes:
             note(line)
     if audit.findings:
@@ -161,4 +164,4 @@ def _dense_rows(found: Verification) -> list[list[str]]:
 
 def _print_findings(findings: Sequence[Finding]) -> None:
     for finding in findings:
-        click.echo(str(finding))
+        say(str(finding))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sparse_ir.data.manifest import provenance
 from sparse_ir.engines.opening import open_engine
+from sparse_ir.errors import ConfigError
 from sparse_ir.evaluating.benchmark_settings import dataset_key, key_of, system_key
 from sparse_ir.evaluating.diagnosis import Named, differences, telling_documents
 from sparse_ir.evaluating.encoded import encode_once
@@ -44,14 +45,15 @@ def benchmark(
 
     A corpus is encoded once for all systems that search the same vectors, and indexed once for all
     that search the same index. A stopped benchmark goes on when it is called again: what was
-    measured with the same settings stands.
+    measured with the same settings stands. A system that its engine cannot index or search for is
+    left out, with the reason, and the others are measured.
 
     Args:
         settings: What is measured and where it is kept.
-        tell: Called with a line before each piece of work.
+        tell: Called with a line before each piece of work, and for each system that is left out.
 
     Raises:
-        ConfigError: a dataset or setting is unknown.
+        ConfigError: a dataset or setting is unknown, or no system could be measured.
         InputError: a file cannot be read.
         ModelError: a model cannot be loaded.
     """
@@ -59,10 +61,14 @@ def benchmark(
     facts: list[Facts] = []
     found: list[list[Measured]] = []
     parted: list[Difference] = []
+    left_out = list(settings.left_out)
     _require_all(settings)
     for chosen in settings.datasets:
         bench = _Bench(settings, chosen, tell)
         measured = bench.measure_all()
+        left_out += bench.left_out
+        if not measured:
+            raise ConfigError(f"nothing could be measured. {bench.left_out[0]}")
         found.append(measured)
         facts.append(bench.facts(measured[0].documents))
         parted += bench.differences(measured)
@@ -74,6 +80,7 @@ def benchmark(
         outcomes=[m.outcome for measured in found for m in measured],
         differences=parted,
         made=provenance(started=started),
+        left_out=left_out,
     )
 
 
@@ -90,12 +97,17 @@ def _require_all(settings: BenchmarkSettings) -> None:
 
 
 class _Bench:
-    """One dataset with all systems."""
+    """One dataset with all systems.
+
+    Attributes:
+        left_out: A line for each system that its engine could not do.
+    """
 
     def __init__(
         self, settings: BenchmarkSettings, chosen: BenchmarkDataset, tell: Callable[[str], None]
     ) -> None:
         self._settings, self._chosen, self._tell = settings, chosen, tell
+        self.left_out: list[str] = []
         self._dataset = chosen.open()
         self._judged: Judged = read_judged(self._dataset.queries, self._dataset.qrels)
         self._work = Path(settings.out, "work", chosen.file_name)
@@ -111,7 +123,9 @@ class _Bench:
             sharing = [s for s in left if s.index_key() == key]
             name = f"benchmark-{self._chosen.file_name}-{key}-{self._place}"
             found.update(self._measure_index(sharing, name))
-        return [self._named(found[s.name], s) for s in self._settings.systems]
+        # Under the names of today: they are no part of what was measured.
+        measured = ((found[s.name], s) for s in self._settings.systems)
+        return [rename(m, s.name, self._chosen.called) for m, s in measured if m is not None]
 
     def facts(self, documents: int) -> Facts:
         """What was searched."""
@@ -128,9 +142,12 @@ class _Bench:
         )
 
     def differences(self, measured: list[Measured]) -> list[Difference]:
-        """Where each system parts from the baseline."""
+        """Where each system parts from the baseline; nowhere where that was not measured."""
         metric = self._settings.metrics[0]
-        base = next(m for m in measured if m.outcome.system == self._settings.compared_with)
+        compared_with = self._settings.compared_with
+        base = next((m for m in measured if m.outcome.system == compared_with), None)
+        if base is None:
+            return []
         others = [m for m in measured if m is not base]
         bare = {id(m): Named(m.outcome.system, answered(m, {}, metric)) for m in measured}
         grades = (self._judged.qrels, self._dataset.min_grade)
@@ -174,18 +191,33 @@ class _Bench:
             first, self._dataset.corpus, self._folder, devices=self._settings.devices
         )
         self._tell(f"{called}: index into {first.engine}")
-        indexed = build(first, name, self._dataset.corpus, vectors)
         found: dict[str, Measured | None] = {}
+        try:
+            indexed = build(first, name, self._dataset.corpus, vectors)
+        except ConfigError as error:  # the engine has no such field, plugin or search
+            self._leave_out(systems, error)
+            drop_index(first, name)
+            return found
         for system in systems:
             self._tell(f"{called}: search as {system.name}")
-            measured = measure(
-                system, indexed, vectors, self._dataset, self._judged, self._settings
-            )
+            try:
+                measured = measure(
+                    system, indexed, vectors, self._dataset, self._judged, self._settings
+                )
+            except ConfigError as error:
+                self._leave_out([system], error)
+                continue
             write_measured(self._part(system), measured)
             found[system.name] = measured
         if not self._settings.keep_indexes:
             drop_index(first, name)
         return found
+
+    def _leave_out(self, systems: list[System], reason: ConfigError) -> None:
+        for system in systems:
+            line = f"not measured: {system.name} on {self._chosen.called}: {reason}"
+            self._tell(line)
+            self.left_out.append(line)
 
     def _stored(self, system: System) -> PrunedVectors:
         pruning = parse_pruning(system.document_pruning)
@@ -196,12 +228,6 @@ class _Bench:
 
     def _part(self, system: System) -> Path:
         return self._work / f"{system_key(system, self._settings, self._dataset)}.json"
-
-    def _named(self, measured: Measured | None, system: System) -> Measured:
-        """Under the names of today: they are no part of what was measured."""
-        if measured is None:
-            raise RuntimeError(f"{system.name} was not measured")
-        return rename(measured, system.name, self._chosen.called)
 
 
 def rename(measured: Measured, system: str, dataset: str) -> Measured:

@@ -128,6 +128,7 @@ class BenchmarkSettings:
         devices: Where documents are encoded, as ``read_devices`` takes it.
         keep_indexes: Leave the indexes where they are; by default each is removed after its last
             system was measured.
+        left_out: Lines about systems that are not measured, for the report.
     """
 
     out: str
@@ -142,6 +143,7 @@ class BenchmarkSettings:
     k: int | None = None
     devices: str = "auto"
     keep_indexes: bool = False
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.datasets or not self.systems or not self.metrics:
@@ -152,7 +154,8 @@ class BenchmarkSettings:
         if self.baseline and self.baseline not in [s.name for s in self.systems]:
             names = ", ".join(s.name for s in self.systems)
             raise ConfigError(f"the baseline {self.baseline!r} is none of the systems: {names}.")
-        if min((*self.clients, self.latency_queries, self.k or 1)) < 1 or self.warm_up < 0:
+        k = 1 if self.k is None else self.k
+        if min((*self.clients, self.latency_queries, k)) < 1 or self.warm_up < 0:
             raise ConfigError("clients, latency_queries and k must be at least 1, warm_up 0.")
         for system in self.systems:
             _check(system)

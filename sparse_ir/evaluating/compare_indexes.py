@@ -140,7 +140,13 @@ def compare_indexes(
         models=(models[0], models[1]),
         overlap=statistics.fmean(c.overlap for c in changes),
         same=_count_same(answers, settings.k),
-        rank_shift=_mean([c.rank_shift for c in changes if c.overlap]),
+        rank_shift=_mean(
+            [
+                c.rank_shift
+                for c, old in zip(changes, answers[0], strict=True)
+                if c.overlap and old.hits
+            ]
+        ),
         score_ratio=_median([c.score_ratio for c in changes if c.score_ratio]),
         unanswered=(_unanswered(answers[0]), _unanswered(answers[1])),
         worst=tuple(sorted(changes, key=lambda c: (c.overlap, -c.rank_shift))[: settings.worst]),

@@ -35,7 +35,7 @@ class EvaluateSettings:
         index: The index to search.
         queries: As ``read_queries`` takes it.
         qrels: As ``read_qrels`` takes it.
-        dataset: A benchmark's name or a BEIR folder, in the place of queries and qrels.
+        dataset: A benchmark's name or a BEIR folder, in the place of queries or qrels or both.
         split: The dataset's judgements to use.
         metrics: As ``score_run`` takes them.
         min_grade: The lowest grade that is relevant to all metrics but ndcg; None for what the
@@ -81,6 +81,10 @@ class EvaluateSettings:
     save_run: str | None = None
     fail_under: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.k is not None and self.k < 1:
+            raise ConfigError(f"k is {self.k}. It must be at least 1.")
+
 
 def evaluate_index(
     settings: EvaluateSettings, *, advance: Callable[[int], None] = lambda n: None
@@ -123,7 +127,7 @@ def evaluate_index(
         lexical_only=settings.lexical_only,
         mask=settings.mask,
     )
-    k = settings.k or deepest(metrics)
+    k = deepest(metrics) if settings.k is None else settings.k
     with compiled(metrics), Searcher(search) as searcher:
         _require_whole(searcher.engine, settings.index)
         run = searcher.run(queries, k=k, advance=advance)
@@ -157,8 +161,8 @@ def _judged(settings: EvaluateSettings) -> tuple[list[Query], Qrels, int, str]:
     queries_source, qrels_source, min_grade = settings.queries, settings.qrels, 1
     if settings.dataset is not None:
         dataset = open_dataset(settings.dataset, split=settings.split)
-        queries_source, qrels_source = dataset.queries, dataset.qrels
-        min_grade = dataset.min_grade
+        queries_source = queries_source or dataset.queries
+        qrels_source, min_grade = qrels_source or dataset.qrels, dataset.min_grade
     if queries_source is None or qrels_source is None:
         raise ConfigError("evaluate needs queries and qrels, or a dataset.")
     judged, qrels = read_judged(queries_source, qrels_source)

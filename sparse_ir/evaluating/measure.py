@@ -103,7 +103,7 @@ def measure(
         server_pruning=system.server_pruning,
         group=system.group,
     )
-    depth = settings.k or deepest(settings.metrics)
+    depth = deepest(settings.metrics) if settings.k is None else settings.k
     with Searcher(search) as searcher:
         with PeakMemory() as memory:
             results = list(searcher.stream(judged.queries, k=depth, advance=advance))

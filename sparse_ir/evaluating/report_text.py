@@ -85,6 +85,8 @@ def _quality(
     said += [escape(say.marks(results), 2000)] if compared else []
     if said:
         yield " ".join(said)
+    if results.left_out:
+        yield "\n".join(f"- {escape(line, 2000)}" for line in results.left_out)
     for quality in tables:
         yield f"### {escape(metric_name(quality.metric))}"
         rows = [[escape(row.system), *map(_cell, row.scores)] for row in quality.rows]

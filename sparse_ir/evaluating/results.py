@@ -190,6 +190,7 @@ class Results:
         outcomes: Every system on every dataset, by dataset, then in the order of the systems.
         differences: The largest wins and losses against the baseline.
         made: Command, hardware, versions and revision, as ``manifest.provenance`` gives them.
+        left_out: A line for each system that was not measured, with the reason.
     """
 
     name: str
@@ -199,6 +200,7 @@ class Results:
     outcomes: list[Outcome]
     differences: list[Difference] = dataclasses.field(default_factory=list)
     made: dict[str, Any] = dataclasses.field(default_factory=dict)
+    left_out: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def systems(self) -> list[str]:

@@ -67,11 +67,12 @@ def on_engines(
             sides = () if fusion is None else fusion.sides
             if (own.get("dense_only") or DENSE in sides) and not own.get("dense"):
                 if dense is None:
-                    skipped.append(f"{own['name']} needs --dense MODEL and is left out.")
+                    skipped.append(f"not measured: {own['name']} needs --dense MODEL.")
                     continue
                 own["dense"] = dense
             if WORDS in sides and not is_cluster(own["engine"]):
-                skipped.append(f"{own['name']} needs a cluster and is left out on {own['engine']}.")
+                on = own["engine"]
+                skipped.append(f"not measured: {own['name']} on {on}: it needs a cluster.")
                 continue
             if len(engines) > 1:
                 own["name"] = f"{own['name']}, {_short(own['engine'], engines)}"

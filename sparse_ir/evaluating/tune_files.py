@@ -10,6 +10,7 @@ import yaml
 
 from sparse_ir.data.files import writing
 from sparse_ir.evaluating.charts import save_figure
+from sparse_ir.models.loading import MODEL
 
 if TYPE_CHECKING:
     from sparse_ir.evaluating.tune_settings import Choice, Point, Tuned, TuneSettings
@@ -38,13 +39,19 @@ def write_tuned(settings: TuneSettings, tuned: Tuned) -> list[Path]:
 def _write_settings(path: Path, settings: TuneSettings, tuned: Tuned) -> Path:
     """As ``sparse-ir --config`` reads them."""
     choice = tuned.chosen.choice
-    search = {"query_pruning": choice.query_pruning, "two_step": choice.two_step}
-    searched = {name: value for name, value in search.items() if value}
+    indexed = given(
+        model=as_named(settings.model),
+        document_pruning=choice.document_pruning,
+        field=settings.field,
+    )
+    searched = given(
+        query_encoder="" if settings.query_encoder == MODEL else settings.query_encoder,
+        query_pruning=choice.query_pruning,
+        two_step=choice.two_step,
+    )
     sections: dict[str, Any] = {}
-    if choice.document_pruning:
-        sections["index"] = {"document_pruning": choice.document_pruning}
-    if settings.field:
-        sections.setdefault("index", {})["field"] = settings.field
+    if indexed:
+        sections["index"] = indexed
     if searched:
         sections |= {command: dict(searched) for command in ("search", "evaluate")}
     lines = [
@@ -60,6 +67,22 @@ def _write_settings(path: Path, settings: TuneSettings, tuned: Tuned) -> Path:
         if sections:
             yaml.safe_dump(sections, stream, sort_keys=False)
     return path
+
+
+def as_named(model: str | None) -> str:
+    """A model as a file names it that is read from elsewhere too: folders with their whole path.
+
+    >>> as_named("bm25"), as_named(None)
+    ('bm25', '')
+    """
+    if model is None:
+        return ""
+    return str(Path(model).absolute()) if Path(model).is_dir() else model
+
+
+def given(**settings: str) -> dict[str, str]:
+    """The settings that are not empty, which is their default."""
+    return {name: value for name, value in settings.items() if value}
 
 
 def _confirmation(settings: TuneSettings, tuned: Tuned) -> list[str]:

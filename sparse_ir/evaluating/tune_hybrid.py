@@ -74,7 +74,8 @@ class TuneHybridSettings:
 
     def __post_init__(self) -> None:
         check_metrics((self.metric,))
-        if self.depth < 1 or (self.queries or 1) < 1 or min(self.constants, default=1) < 1:
+        queries = 1 if self.queries is None else self.queries
+        if min((self.depth, queries, *self.constants)) < 1:
             raise ConfigError("depth, queries and constants must be at least 1.")
         if self.deep > LARGEST_DEPTH:
             raise ConfigError(f"depth is {self.deep}. At most {LARGEST_DEPTH:,} hits are fused.")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sparse_ir.data.files import writing
+from sparse_ir.evaluating.tune_files import as_named, given
+from sparse_ir.models.loading import MODEL
 from sparse_ir.searching.fusion import DENSE, SPARSE
 
 if TYPE_CHECKING:
@@ -52,7 +54,12 @@ def write_tuned_hybrid(settings: TuneHybridSettings, tuned: TunedHybrid) -> list
 
 def _write_settings(path: Path, settings: TuneHybridSettings, tuned: TunedHybrid) -> Path:
     """As ``sparse-ir --config`` reads them."""
-    chosen = search_settings(tuned.chosen.fusion, settings.words_index)
+    fusion = tuned.chosen.fusion
+    chosen = search_settings(fusion, settings.words_index) | given(
+        model=as_named(settings.model),
+        query_encoder="" if settings.query_encoder == MODEL else settings.query_encoder,
+        dense=as_named(settings.dense) if DENSE in fusion.sides else "",
+    )
     lines = [
         f"# The best {settings.metric} of what sparse-ir tune-hybrid tried on "
         f"{settings.dataset.called} ({settings.dataset.split}, {tuned.queries:,} queries):",

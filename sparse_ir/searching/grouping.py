@@ -24,8 +24,8 @@ _LARGEST = 10_000  # what two-step search, a dense search and seismic reach on a
 Find: TypeAlias = "Callable[[list[int], list[SearchRequest]], list[list[ScoredDoc]]]"
 """Answers requests for passages, given their places as well."""
 
-Get: TypeAlias = "Callable[[Sequence[str], bool], list[Entry | None]]"
-"""Reads passages by their ids, with vectors or without."""
+Get: TypeAlias = "Callable[[Sequence[str], SearchRequest], list[Entry | None]]"
+"""Reads passages by their ids, with vectors where the request asks for them."""
 
 
 def parent_of(doc_id: str) -> str:
@@ -50,23 +50,23 @@ def best_passages(
     Returns:
         Hits with the document's id, and title, text and vector of its best passage.
     """
-    del get
     answers: list[list[ScoredDoc]] = [[] for _ in requests]
     depths = [_within_reach(_FIRST_DEPTH * (r.offset + r.k), r, dense=dense) for r in requests]
     waiting = list(range(len(requests)))
     while waiting:
-        asked = [requests[i]._replace(offset=0, k=depths[i]) for i in waiting]
+        asked = [_of_ids(requests[i], depths[i]) for i in waiting]
         short = []
         for i, hits in zip(waiting, find(waiting, asked), strict=True):
             request = requests[i]
             page = _first_of_each(hits)[request.offset : request.offset + request.k]
-            answers[i] = [_named(hit) for hit in page]
+            answers[i] = page
             deeper = _within_reach(_deeper(depths[i]), request, dense=dense)
             if len(page) < request.k and len(hits) == depths[i] and deeper > depths[i]:
                 depths[i] = deeper
                 short.append(i)
         waiting = short
-    return answers
+    pages = zip(answers, requests, strict=True)
+    return [[_named(hit) for hit in _filled(page, get, request)] for page, request in pages]
 
 
 def summed_passages(
@@ -99,8 +99,13 @@ def _to_sum(
         while depth < _DEEPER * _FIRST_DEPTH * (request.offset + request.k):
             depth *= _DEEPER
         depth = _within_reach(depth, request, dense=dense)
-        asked.append(request._replace(offset=0, k=depth, documents=False, vectors=False))
+        asked.append(_of_ids(request, depth))
     return list(range(len(asked))), asked
+
+
+def _of_ids(request: SearchRequest, depth: int) -> SearchRequest:
+    """The request for so many passages; only those of the page are read, once it is known."""
+    return request._replace(offset=0, k=depth, documents=False, vectors=False)
 
 
 def _deeper(depth: int) -> int:
@@ -117,9 +122,9 @@ def _within_reach(depth: int, request: SearchRequest, *, dense: bool) -> int:
 
 def _filled(hits: list[ScoredDoc], get: Get, request: SearchRequest) -> list[ScoredDoc]:
     """Hits with what was asked for of their passages."""
-    if not (request.documents or request.vectors):
+    if not hits or not (request.documents or request.vectors):
         return hits
-    read = get([hit.doc_id for hit in hits], request.vectors)
+    read = get([hit.doc_id for hit in hits], request)
     return [
         hit
         if entry is None

@@ -25,7 +25,7 @@ from sparse_ir.searching.fusion import DENSE, WORDS, parse_fusion
 from sparse_ir.searching.grouping import BEST, GROUPINGS, GROUPS
 from sparse_ir.searching.query import build_request, parse_two_step
 from sparse_ir.searching.ready import pruned, query_encoder, weigh
-from sparse_ir.searching.sides import Sides
+from sparse_ir.searching.sides import Sides, read_hits
 from sparse_ir.types import Query
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sparse_ir.searching.control import TermControl
     from sparse_ir.searching.fusion import Fusion
     from sparse_ir.searching.sides import Asked
-    from sparse_ir.types import Run, ScoredDoc, SparseVector
+    from sparse_ir.types import Entry, Run, ScoredDoc, SparseVector
 
 
 @dataclass(frozen=True)
@@ -380,7 +380,7 @@ class Searcher:
             return self._find(asked_by, requests)
         return self._group(
             lambda places, asked: self._find([asked_by[i] for i in places], asked),
-            lambda ids, vectors: self.engine.get(self.settings.index, ids, vectors=vectors),
+            self._read,
             requests,
             dense=self._sides.by_dense,
         )
@@ -389,6 +389,9 @@ class Searcher:
         self, queries: Sequence[Asked], requests: Sequence[SearchRequest]
     ) -> list[list[ScoredDoc]]:
         return self._sides.find(self.engine, self.settings.index, queries, requests)
+
+    def _read(self, doc_ids: Sequence[str], request: SearchRequest) -> list[Entry | None]:
+        return read_hits(self.engine, self.settings.index, doc_ids, request)
 
     def lists(self, queries: Sequence[Query], *, k: int) -> list[dict[str, list[ScoredDoc]]]:
         """Answer queries by every side of a hybrid search apart, without documents.
@@ -433,7 +436,7 @@ class Searcher:
         ]
         found = self._group(
             lambda _, asked: self.engine.search(self.settings.index, asked),
-            lambda ids, vectors: self.engine.get(self.settings.index, ids, vectors=vectors),
+            self._read,
             requests,
         )
         return {hit.doc_id: hit.score for hits in found for hit in hits}

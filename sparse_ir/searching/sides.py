@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sparse_ir.models.base import SparseEncoder
     from sparse_ir.searching.fusion import Fusion
     from sparse_ir.searching.search import SearchSettings
-    from sparse_ir.types import DenseVector, Query, ScoredDoc, SparseVector
+    from sparse_ir.types import DenseVector, Entry, Query, ScoredDoc, SparseVector
 
 
 class Asked(NamedTuple):
@@ -213,6 +213,27 @@ def _with_vectors(
     except NoVectorsError:
         found = _weights_of(engine, index, request.terms, bare)
     return [hit._replace(vector=found.get(hit.doc_id, hit.vector)) for hit in hits]
+
+
+def read_hits(
+    engine: Engine, index: str, doc_ids: Sequence[str], request: SearchRequest
+) -> list[Entry | None]:
+    """Read what a request asks for of its hits; as in ``Engine.get``.
+
+    Where the index keeps no vectors, they are the weights of the query's own terms; where it keeps
+    approximate weights, they are empty.
+    """
+    if not request.vectors:
+        return engine.get(index, doc_ids, vectors=False)
+    try:
+        return engine.get(index, doc_ids)
+    except NoVectorsError:
+        read = engine.get(index, doc_ids, vectors=False)
+    try:
+        weights = _weights_of(engine, index, request.terms, doc_ids)
+    except ConfigError:
+        weights = {}
+    return [e and e._replace(vector=weights.get(e.document.doc_id, {})) for e in read]
 
 
 def _weights_of(

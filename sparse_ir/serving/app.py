@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
@@ -17,7 +18,10 @@ from sparse_ir.errors import (
     IndexNotFoundError,
     InputError,
     ModelError,
+    ModelMismatchError,
+    NoVectorsError,
     SparseIRError,
+    StorageError,
 )
 from sparse_ir.serving.batching import BusyError
 from sparse_ir.serving.controls import read_controls
@@ -25,7 +29,13 @@ from sparse_ir.serving.guard import FAILED, INTERNAL, Guard
 from sparse_ir.serving.metrics import MEDIA_TYPE
 from sparse_ir.serving.page.assets import asset, index_html
 from sparse_ir.serving.reference import reference_page
-from sparse_ir.serving.service import Asked, TooLongError
+from sparse_ir.serving.service import (
+    Asked,
+    CannotExplainError,
+    DocumentNotFoundError,
+    TooLongError,
+    UnknownIndexError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -42,6 +52,24 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (BusyError, 503),
     (EngineError, 502),
     (SparseIRError, 500),
+)
+
+_log = logging.getLogger(__name__)
+
+# What is below the server says of itself is for its log: it names folders of this machine.
+_OWN = (BusyError, CannotExplainError, DocumentNotFoundError, TooLongError, UnknownIndexError)
+_SAID: tuple[tuple[type[Exception], str], ...] = (
+    (
+        ModelMismatchError,
+        "the index was replaced by one of another model, or one that was read otherwise. The "
+        "server must be started again; its log says more.",
+    ),
+    (NoVectorsError, "the index keeps no vectors, and this needs them."),
+    (IndexLockedError, "another process holds the index. Try again later."),
+    (IndexNotFoundError, "the index is not there any more; the server's log says more."),
+    (EngineError, "the engine failed; the server's log says how."),
+    (ModelError, "the model cannot be used; the server's log says why."),
+    (StorageError, "a file of the server cannot be used; its log says why."),
 )
 
 Text = Annotated[str, Query(description="The query.")]
@@ -168,6 +196,13 @@ def _add_pages(app: FastAPI) -> None:
 
 
 def _add_errors(app: FastAPI) -> None:
+    async def failed(request: Request, error: Exception) -> Response:
+        inside = request.url.path.startswith(INTERNAL)  # a process of the same user
+        words = str(error) if inside else _for_clients(error)
+        if words != str(error):
+            _log.error("%s: %s", request.url.path, error)
+        return _json({"error": words}, status=_status_of(error))
+
     def answer(status: Callable[[Any], int], words: Callable[[Any], str]) -> Any:
         async def handle(request: Request, error: Exception) -> Response:
             del request
@@ -177,9 +212,16 @@ def _add_errors(app: FastAPI) -> None:
         return handler
 
     app.add_exception_handler(Exception, answer(lambda _: 500, lambda _: FAILED))
-    app.add_exception_handler(SparseIRError, answer(_status_of, str))
+    app.add_exception_handler(SparseIRError, failed)
     app.add_exception_handler(RequestValidationError, answer(lambda _: 400, _first_problem))
     app.add_exception_handler(HTTPException, answer(lambda e: e.status_code, lambda e: e.detail))
+
+
+def _for_clients(error: Exception) -> str:
+    """What is wrong, without anything of the machine that answers."""
+    if isinstance(error, _OWN):
+        return str(error)
+    return next((line for kind, line in _SAID if isinstance(error, kind)), str(error))
 
 
 def _status_of(error: Exception) -> int:

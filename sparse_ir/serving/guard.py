@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import ipaddress
 import json
 import logging
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 
 from sparse_ir.serving.connections import WHEN_LEFT
-from sparse_ir.serving.settings import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
@@ -184,26 +185,27 @@ class Guard:
         """Names this server goes by; None where any will do.
 
         Where no key is asked for, a page of another site could make its own name point to this
-        machine and read what it searches for (DNS rebinding); so the name must be a known one.
-        Other processes of this machine ask by a loopback address, which is always known.
+        machine and read what it searches for (DNS rebinding); so the name must be a known one,
+        whatever address the server listens on. An address in the place of a name is always known:
+        nobody can make it point elsewhere.
         """
         settings = self._settings
-        open_to_all = settings.no_key and not is_loopback(settings.host)
-        if (settings.key or open_to_all) and not settings.allowed_hosts:
+        if settings.key and not settings.allowed_hosts:
             return None
-        own = {"localhost", "127.0.0.1", "[::1]", settings.host.lower()}
-        return own | {name.lower() for name in settings.allowed_hosts}
+        machine = socket.gethostname()
+        own = ("localhost", settings.host, machine, machine.partition(".")[0])
+        return {name.lower() for name in (*own, *settings.allowed_hosts) if name}
 
     def _require_host(self, headers: Mapping[bytes, bytes]) -> None:
         if self._hosts is None:
             return
         given = headers.get(b"host", b"").decode("latin-1").lower()
         name = given if given.endswith("]") else given.rpartition(":")[0] or given
-        if name not in self._hosts:
+        if name not in self._hosts and not _is_address(name):
             raise Refusal(
                 421,
                 f"this server does not go by the name {name!r}. Start it with "
-                f"--allowed-host NAME, or ask for localhost.",
+                f"--allowed-host NAME, or ask for it by its address.",
             )
 
     def _require_key(self, path: str, headers: Mapping[bytes, bytes]) -> None:
@@ -256,6 +258,15 @@ class _Answer:
             headers.append((b"www-authenticate", b"Bearer"))
         await self({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await self({"type": "http.response.body", "body": body})
+
+
+def _is_address(name: str) -> bool:
+    """Whether a host is an IP address rather than a name."""
+    try:
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _digest(secret: str) -> bytes:

@@ -86,10 +86,10 @@ class ServedIndex:
 
     def facts(self) -> dict[str, Any]:
         """What clients may know of it, without asking its engine."""
-        settings = self.searcher.settings
+        settings, address = self.searcher.settings, self.searcher.engine.address
         return {
             "name": self.label,
-            "engine": self.searcher.engine.address,
+            "engine": address if is_cluster(address) else address.partition(":")[0],
             "model": self.searcher.stamp.model,
             "filters": self.filters,
             "query_encoder": settings.query_encoder,

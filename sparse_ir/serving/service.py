@@ -62,6 +62,14 @@ class DocumentNotFoundError(IndexNotFoundError):
     """The index has no such document."""
 
 
+class UnknownIndexError(IndexNotFoundError):
+    """No index of that label is served."""
+
+
+class CannotExplainError(ModelError):
+    """The server lacks what explaining a text takes."""
+
+
 class TooLongError(ConfigError):
     """A text is longer than the server reads."""
 
@@ -152,12 +160,12 @@ class Service:
         """Find an index by its label; the first one for none.
 
         Raises:
-            IndexNotFoundError: none has that label.
+            UnknownIndexError: none has that label.
         """
         if not label:
             return next(iter(self.indexes.values()))
         if label not in self.indexes:
-            raise IndexNotFoundError(
+            raise UnknownIndexError(
                 f"there is no index {label!r} here. There are: {', '.join(self.indexes)}."
             )
         return self.indexes[label]
@@ -323,7 +331,7 @@ class Service:
                     lambda _: [index.searcher.explainer.explain(text, query=query)],
                 )
             except ModuleNotFoundError as error:  # queries alone are weighed without torch
-                raise ModelError(
+                raise CannotExplainError(
                     f"the Python package {error.name!r} is not installed where this server runs, "
                     "and explaining a document needs it."
                 ) from None

@@ -32,7 +32,8 @@ def test_the_projects_systems_and_their_report(sparse_ir, collection, tmp_path):
     command = ("benchmark", f"odds and ends={collection}", "--out", out, "--latency-queries", "4")
     done = sparse_ir(*command, "--json")
     assert done.exit_code == 0, done.err
-    assert "hybrid needs a cluster and is left out on embedded" in done.err
+    left_out = "hybrid on embedded: it needs a cluster."
+    assert left_out in done.err
     found = json.loads(done.out)
     rows = {row["system"]: row for row in found["results"]}
     assert list(rows) == [
@@ -44,6 +45,8 @@ def test_the_projects_systems_and_their_report(sparse_ir, collection, tmp_path):
         assert row["ndcg@10"] == pytest.approx(1.0), name
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "sparse, two-step" in page
+    assert left_out in page
+    assert left_out in (out / "report.md").read_text(encoding="utf-8")
     assert "src=" not in page.replace('src="data:', "")
     results = json.loads((out / "results.json").read_text())
     of = {outcome["system"]: outcome for outcome in results["outcomes"]}
@@ -94,3 +97,14 @@ def test_a_mistyped_system_is_named_with_its_file(sparse_ir, collection, tmp_pat
     assert done.exit_code != 0
     assert "systems.yaml, system 1: model_ is not a setting" in done.err
     assert "Did you mean model?" in done.err
+
+
+@pytest.mark.parametrize("row", ["bm25", "[bm25]", "7", "null"])
+def test_a_system_that_is_no_mapping_is_one_line(sparse_ir, collection, tmp_path, row):
+    systems = tmp_path / "systems.yaml"
+    systems.write_text(f"systems: [{{name: a, model: bm25}}, {row}]\n")
+    done = sparse_ir("benchmark", collection, "--out", tmp_path / "report", "--systems", systems)
+    assert done.exit_code == 2
+    assert "systems.yaml, system 2: " in done.err
+    assert "is no mapping of settings. Write name: value." in done.err
+    assert "\n" not in done.err.strip()

@@ -63,6 +63,23 @@ def test_equal_runs_say_that_nothing_differs(sparse_ir, folder):
     assert "no query differs" in done.err
 
 
+def test_to_list_no_query_is_not_to_say_that_none_differs(sparse_ir, folder):
+    done = sparse_ir("compare", "a.trec", "b.trec", "--qrels", "qrels.txt", "--worst", "0")
+    assert done.exit_code == 0
+    assert "gained most" not in done.out
+    assert "differs" not in done.err
+
+
+def test_to_list_no_query_of_indexes_is_not_to_say_so_either(sparse_ir, fruit, write_jsonl):
+    queries = write_jsonl("queries.jsonl", [{"_id": "q1", "text": "sweet pear"}])
+    other = write_jsonl("other.jsonl", [{"_id": "x", "text": "a sweet pear"}])
+    sparse_ir("index", "--corpus", fruit, "--model", "bm25", "--index", "one")
+    sparse_ir("index", "--corpus", other, "--model", "bm25", "--index", "two")
+    asked = ("compare", "--index", "one", "--queries", queries, "--worst", "0", "--candidate")
+    assert "No query's list differs." not in sparse_ir(*asked, "two").err
+    assert "No query's list differs." in sparse_ir(*asked, "one").err
+
+
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "parts"),
     [

@@ -44,6 +44,9 @@ def test_another_file_can_be_named(sparse_ir, folder, fruit, tmp_path):
         ("indx: fruit", "indx is not a setting or a command. Did you mean index?"),
         ("search: {kk: 3}", "search.kk is not a setting"),
         ("index: [1", "not valid YAML"),
+        ("plan: {on: 4}", "YAML reads the name plan.True as bool, not as text. Write it in quotes"),
+        ("7: fruit", "YAML reads the name 7 as int, not as text. Write it in quotes"),
+        ("off: fruit", "YAML reads the name False as bool"),
     ],
 )
 def test_a_wrong_file_is_one_clear_line(sparse_ir, folder, text, part):

@@ -122,6 +122,62 @@ def test_an_index_passes_the_same_gate_and_the_same_checks(sparse_ir, fruit, fol
     assert_one_line(other, 3, "0 of 1 queries are judged", "queries.jsonl has 'q1'", "'7'")
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("-k", "5"), ("--save-run", "x"), ("--hybrid", "rrf"), ("--queries", "queries.jsonl"),
+        ("--model", "bm25"), ("--engine", "memory"), ("--url", "http://localhost:9200"),
+        ("--ban", "pear"), ("--dense-only",), ("--group", "sum"),
+    ],
+)  # fmt: skip
+def test_options_of_an_index_are_refused_with_a_run(sparse_ir, folder, option):
+    assert_one_line(evaluate(sparse_ir, *option), 2, f"{option[0]} is for an index, and --run")
+
+
+def test_every_option_of_a_search_is_refused_with_a_run():
+    from sparse_ir.cli import evaluate as module
+    from sparse_ir.cli.options import search_options
+
+    searching = {option.name for option in search_options(lambda: None).__click_params__}
+    assert searching <= set(module._OF_INDEX)
+
+
+@pytest.mark.parametrize("k", ["0", "-5"])
+def test_hits_of_each_query_are_at_least_one(sparse_ir, k):
+    asked = ("--index", "none", "--queries", "x", "--qrels", "y")
+    assert_one_line(sparse_ir("evaluate", *asked, "-k", k), 2, f"k is {k}. It must be at least 1.")
+
+
+@pytest.fixture
+def dataset(tmp_path, fruit):
+    """Queries q1 and q2, judged: q1 by the car, which no fruit is."""
+    folder = tmp_path / "set"
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "corpus.jsonl").write_text(fruit.read_text())
+    rows = [{"_id": "q1", "text": "roads"}, {"_id": "q2", "text": "stone"}]
+    (folder / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lines = ["query-id\tcorpus-id\tscore", "q1\tdé4\t1", "q2\td 3\t1"]
+    (folder / "qrels" / "test.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def test_files_that_are_given_come_before_those_of_the_dataset(sparse_ir, fruit, folder, dataset):
+    sparse_ir("index", "--corpus", fruit, "--model", "bm25")
+    asked = ("evaluate", "--index", "default", "--dataset", dataset, "--metrics", "mrr@10")
+    whole = json.loads(sparse_ir(*asked, "--json").out)
+    assert (whole["mrr@10"], whole["queries"]) == (1.0, 2)
+    (folder / "qrels.txt").write_text("q1 0 d2 1\nq1 0 dé4 0\n", encoding="utf-8")
+    qrels = json.loads(sparse_ir(*asked, "--qrels", "qrels.txt", "--json").out)
+    assert (qrels["mrr@10"], qrels["queries"]) == (0.0, 1)  # "roads" is asked, the pear wanted
+    both = sparse_ir(*asked, "--qrels", "qrels.txt", "--queries", "queries.jsonl", "--json")
+    assert json.loads(both.out)["mrr@10"] == 1.0
+    of_run = sparse_ir(
+        "evaluate", "--run", "run.trec", "--dataset", dataset, "--qrels", "qrels.txt",
+        "--metrics", "mrr@10", "--json",
+    )  # fmt: skip
+    assert json.loads(of_run.out)["mrr@10"] == 0.5
+
+
 def test_an_index_that_was_never_finished_is_not_evaluated(sparse_ir, fruit, folder):
     def stop(n):
         raise StopError

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+import sparse_ir.evaluating.benchmark as benchmarking
 from sparse_ir.errors import ConfigError
 from sparse_ir.evaluating.benchmark import benchmark
 from sparse_ir.evaluating.benchmark_settings import BenchmarkDataset, BenchmarkSettings, System
+from sparse_ir.evaluating.report_text import markdown
 from sparse_ir.evaluating.results import read_results, write_results
 
 
@@ -104,6 +106,59 @@ def test_differences_name_what_parts_a_system_from_the_baseline(collection, tmp_
             assert share.document > 0
 
 
+def refuse_fields(monkeypatch):
+    """An engine without the plugin of a field type, which is found out when the index is made."""
+    build = benchmarking.build
+
+    def build_without_plugins(system, *rest):
+        if system.field:
+            raise ConfigError(f"--field {system.field} needs a plugin.")
+        return build(system, *rest)
+
+    monkeypatch.setattr(benchmarking, "build", build_without_plugins)
+
+
+def test_a_system_that_its_engine_cannot_do_is_left_out_and_the_rest_goes_on(
+    collection, tmp_path, monkeypatch
+):
+    from sparse_ir.engines.embedded import EmbeddedEngine
+    from sparse_ir.engines.opening import open_engine
+
+    search = EmbeddedEngine.search
+    refuse_fields(monkeypatch)
+
+    def search_in_one_step(self, index, requests):
+        if any(request.two_step for request in requests):
+            raise ConfigError("two steps cannot be had here.")
+        return search(self, index, requests)
+
+    monkeypatch.setattr(EmbeddedEngine, "search", search_in_one_step)
+    field = System("field", model="bm25", field="sparse_vector")
+    steps = System("steps", model="bm25", two_step="window=10")
+    told = []
+    asked = settings(collection, tmp_path, field, steps, System("BM25", model="bm25"))
+    found = benchmark(asked, tell=told.append)
+    assert [outcome.system for outcome in found.outcomes] == ["BM25"]
+    assert found.differences == []  # the baseline was not measured
+    of_field, of_steps = found.left_out
+    assert of_field == "not measured: field on fruit: --field sparse_vector needs a plugin."
+    assert of_steps == "not measured: steps on fruit: two steps cannot be had here."
+    assert {of_field, of_steps} <= set(told)
+    assert markdown(found, [], {}).count("- not measured: ") == 2
+    engine = open_engine("embedded")
+    assert engine.indexes() == []
+    engine.close()
+
+
+def test_a_benchmark_of_nothing_that_can_be_done_ends_with_the_reason(
+    collection, tmp_path, monkeypatch
+):
+    refuse_fields(monkeypatch)
+    field = System("field", model="bm25", field="sparse_vector")
+    with pytest.raises(ConfigError, match=r"nothing could be measured\. not measured: field on"):
+        benchmark(settings(collection, tmp_path, field))
+
+
 def test_indexes_are_removed_unless_they_are_to_be_kept(collection, tmp_path):
     from sparse_ir.engines.opening import open_engine
 
@@ -130,6 +185,7 @@ def test_results_read_back_are_equal(collection, tmp_path):
         ({"systems": (System("a"), System("a"))}, "two systems"),
         ({"systems": (System("a", two_step="windows=1"),)}, "system 'a'"),
         ({"clients": (0,)}, "clients"),
+        ({"k": 0}, "k must be at least 1"),
         ({"metrics": ("mmr@10",)}, "mrr"),
     ],
 )

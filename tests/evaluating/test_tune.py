@@ -10,7 +10,11 @@ import yaml
 from sparse_ir.errors import ConfigError
 from sparse_ir.evaluating.benchmark_settings import BenchmarkDataset
 from sparse_ir.evaluating.tune import choose, front
-from sparse_ir.evaluating.tune_settings import Choice, Point, TuneSettings
+from sparse_ir.evaluating.tune_files import write_tuned
+from sparse_ir.evaluating.tune_hybrid import Trial, TunedHybrid, TuneHybridSettings
+from sparse_ir.evaluating.tune_hybrid_files import write_tuned_hybrid
+from sparse_ir.evaluating.tune_settings import Choice, Point, Tuned, TuneSettings
+from sparse_ir.searching.fusion import parse_fusion
 
 
 def point(name, value, milliseconds):
@@ -98,12 +102,60 @@ def test_a_sweep_finds_settings_that_index_and_search_take(collection, tmp_path,
     chosen = found["chosen"]["choice"]
     settings = yaml.safe_load((out / "tuned.yaml").read_text()) or {}
     assert settings.get("index", {}).get("document_pruning", "") == chosen["document_pruning"]
+    assert settings["index"]["model"] == "bm25"
     config = ("--config", out / "tuned.yaml")
     corpus = collection / "corpus.jsonl"
-    done = sparse_ir(*config, "index", "--corpus", corpus, "--index", "x", "--model", "bm25")
+    done = sparse_ir(*config, "index", "--corpus", corpus, "--index", "x")
     assert done.exit_code == 0, done.err
     done = sparse_ir(*config, "search", "--index", "x", "rare3 everywhere", "--json")
     assert json.loads(done.out)["hits"][0]["doc_id"] == "d3"
+
+
+POINT = Point(Choice("", "", ""), 0.5, 1.0, 3.0, 1000)
+
+
+def sections_of(tmp_path, **settings):
+    tuned = Tuned((POINT,), (POINT,), POINT, POINT, None)
+    dataset = BenchmarkDataset(str(tmp_path / "data"))
+    (path, *_) = write_tuned(TuneSettings(dataset, str(tmp_path / "o"), **settings), tuned)
+    return yaml.safe_load(path.read_text())
+
+
+def test_the_settings_name_the_model_and_the_query_side_that_were_tuned(tmp_path, monkeypatch):
+    (tmp_path / "ours").mkdir()
+    monkeypatch.chdir(tmp_path)
+    sections = sections_of(tmp_path, model="ours", query_encoder="inference-free")
+    assert sections == {
+        "index": {"model": str(tmp_path / "ours")},  # whole: it is read from elsewhere too
+        "search": {"query_encoder": "inference-free"},
+        "evaluate": {"query_encoder": "inference-free"},
+    }
+    assert sections_of(tmp_path, model="org/name") == {"index": {"model": "org/name"}}
+    assert sections_of(tmp_path) is None
+
+
+def test_a_hybrid_tuning_looks_at_one_query_at_least(tmp_path):
+    with pytest.raises(ConfigError, match="queries and constants must be at least 1"):
+        TuneHybridSettings("articles", BenchmarkDataset("x"), str(tmp_path), queries=0)
+
+
+@pytest.mark.parametrize(
+    ("fusion", "named"),
+    [
+        ("rrf:sparse,dense", {"model": "org/query", "dense": "org/dense"}),
+        ("rrf:sparse,words", {"model": "org/query"}),  # --dense would be refused
+    ],
+)
+def test_the_settings_of_a_hybrid_search_name_its_models(tmp_path, fusion, named):
+    trial = Trial(parse_fusion(fusion), 0.5)
+    dataset = BenchmarkDataset(str(tmp_path / "data"))
+    settings = TuneHybridSettings(
+        "articles", dataset, str(tmp_path / "o"), model="org/query", dense="org/dense"
+    )
+    (path, _) = write_tuned_hybrid(settings, TunedHybrid((trial,), trial, trial, 1))
+    sections = yaml.safe_load(path.read_text())
+    hybrid = {"hybrid": str(trial.fusion)}
+    assert sections == {"search": hybrid | named, "evaluate": hybrid | named}
 
 
 def test_no_index_is_left_behind(collection, tmp_path, sparse_ir):

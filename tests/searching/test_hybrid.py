@@ -439,7 +439,7 @@ def test_a_benchmark_measures_dense_systems_where_a_model_is_given(
     assert values["both"] == pytest.approx(1.0)
     assert values["dense"] == pytest.approx(1 / np.log2(2 + order.index("d1")))
     bare = sparse_ir(*command[:3], tmp_path / "bare", *command[4:])
-    assert "dense needs --dense MODEL and is left out" in bare.err
+    assert "not measured: dense needs --dense MODEL." in bare.err
     assert [row["system"] for row in json.loads(bare.out)["results"]] == ["words"]
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from sparse_ir.engines.base import SearchRequest
-from sparse_ir.errors import ConfigError, InputError
+from sparse_ir.errors import ConfigError, InputError, NoVectorsError
 from sparse_ir.indexing.changes import update_index
 from sparse_ir.indexing.index import IndexSettings, index_corpus
 from sparse_ir.searching.grouping import GROUPS
 from sparse_ir.searching.search import Searcher, SearchSettings, search
-from sparse_ir.types import Query, ScoredDoc
+from sparse_ir.types import Document, Entry, Query, ScoredDoc
 
 # "long" has three passages; the query's words lie in the first and the last one.
 ROWS = [
@@ -52,6 +52,48 @@ def test_a_document_is_found_once_by_its_best_passage(index):
     assert first.score == pytest.approx(each["long#p0"] + each["long#p2"])
     assert first.document.text in ("apple pear.", "apple apple.")
     assert first.document.title == "Fruit"
+
+
+@pytest.mark.parametrize(("group", "page"), [("best", ["d1", "d2"]), ("sum", ["d1", "d10"])])
+def test_documents_and_vectors_are_read_of_the_page_alone(group, page):
+    searched, read = [], []
+
+    def find(places, requests):
+        searched.extend(requests)
+        # the first documents have 20 passages each: the first search is not deep enough
+        return [[ScoredDoc(f"d{i // 20}#p{i % 20}", 1.0) for i in range(r.k)] for r in requests]
+
+    def get(doc_ids, request):
+        read.extend(doc_ids)
+        return [Entry(Document(doc_id, "text"), {"a": 1.0}) for doc_id in doc_ids]
+
+    request = SearchRequest(terms={"a": 1.0}, k=2, offset=1, documents=True, vectors=True)
+    (hits,) = GROUPS[group](find, get, [request])
+    assert [hit.doc_id for hit in hits] == [hit.document.doc_id for hit in hits] == page
+    assert [hit.vector for hit in hits] == [{"a": 1.0}] * 2
+    assert read == [f"{doc_id}#p0" for doc_id in page]
+    assert not any(request.documents or request.vectors for request in searched)
+
+
+@pytest.mark.parametrize("group", ["best", "sum"])
+def test_where_no_vectors_are_kept_a_hit_has_the_weights_of_the_query(index, group, monkeypatch):
+    with Searcher(SearchSettings(index="parts", group=group)) as searcher:
+        (kept,) = searcher.search([Query("1", "apple pear")], vectors=True)
+        get, refused = searcher.engine.get, []
+
+        def get_without(index, doc_ids, *, vectors=True):
+            if vectors and not refused:  # this engine scores documents by what it reads
+                refused.append(doc_ids)
+                raise NoVectorsError("none are kept.")
+            return get(index, doc_ids, vectors=vectors)
+
+        monkeypatch.setattr(searcher.engine, "get", get_without)
+        (found,) = searcher.search([Query("1", "apple pear")], vectors=True)
+    assert refused == [["long#p0", "other#p0"]]
+    for hit, whole in zip(found.hits, kept.hits, strict=True):
+        asked = {term: whole.vector[term] for term in found.terms if term in whole.vector}
+        assert hit.vector == pytest.approx(asked, rel=1e-5)
+        assert hit.document == whole.document
 
 
 def test_many_passages_of_one_document_do_not_crowd_out_others(write_jsonl):

@@ -90,6 +90,15 @@ def test_without_a_key_only_known_names_are_answered(start):
         assert server.get("/search", q="pear", headers={"Host": host}).status == 200
 
 
+def test_without_a_key_an_address_that_others_reach_is_no_reason_to_answer_to_any_name(start):
+    server = start(host="0.0.0.0", no_key=True)
+    for host in ("evil.example", "evil.example:80", "192.0.2.7.evil.example", ""):
+        assert server.get("/search", q="pear", headers={"Host": host}).status == 421
+    own = socket.gethostname()
+    for host in ("localhost:1", "127.0.0.2", "192.0.2.7:80", "[2001:db8::7]:80", own, f"{own}:80"):
+        assert server.get("/search", q="pear", headers={"Host": host}).status == 200
+
+
 @pytest.mark.parametrize("more", [{"key": KEY}, {"host": "0.0.0.0", "no_key": True}])
 def test_a_name_given_shuts_out_no_loopback(start, more):
     server = start(allowed_hosts=("search.example",), **more)

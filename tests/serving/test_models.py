@@ -94,4 +94,4 @@ def test_an_index_replaced_by_another_models_is_not_searched_with_the_old_one(
     index_corpus(IndexSettings(**again, model="bm25"))
     refused = server.get("/search", q="pear")
     assert refused.status == 502
-    assert "was made by model" in refused.json["error"]
+    assert "was replaced by one of another model" in refused.json["error"]

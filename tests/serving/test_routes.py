@@ -8,7 +8,15 @@ import time
 
 import pytest
 
-from sparse_ir.errors import EngineError
+from sparse_ir.errors import (
+    EngineError,
+    IndexLockedError,
+    IndexNotFoundError,
+    ModelError,
+    ModelMismatchError,
+    NoVectorsError,
+    StorageError,
+)
 from sparse_ir.searching.search import SearchSettings, search
 from sparse_ir.serving import service
 
@@ -254,6 +262,44 @@ def test_bad_requests_get_one_line(server, path, query, status, words):
     assert list(answer.json) == ["error"]
     assert words in answer.json["error"]
     assert "\n" not in answer.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "words"),
+    [
+        (EngineError, 502, "the engine failed"),
+        (IndexLockedError, 503, "another process holds the index"),
+        (IndexNotFoundError, 404, "the index is not there any more"),
+        (NoVectorsError, 502, "the index keeps no vectors"),
+        (ModelMismatchError, 502, "was replaced by one of another model"),
+        (ModelError, 400, "the model cannot be used"),
+        (StorageError, 500, "a file of the server cannot be used"),
+    ],
+)
+def test_paths_of_this_machine_are_for_the_log_alone(
+    start, monkeypatch, caplog, kind, status, words
+):
+    own = start()
+
+    def fail(index, requests):
+        raise kind(f"/srv/secret/{index} is broken. Look at C:\\hidden.")
+
+    monkeypatch.setattr(own.service.indexes["fruit"].searcher.engine, "search", fail)
+    answer = own.get("/search", q="pear")
+    assert answer.status == status
+    assert words in answer.json["error"]
+    assert "secret" not in answer.text
+    assert "hidden" not in answer.text
+    assert "/search: /srv/secret/fruit is broken" in caplog.text
+    body = json.dumps({"index": "fruit", "requests": []}).encode()
+    headers = {"Authorization": "Bearer token-of-this-machine"}
+    inside = own.request("POST", "/internal/engine/search", body=body, headers=headers)
+    assert "/srv/secret/fruit is broken" in inside.json["error"]
+
+
+def test_the_folder_of_an_engine_is_not_told(server, engine):
+    assert engine.startswith("embedded:/")
+    assert [row["engine"] for row in server.get("/indexes").json["indexes"]] == ["embedded"] * 2
 
 
 def test_hostile_text_comes_back_as_it_was(server):
