@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
+from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparse_ir.errors import ModelError
@@ -116,9 +117,29 @@ def read_layout(folder: Path) -> SpladeLayout:
 
 
 def listed_modules(folder: Path) -> list[Module]:
-    """The modules that a folder's ``modules.json`` lists; none where there is no such file."""
-    listed = read_json(folder / "modules.json") or []
-    return [module(str(m.get("type", "")), folder / m.get("path", "")) for m in listed]
+    """The modules that a folder's ``modules.json`` lists; none where there is no such file.
+
+    Raises:
+        ModelError: it is no list of modules, or one lies outside the folder.
+    """
+    path = folder / "modules.json"
+    listed = read_json(path) or []
+    if not isinstance(listed, list) or not all(isinstance(m, dict) for m in listed):
+        raise ModelError(f"{path} is no list of modules. Save the model again.")
+    return [module(str(m.get("type", "")), _inside(folder, m.get("path", ""))) for m in listed]
+
+
+def _inside(folder: Path, path: object) -> Path:
+    """A path below a folder, as ``modules.json`` names it; links are left as they are."""
+    if not isinstance(path, str):
+        raise ModelError(f"{folder}: modules.json has the path {path!r}. Save the model again.")
+    named = PureWindowsPath(path)  # knows both kinds of slash, and drives
+    if named.anchor or ".." in named.parts:
+        raise ModelError(
+            f"{folder}: modules.json names {path!r}, which is outside the folder. Put the module "
+            "into it."
+        )
+    return folder / path
 
 
 def module(kind: str, path: Path) -> Module:
@@ -143,8 +164,8 @@ def splade_layout(folder: Path, modules: Sequence[Module]) -> SpladeLayout:
             "Transformer (or MLMTransformer) followed by SpladePooling."
         )
     model = modules[0].path
-    pooling = read_json(modules[1].path / "config.json")
-    reader = read_json(model / "sentence_bert_config.json")
+    pooling = read_object(modules[1].path / "config.json")
+    reader = read_object(model / "sentence_bert_config.json")
     document_prompt, query_prompt = read_prompts(folder)
     function = pooling.get("activation_function", "relu")
     terms = read_bound(folder)
@@ -153,7 +174,7 @@ def splade_layout(folder: Path, modules: Sequence[Module]) -> SpladeLayout:
             model,
             pooling=pooling.get("pooling_strategy", "max"),
             activation=_ACTIVATION_FUNCTIONS.get(function, function),
-            max_length=_max_length(reader),
+            max_length=saved_length(reader),
             lowercase=bool(reader.get("do_lower_case", False)),
             document_prompt=document_prompt,
             query_prompt=query_prompt,
@@ -174,7 +195,7 @@ def checked(layout: SpladeLayout) -> SpladeLayout:
             f"{layout.model} holds no config.json, so it is no model folder. Give a folder that "
             "transformers or sentence-transformers saved."
         )
-    options = read_json(layout.model / "sparse_ir.json")
+    options = read_object(layout.model / "sparse_ir.json")
     for name in options:
         if name not in OPTIONS:
             raise ModelError(
@@ -184,7 +205,8 @@ def checked(layout: SpladeLayout) -> SpladeLayout:
     return replace(layout, **{**options, **lists})
 
 
-def _max_length(reader: dict[str, Any]) -> int | None:
+def saved_length(reader: dict[str, Any]) -> int | None:
+    """The tokens that ``sentence_bert_config.json`` says are read, or None."""
     # Version 6 writes what was given to the tokenizer instead of a setting of its own.
     processor = reader.get("processor_kwargs") or reader.get("tokenizer_args") or {}
     length = reader.get("max_seq_length") or processor.get("model_max_length")
@@ -193,7 +215,7 @@ def _max_length(reader: dict[str, Any]) -> int | None:
 
 def read_prompts(folder: Path) -> tuple[str, str]:
     """The prompts of documents and queries: each kind's own, else the default one."""
-    config = read_json(folder / "config_sentence_transformers.json")
+    config = read_object(folder / "config_sentence_transformers.json")
     prompts = config.get("prompts") or {}
     default = prompts.get(config.get("default_prompt_name") or "") or ""
     document = [prompts[n] for n in ("document", "passage", "corpus") if prompts.get(n) is not None]
@@ -207,10 +229,22 @@ def read_bound(folder: Path) -> int:
     Raises:
         ModelError: it is no such number.
     """
-    terms = read_json(folder / "config_sentence_transformers.json").get("max_active_dims") or 0
+    terms = read_object(folder / "config_sentence_transformers.json").get("max_active_dims") or 0
     if not isinstance(terms, int) or terms < 0:
         raise ModelError(f"{folder}: max_active_dims is {terms!r}. Use a whole number above 0.")
     return terms
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return a JSON object, or {} where there is no such file.
+
+    Raises:
+        ModelError: it cannot be read, or is something else.
+    """
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise ModelError(f"{path} is no JSON object. Save the model again.")
+    return found
 
 
 def read_json(path: Path) -> Any:

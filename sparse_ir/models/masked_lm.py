@@ -161,6 +161,8 @@ def load_masked_lm(folder: Path, *, trust_remote_code: bool = False) -> MaskedLM
         model, info = load_pretrained(
             "AutoModelForMaskedLM", folder, trust_remote_code=trust_remote_code
         )
+    except ModelError:
+        raise
     except Exception as error:  # whatever a file of unknown origin may make it raise
         raise _unloadable(folder, error) from error
     lacking = sorted(str(key) for key in info["missing_keys"])

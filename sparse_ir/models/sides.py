@@ -25,8 +25,8 @@ from sparse_ir.models.layouts import (
     listed_modules,
     module,
     read_bound,
-    read_json,
     read_layout,
+    read_object,
     read_prompts,
     splade_layout,
 )
@@ -108,14 +108,14 @@ def read_sides(folder: Path) -> Sides:
 
 def vocabulary_size(model: Path) -> int | None:
     """Columns of a masked LM's vectors, as its ``config.json`` says; None where it does not."""
-    size = read_json(model / "config.json").get("vocab_size")
+    size = read_object(model / "config.json").get("vocab_size")
     return size if isinstance(size, int) else None
 
 
 def _routes(folder: Path, modules: list[Module]) -> tuple[SpladeLayout, SpladeLayout | TableLayout]:
     router = modules[0].path
     # The second name is that of before version 5.
-    config = read_json(router / "router_config.json") or read_json(router / "config.json")
+    config = read_object(router / "router_config.json") or read_object(router / "config.json")
     try:
         routes = {
             name: [module(config["types"][i], router / i) for i in ids]
@@ -146,7 +146,7 @@ def _route(task: str, config: dict[str, Any]) -> str:
 
 
 def _static(folder: Path, path: Path) -> TableLayout:
-    named = read_json(path / "config.json").get("path")
+    named = read_object(path / "config.json").get("path")
     weights = path / "model.safetensors"
     if named:
         places = [path / named, folder / named, folder / IDF]

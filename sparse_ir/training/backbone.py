@@ -179,6 +179,8 @@ def _load(folder: Path, settings: ModelSettings, *, plain_attention: bool) -> tu
             trust_remote_code=settings.trust_remote_code,
             **({"attn_implementation": "eager"} if plain_attention else {}),
         )
+    except ModelError:
+        raise
     except Exception as error:  # whatever a file of unknown origin may make it raise
         line = (str(error).strip().splitlines() or [""])[0]
         raise ModelError(

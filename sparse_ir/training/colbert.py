@@ -8,16 +8,17 @@ Dense), and any plain transformers model, whose hidden states are compared as th
 from __future__ import annotations
 
 import string
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
 from sparse_ir.errors import ModelError
+from sparse_ir.models import pickles
 from sparse_ir.models.backbone import WINDOW, Backbone, Options
 from sparse_ir.models.batches import token_batches, tokenize
-from sparse_ir.models.dense import read_object, saved_length
+from sparse_ir.models.layouts import listed_modules, read_object, saved_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,20 +81,20 @@ def read_colbert_layout(folder: Path) -> ColbertLayout:
 
 
 def _pylate(folder: Path) -> ColbertLayout:
-    modules = read_object(folder / "modules.json")
-    kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
+    modules = listed_modules(folder)
+    kinds = [module.kind for module in modules]
     if kinds[:1] != ["Transformer"] or set(kinds[1:]) - {"Dense"}:
         raise ModelError(
             f"{folder}: modules.json lists {', '.join(kinds) or 'nothing'}; a ColBERT model is a "
             "Transformer and linear layers (Dense) behind it."
         )
-    layers = [folder / module.get("path", "") for module in modules[1:]]
+    layers = [module.path for module in modules[1:]]
     for layer in layers:
         config = read_object(layer / "config.json")
         activation = str(config.get("activation_function", "")).rpartition(".")[2]
         if activation not in _IDENTITY or config.get("use_residual"):
             raise ModelError(f"{layer} is not only linear ({activation}), which is not known here.")
-    model = folder / modules[0].get("path", "")
+    model = modules[0].path
     own = read_object(folder / "config_sentence_transformers.json")
     return ColbertLayout(
         model,
@@ -246,7 +247,8 @@ def _linear(folder: Path, name: str) -> Tensor:
 
 def _pickled(path: Path, name: str) -> Tensor:
     try:
-        weights: Any = torch.load(path, map_location="cpu", weights_only=True)
-        return torch.as_tensor(weights[name]).float()
+        return torch.as_tensor(pickles.load(path)[name]).float()
+    except ModelError:
+        raise
     except Exception as error:  # whatever a file of unknown origin may make it raise
         raise ModelError(f"{path} holds no {name} ({type(error).__name__}).") from error

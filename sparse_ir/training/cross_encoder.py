@@ -10,7 +10,7 @@ import torch
 from sparse_ir.errors import ModelError
 from sparse_ir.models.backbone import BATCH_TEXTS, WINDOW, Backbone, Options
 from sparse_ir.models.batches import beginning, encodable, pad, token_batches
-from sparse_ir.models.dense import read_object, saved_length
+from sparse_ir.models.layouts import read_object, saved_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
