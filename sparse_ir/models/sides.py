@@ -24,7 +24,6 @@ from sparse_ir.models.layouts import (
     SpladeLayout,
     listed_modules,
     module,
-    read_bound,
     read_layout,
     read_object,
     read_prompts,
@@ -131,7 +130,8 @@ def _routes(folder: Path, modules: list[Module]) -> tuple[SpladeLayout, SpladeLa
         raise ModelError(f"{folder}: modules.json lists {kinds}; a Router must be alone.")
     documents = splade_layout(folder, ways["document"])
     if [m.kind for m in ways["query"]] == ["SparseStaticEmbedding"]:
-        return documents, _static(folder, ways["query"][0].path)
+        # What a table keeps of a query stands where all bounds do: beside the document model.
+        return documents, _static(folder, ways["query"][0].path, terms=documents.query_terms)
     return documents, splade_layout(folder, ways["query"])
 
 
@@ -145,10 +145,10 @@ def _route(task: str, config: dict[str, Any]) -> str:
     return task
 
 
-def _static(folder: Path, path: Path) -> TableLayout:
+def _static(folder: Path, path: Path, *, terms: int) -> TableLayout:
     named = read_object(path / "config.json").get("path")
     weights = path / "model.safetensors"
     if named:
         places = [path / named, folder / named, folder / IDF]
         weights = next((place for place in places if place.is_file()), places[0])
-    return TableLayout(weights, path, prompt=read_prompts(folder)[1], terms=read_bound(folder))
+    return TableLayout(weights, path, prompt=read_prompts(folder)[1], terms=terms)
