@@ -21,7 +21,7 @@ QUERIES = ("query_0_MLMTransformer", "query_1_SpladePooling")
 QUERY_WEIGHTS = "query_0_SparseStaticEmbedding"
 
 _MODELS = ("modules.json", "sparse_ir_onnx.json", "ml-commons_model_config.json")
-_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "idf.json")
 # The names that sentence-transformers 5.1 gave its modules; 6 reads them as well.
 _SPARSE = "sentence_transformers.sparse_encoder.models"
 _ROUTER = "sentence_transformers.models.Router"
