@@ -29,6 +29,11 @@ OPTIONS = (
 )  # fmt: skip
 """What ``sparse_ir.json`` may set. The two ``drop_`` lists hold tokens, "special" or "unused"."""
 
+_KINDS = {
+    "pooling": "text", "activation": "text", "prune_ratio": "number",
+    "drop_positions": "list of tokens", "drop_columns": "list of tokens",
+}  # fmt: skip
+
 IDF_TABLES = ("idf.json", "query_token_weights.txt")
 """The query side of OpenSearch's doc models: two forms of one table, beside the masked LM."""
 
@@ -126,11 +131,15 @@ def listed_modules(folder: Path) -> list[Module]:
     listed = read_json(path) or []
     if not isinstance(listed, list) or not all(isinstance(m, dict) for m in listed):
         raise ModelError(f"{path} is no list of modules. Save the model again.")
-    return [module(str(m.get("type", "")), _inside(folder, m.get("path", ""))) for m in listed]
+    return [module(str(m.get("type", "")), inside(folder, m.get("path", ""))) for m in listed]
 
 
-def _inside(folder: Path, path: object) -> Path:
-    """A path below a folder, as ``modules.json`` names it; links are left as they are."""
+def inside(folder: Path, path: object) -> Path:
+    """A path below a folder, as ``modules.json`` names it; links are left as they are.
+
+    Raises:
+        ModelError: it leads out of the folder.
+    """
     if not isinstance(path, str):
         raise ModelError(f"{folder}: modules.json has the path {path!r}. Save the model again.")
     named = PureWindowsPath(path)  # knows both kinds of slash, and drives
@@ -167,7 +176,7 @@ def splade_layout(folder: Path, modules: Sequence[Module]) -> SpladeLayout:
     pooling = read_object(modules[1].path / "config.json")
     reader = read_object(model / "sentence_bert_config.json")
     document_prompt, query_prompt = read_prompts(folder)
-    function = pooling.get("activation_function", "relu")
+    function = str(pooling.get("activation_function", "relu"))
     terms = read_bound(folder)
     return checked(
         SpladeLayout(
@@ -201,23 +210,61 @@ def checked(layout: SpladeLayout) -> SpladeLayout:
             raise ModelError(
                 f"{layout.model}: sparse_ir.json sets {name!r}. Known are {', '.join(OPTIONS)}."
             )
+    for name, value in options.items():
+        if not _fits(name, value):
+            raise ModelError(
+                f"{layout.model}: sparse_ir.json sets {name} to {json.dumps(value)}, which is no "
+                f"{_KINDS.get(name, 'whole number')}."
+            )
     lists = {k: tuple(v) for k, v in options.items() if k.startswith("drop_")}
     return replace(layout, **{**options, **lists})
 
 
+def _fits(name: str, value: Any) -> bool:
+    """Whether a value of ``sparse_ir.json`` is of the type that it must have."""
+    if name.startswith("drop_"):
+        return isinstance(value, list) and all(isinstance(token, str) for token in value)
+    if name in ("pooling", "activation"):
+        return isinstance(value, str)
+    if value is None:
+        return name == "max_length"
+    number = int if name != "prune_ratio" else (int, float)
+    return isinstance(value, number) and not isinstance(value, bool)
+
+
 def saved_length(reader: dict[str, Any]) -> int | None:
-    """The tokens that ``sentence_bert_config.json`` says are read, or None."""
+    """The tokens that ``sentence_bert_config.json`` says are read, or None.
+
+    Raises:
+        ModelError: it says so by what is no number.
+    """
     # Version 6 writes what was given to the tokenizer instead of a setting of its own.
     processor = reader.get("processor_kwargs") or reader.get("tokenizer_args") or {}
-    length = reader.get("max_seq_length") or processor.get("model_max_length")
-    return None if length is None else int(length)
+    try:
+        length = reader.get("max_seq_length") or processor.get("model_max_length")
+        return None if length is None else int(length)
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        raise ModelError(
+            "sentence_bert_config.json names no length in tokens (max_seq_length). Write a whole "
+            "number."
+        ) from None
 
 
 def read_prompts(folder: Path) -> tuple[str, str]:
-    """The prompts of documents and queries: each kind's own, else the default one."""
+    """The prompts of documents and queries: each kind's own, else the default one.
+
+    Raises:
+        ModelError: they are no texts.
+    """
     config = read_object(folder / "config_sentence_transformers.json")
     prompts = config.get("prompts") or {}
-    default = prompts.get(config.get("default_prompt_name") or "") or ""
+    named = config.get("default_prompt_name") or ""
+    kinds = isinstance(prompts, dict) and isinstance(named, str)
+    if not kinds or not all(isinstance(text, str | None) for text in prompts.values()):
+        raise ModelError(
+            f"{folder}: config_sentence_transformers.json has prompts that are no texts by name."
+        )
+    default = prompts.get(named) or ""
     document = [prompts[n] for n in ("document", "passage", "corpus") if prompts.get(n) is not None]
     query = prompts.get("query")
     return (document[0] if document else default), (default if query is None else query)

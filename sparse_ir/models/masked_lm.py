@@ -200,7 +200,12 @@ def load_tokenizer(
     except Exception as error:
         raise ModelError(f"{folder}: the tokenizer cannot be loaded: {_line(error)}") from error
     if lowercase:
-        backend = tokenizer.backend_tokenizer
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            raise ModelError(
+                f"{folder}: its texts are to be lower-cased (do_lower_case), which needs the "
+                "tokenizer in its fast form (tokenizer.json). Save that beside it."
+            )
         own = [] if backend.normalizer is None else [backend.normalizer]
         backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
     return tokenizer

@@ -22,6 +22,7 @@ from sparse_ir.models.layouts import (
     IDF_TABLES,
     Module,
     SpladeLayout,
+    inside,
     listed_modules,
     module,
     read_layout,
@@ -117,7 +118,7 @@ def _routes(folder: Path, modules: list[Module]) -> tuple[SpladeLayout, SpladeLa
     config = read_object(router / "router_config.json") or read_object(router / "config.json")
     try:
         routes = {
-            name: [module(config["types"][i], router / i) for i in ids]
+            name: [module(config["types"][i], inside(router, i)) for i in ids]
             for name, ids in config["structure"].items()
         }
         ways = {task: routes[_route(task, config)] for task in ("document", "query")}
@@ -148,7 +149,7 @@ def _route(task: str, config: dict[str, Any]) -> str:
 def _static(folder: Path, path: Path, *, terms: int) -> TableLayout:
     named = read_object(path / "config.json").get("path")
     weights = path / "model.safetensors"
-    if named:
+    if isinstance(named, str) and named:
         places = [path / named, folder / named, folder / IDF]
         weights = next((place for place in places if place.is_file()), places[0])
     return TableLayout(weights, path, prompt=read_prompts(folder)[1], terms=terms)
