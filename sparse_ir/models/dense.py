@@ -193,7 +193,7 @@ def read_dense_layout(folder: Path) -> DenseLayout:
         model,
         pooling=_pooling(pooling, folder),
         normalize=kinds[-1] == "Normalize",
-        max_length=saved_length(reader),
+        max_length=saved_length(reader, model),
         lowercase=bool(reader.get("do_lower_case", False)),
         document_prompt=document,
         query_prompt=query,

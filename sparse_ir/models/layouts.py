@@ -183,7 +183,7 @@ def splade_layout(folder: Path, modules: Sequence[Module]) -> SpladeLayout:
             model,
             pooling=pooling.get("pooling_strategy", "max"),
             activation=_ACTIVATION_FUNCTIONS.get(function, function),
-            max_length=saved_length(reader),
+            max_length=saved_length(reader, model),
             lowercase=bool(reader.get("do_lower_case", False)),
             document_prompt=document_prompt,
             query_prompt=query_prompt,
@@ -232,7 +232,7 @@ def _fits(name: str, value: Any) -> bool:
     return isinstance(value, number) and not isinstance(value, bool)
 
 
-def saved_length(reader: dict[str, Any]) -> int | None:
+def saved_length(reader: dict[str, Any], folder: Path) -> int | None:
     """The tokens that ``sentence_bert_config.json`` says are read, or None.
 
     Raises:
@@ -245,8 +245,8 @@ def saved_length(reader: dict[str, Any]) -> int | None:
         return None if length is None else int(length)
     except (AttributeError, TypeError, ValueError, OverflowError):
         raise ModelError(
-            "sentence_bert_config.json names no length in tokens (max_seq_length). Write a whole "
-            "number."
+            f"{folder}: sentence_bert_config.json names no length in tokens (max_seq_length). "
+            "Write a whole number."
         ) from None
 
 

@@ -104,7 +104,7 @@ def _pylate(folder: Path) -> ColbertLayout:
         own.get("document_prefix") or "",
         own.get("query_length"),
         own.get("document_length")
-        or saved_length(read_object(model / "sentence_bert_config.json")),
+        or saved_length(read_object(model / "sentence_bert_config.json"), model),
         expand=bool(own.get("do_query_expansion", True)) and bool(own.get("query_length")),
         attend=bool(own.get("attend_to_expansion_tokens", False)),
         skip=tuple(own.get("skiplist_words") or ()),

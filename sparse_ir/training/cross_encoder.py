@@ -33,7 +33,7 @@ class CrossEncoder:
             folder,
             options,
             auto="AutoModelForSequenceClassification",
-            saved_length=saved_length(reader),
+            saved_length=saved_length(reader, folder),
         )
         labels = self._backbone.config.num_labels
         if labels != 1:
