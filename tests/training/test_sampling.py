@@ -151,7 +151,7 @@ def test_fewer_documents_than_processes_are_refused_on_each_of_them(table):
     sampler = Sampler(found, settings, seed=1)
     for rank in (0, 1):
         batches = Batches(
-            sampler, found, None, ModelSettings(), settings, count=1, rank=rank, world_size=2
+            sampler, found, None, ModelSettings("bert"), settings, count=1, rank=rank, world_size=2
         )
         with pytest.raises(InputError, match="1 distinct documents for 2 processes"):
             batches[0]
