@@ -191,8 +191,9 @@ def load_fast_tokenizer(layout: TableLayout) -> Tokenizer:
 
 def _length(settings: Mapping[str, Any]) -> int | None:
     length = settings.get("model_max_length")
-    number = isinstance(length, int | float) and not isinstance(length, bool)
-    return int(length) if number and 0 < length < _ABSURD_LENGTH else None
+    if not isinstance(length, int | float) or isinstance(length, bool):
+        return None
+    return int(length) if 0 < length < _ABSURD_LENGTH else None
 
 
 def _from_names(path: Path, tokens: Mapping[str, int]) -> NDArray[Any]:
