@@ -15,6 +15,7 @@ from sparse_ir.cli.output import print_json, print_table
 @click.option("--endpoint", metavar="URL", help="Another hub. Default: $HF_ENDPOINT.")
 @click.option("--message", default="Add model", show_default=True, help="Of the commit.")
 @click.option("--dry-run", is_flag=True, help="Only list what would be sent.")
+@click.option("--replace", is_flag=True, help="Replace a model that lies in the folder.")
 @json_option
 def push(
     folder: str,
@@ -23,6 +24,7 @@ def push(
     endpoint: str | None,
     message: str,
     dry_run: bool,
+    replace: bool,
     as_json: bool,
 ) -> None:
     """Publish a model FOLDER as REPO_ID (owner/name), or copy it to file:PATH.
@@ -32,7 +34,13 @@ def push(
     from sparse_ir.models.pushing import push_model
 
     found = push_model(
-        folder, target, private=private, endpoint=endpoint, message=message, dry_run=dry_run
+        folder,
+        target,
+        private=private,
+        endpoint=endpoint,
+        message=message,
+        dry_run=dry_run,
+        replace=replace,
     )
     if as_json:
         print_json(found._asdict())

@@ -199,6 +199,8 @@ class Backbone:
 def _load(folder: Path, auto: str, *, trust_remote_code: bool) -> Any:
     try:
         model, info = load_pretrained(auto, folder, trust_remote_code=trust_remote_code)
+    except ModelError:
+        raise
     except Exception as error:  # whatever a file of unknown origin may make it raise
         lines = str(error).strip().splitlines() or [""]
         raise ModelError(

@@ -12,7 +12,7 @@ from sparse_ir.errors import ConfigError, InputError, ModelError
 from sparse_ir.models import saved_files
 from sparse_ir.models.batches import encodable
 from sparse_ir.models.inference_free import load_fast_tokenizer
-from sparse_ir.models.layouts import read_json
+from sparse_ir.models.layouts import read_json, read_object
 from sparse_ir.models.sides import IDF, QUERY_TABLE, TableLayout
 from sparse_ir.models.term_statistics import TermStatistics
 
@@ -127,8 +127,8 @@ def save_query_side(
     """
     tokenizer = _tokenizer(layout)
     with saved_files.made_aside(folder, replace=replace) as made:
-        size = read_json(layout.model / "config.json").get("vocab_size")
-        kind = read_json(layout.model / "config.json").get("model_type")
+        size = read_object(layout.model / "config.json").get("vocab_size")
+        kind = read_object(layout.model / "config.json").get("model_type")
         saved_files.put_json(made / "config.json", {"model_type": kind, "vocab_size": size})
         saved_files.put(made / "tokenizer.json", tokenizer.to_str().encode())
         settings = layout.model / "tokenizer_config.json"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +11,7 @@ import torch
 
 from sparse_ir.errors import ModelError
 from sparse_ir.models.backbone import Backbone, Options
+from sparse_ir.models.layouts import listed_modules, read_object, read_prompts, saved_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -173,18 +173,17 @@ def read_dense_layout(folder: Path) -> DenseLayout:
     """
     if not (folder / "modules.json").is_file():
         return DenseLayout(folder)
-    modules = read_object(folder / "modules.json")
-    kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
+    modules = listed_modules(folder)
+    kinds = [module.kind for module in modules]
     if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
         raise ModelError(
             f"{folder}: modules.json lists {', '.join(kinds) or 'nothing'}; a dense encoder is a "
             "Transformer and a Pooling, with or without a Normalize behind them."
         )
-    model = folder / modules[0].get("path", "")
+    model = modules[0].path
     reader = read_object(model / "sentence_bert_config.json")
-    config = read_object(folder / "config_sentence_transformers.json")
-    document, query = _prompts(config)
-    pooling = read_object(folder / modules[1].get("path", "") / "config.json")
+    document, query = read_prompts(folder)
+    pooling = read_object(modules[1].path / "config.json")
     if (document or query) and not pooling.get("include_prompt", True):
         raise ModelError(
             f"{folder}: its pooling leaves the prompt out, which sparse-ir does not do. Use "
@@ -194,33 +193,11 @@ def read_dense_layout(folder: Path) -> DenseLayout:
         model,
         pooling=_pooling(pooling, folder),
         normalize=kinds[-1] == "Normalize",
-        max_length=saved_length(reader),
+        max_length=saved_length(reader, model),
         lowercase=bool(reader.get("do_lower_case", False)),
         document_prompt=document,
         query_prompt=query,
     )
-
-
-def saved_length(reader: dict[str, Any]) -> int | None:
-    """The tokens that ``sentence_bert_config.json`` says are read, or None."""
-    # Version 6 writes what was given to the tokenizer instead of a setting of its own.
-    processor = reader.get("processor_kwargs") or reader.get("tokenizer_args") or {}
-    length = reader.get("max_seq_length") or processor.get("model_max_length")
-    return None if length is None else int(length)
-
-
-def read_object(path: Path) -> Any:
-    """Read a JSON file; {} where there is none.
-
-    Raises:
-        ModelError: it is not JSON.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise ModelError(f"{path} cannot be read as JSON: {error}") from error
 
 
 def _pooling(config: dict[str, Any], folder: Path) -> str:
@@ -232,12 +209,3 @@ def _pooling(config: dict[str, Any], folder: Path) -> str:
             f"{folder}: its pooling is {mode}. Use a model with {' or '.join(POOLINGS)}."
         )
     return mode
-
-
-def _prompts(config: dict[str, Any]) -> tuple[str, str]:
-    """The prompts of documents and queries: each kind's own, else the default one."""
-    prompts = config.get("prompts") or {}
-    default = prompts.get(config.get("default_prompt_name") or "") or ""
-    named = [prompts[n] for n in ("document", "passage", "corpus") if prompts.get(n) is not None]
-    query = prompts.get("query")
-    return (named[0] if named else default), (default if query is None else query)

@@ -97,6 +97,8 @@ class Source(NamedTuple):
             model, _ = load_pretrained(
                 "AutoModelForMaskedLM", layout.model, attn_implementation="eager"
             )
+        except ModelError:
+            raise
         except Exception as error:  # whatever a file of unknown origin may make it raise
             line = " ".join(str(error).split())[:300]
             raise ModelError(f"{layout.model}: it cannot be exported: {line}") from error

@@ -20,7 +20,7 @@ from sparse_ir.errors import ModelError
 from sparse_ir.models.base import Explanation, TermOrigin
 from sparse_ir.models.batches import encodable
 from sparse_ir.models.fingerprint import fingerprint, tokenizer_digest
-from sparse_ir.models.layouts import read_json
+from sparse_ir.models.layouts import read_json, read_object
 from sparse_ir.models.origins import words_of
 from sparse_ir.pruning import keep_top_terms
 from sparse_ir.vectors import SparseBatch, make_batch
@@ -62,7 +62,7 @@ class InferenceFreeQueries:
         """
         self.layout = layout
         self._tokenizer = load_fast_tokenizer(layout)
-        settings = read_json(layout.tokenizer / "tokenizer_config.json")
+        settings = read_object(layout.tokenizer / "tokenizer_config.json")
         self._from_the_left = settings.get("truncation_side", "right") == "left"
         self.max_length = max_length or _length(settings)
         tokens = self._tokenizer.get_vocab(with_added_tokens=True)
@@ -191,7 +191,9 @@ def load_fast_tokenizer(layout: TableLayout) -> Tokenizer:
 
 def _length(settings: Mapping[str, Any]) -> int | None:
     length = settings.get("model_max_length")
-    return int(length) if length is not None and 0 < length < _ABSURD_LENGTH else None
+    if not isinstance(length, int | float) or isinstance(length, bool):
+        return None
+    return int(length) if 0 < length < _ABSURD_LENGTH else None
 
 
 def _from_names(path: Path, tokens: Mapping[str, int]) -> NDArray[Any]:

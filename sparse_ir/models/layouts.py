@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
+from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparse_ir.errors import ModelError
@@ -27,6 +28,11 @@ OPTIONS = (
     "drop_columns", "prune_ratio",
 )  # fmt: skip
 """What ``sparse_ir.json`` may set. The two ``drop_`` lists hold tokens, "special" or "unused"."""
+
+_KINDS = {
+    "pooling": "text", "activation": "text", "prune_ratio": "number",
+    "drop_positions": "list of tokens", "drop_columns": "list of tokens",
+}  # fmt: skip
 
 IDF_TABLES = ("idf.json", "query_token_weights.txt")
 """The query side of OpenSearch's doc models: two forms of one table, beside the masked LM."""
@@ -116,9 +122,33 @@ def read_layout(folder: Path) -> SpladeLayout:
 
 
 def listed_modules(folder: Path) -> list[Module]:
-    """The modules that a folder's ``modules.json`` lists; none where there is no such file."""
-    listed = read_json(folder / "modules.json") or []
-    return [module(str(m.get("type", "")), folder / m.get("path", "")) for m in listed]
+    """The modules that a folder's ``modules.json`` lists; none where there is no such file.
+
+    Raises:
+        ModelError: it is no list of modules, or one lies outside the folder.
+    """
+    path = folder / "modules.json"
+    listed = read_json(path) or []
+    if not isinstance(listed, list) or not all(isinstance(m, dict) for m in listed):
+        raise ModelError(f"{path} is no list of modules. Save the model again.")
+    return [module(str(m.get("type", "")), inside(folder, m.get("path", ""))) for m in listed]
+
+
+def inside(folder: Path, path: object) -> Path:
+    """A path below a folder, as ``modules.json`` names it; links are left as they are.
+
+    Raises:
+        ModelError: it leads out of the folder.
+    """
+    if not isinstance(path, str):
+        raise ModelError(f"{folder}: modules.json has the path {path!r}. Save the model again.")
+    named = PureWindowsPath(path)  # knows both kinds of slash, and drives
+    if named.anchor or ".." in named.parts:
+        raise ModelError(
+            f"{folder}: modules.json names {path!r}, which is outside the folder. Put the module "
+            "into it."
+        )
+    return folder / path
 
 
 def module(kind: str, path: Path) -> Module:
@@ -143,17 +173,17 @@ def splade_layout(folder: Path, modules: Sequence[Module]) -> SpladeLayout:
             "Transformer (or MLMTransformer) followed by SpladePooling."
         )
     model = modules[0].path
-    pooling = read_json(modules[1].path / "config.json")
-    reader = read_json(model / "sentence_bert_config.json")
+    pooling = read_object(modules[1].path / "config.json")
+    reader = read_object(model / "sentence_bert_config.json")
     document_prompt, query_prompt = read_prompts(folder)
-    function = pooling.get("activation_function", "relu")
+    function = str(pooling.get("activation_function", "relu"))
     terms = read_bound(folder)
     return checked(
         SpladeLayout(
             model,
             pooling=pooling.get("pooling_strategy", "max"),
             activation=_ACTIVATION_FUNCTIONS.get(function, function),
-            max_length=_max_length(reader),
+            max_length=saved_length(reader, model),
             lowercase=bool(reader.get("do_lower_case", False)),
             document_prompt=document_prompt,
             query_prompt=query_prompt,
@@ -174,28 +204,67 @@ def checked(layout: SpladeLayout) -> SpladeLayout:
             f"{layout.model} holds no config.json, so it is no model folder. Give a folder that "
             "transformers or sentence-transformers saved."
         )
-    options = read_json(layout.model / "sparse_ir.json")
+    options = read_object(layout.model / "sparse_ir.json")
     for name in options:
         if name not in OPTIONS:
             raise ModelError(
                 f"{layout.model}: sparse_ir.json sets {name!r}. Known are {', '.join(OPTIONS)}."
             )
+    for name, value in options.items():
+        if not _fits(name, value):
+            raise ModelError(
+                f"{layout.model}: sparse_ir.json sets {name} to {json.dumps(value)}, which is no "
+                f"{_KINDS.get(name, 'whole number')}."
+            )
     lists = {k: tuple(v) for k, v in options.items() if k.startswith("drop_")}
     return replace(layout, **{**options, **lists})
 
 
-def _max_length(reader: dict[str, Any]) -> int | None:
+def _fits(name: str, value: Any) -> bool:
+    """Whether a value of ``sparse_ir.json`` is of the type that it must have."""
+    if name.startswith("drop_"):
+        return isinstance(value, list) and all(isinstance(token, str) for token in value)
+    if name in ("pooling", "activation"):
+        return isinstance(value, str)
+    if value is None:
+        return name == "max_length"
+    number = int if name != "prune_ratio" else (int, float)
+    return isinstance(value, number) and not isinstance(value, bool)
+
+
+def saved_length(reader: dict[str, Any], folder: Path) -> int | None:
+    """The tokens that ``sentence_bert_config.json`` says are read, or None.
+
+    Raises:
+        ModelError: it says so by what is no number.
+    """
     # Version 6 writes what was given to the tokenizer instead of a setting of its own.
     processor = reader.get("processor_kwargs") or reader.get("tokenizer_args") or {}
-    length = reader.get("max_seq_length") or processor.get("model_max_length")
-    return None if length is None else int(length)
+    try:
+        length = reader.get("max_seq_length") or processor.get("model_max_length")
+        return None if length is None else int(length)
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        raise ModelError(
+            f"{folder}: sentence_bert_config.json names no length in tokens (max_seq_length). "
+            "Write a whole number."
+        ) from None
 
 
 def read_prompts(folder: Path) -> tuple[str, str]:
-    """The prompts of documents and queries: each kind's own, else the default one."""
-    config = read_json(folder / "config_sentence_transformers.json")
+    """The prompts of documents and queries: each kind's own, else the default one.
+
+    Raises:
+        ModelError: they are no texts.
+    """
+    config = read_object(folder / "config_sentence_transformers.json")
     prompts = config.get("prompts") or {}
-    default = prompts.get(config.get("default_prompt_name") or "") or ""
+    named = config.get("default_prompt_name") or ""
+    kinds = isinstance(prompts, dict) and isinstance(named, str)
+    if not kinds or not all(isinstance(text, str | None) for text in prompts.values()):
+        raise ModelError(
+            f"{folder}: config_sentence_transformers.json has prompts that are no texts by name."
+        )
+    default = prompts.get(named) or ""
     document = [prompts[n] for n in ("document", "passage", "corpus") if prompts.get(n) is not None]
     query = prompts.get("query")
     return (document[0] if document else default), (default if query is None else query)
@@ -207,10 +276,22 @@ def read_bound(folder: Path) -> int:
     Raises:
         ModelError: it is no such number.
     """
-    terms = read_json(folder / "config_sentence_transformers.json").get("max_active_dims") or 0
+    terms = read_object(folder / "config_sentence_transformers.json").get("max_active_dims") or 0
     if not isinstance(terms, int) or terms < 0:
         raise ModelError(f"{folder}: max_active_dims is {terms!r}. Use a whole number above 0.")
     return terms
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return a JSON object, or {} where there is no such file.
+
+    Raises:
+        ModelError: it cannot be read, or is something else.
+    """
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise ModelError(f"{path} is no JSON object. Save the model again.")
+    return found
 
 
 def read_json(path: Path) -> Any:

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from sparse_ir.errors import ConfigError, ModelError
 from sparse_ir.models.onnx_folder import GRAPH, is_onnx
-from sparse_ir.models.pickles import PICKLES, pickles_allowed, refused, require_safe_weights
+from sparse_ir.models.pickles import (
+    PICKLES,
+    pickles_allowed,
+    refused,
+    require_readable,
+    require_safe_weights,
+)
 from sparse_ir.models.sides import QUERY_TABLE, Sides, TableLayout, read_sides, vocabulary_size
 from sparse_ir.models.unicoil_files import read_unicoil
 
@@ -67,7 +73,7 @@ def load_encoder(
         ConfigError: a setting is wrong.
         StorageError: the bundled model cannot be unpacked into the cache.
     """
-    name, folder = _find(name_or_path, trust_remote_code=trust_remote_code)
+    name, folder = _find(name_or_path, trust_remote_code=trust_remote_code, weights=False)
     if queries not in QUERY_ENCODERS:
         raise ConfigError(f"query encoder is {queries!r}. Use {' or '.join(QUERY_ENCODERS)}.")
     if is_onnx(folder):
@@ -90,6 +96,7 @@ def load_encoder(
         return Bm25Encoder.load(folder)
     unicoil = read_unicoil(folder)
     if unicoil is not None:
+        require_safe_weights(folder)
         if queries == INFERENCE_FREE:
             raise _no_table(name)
         from sparse_ir.models.unicoil import UnicoilEncoder
@@ -122,11 +129,16 @@ def load_encoder(
     return _two_sided(folder, name, sides, splade, table=queries == INFERENCE_FREE, cut=max_length)
 
 
-def _splade(folder: Path, *, batch_tokens: int | None, **options: Any) -> SpladeEncoder:
+def _splade(
+    folder: Path, *, name: str, layout: SpladeLayout, batch_tokens: int | None, **options: Any
+) -> SpladeEncoder:
+    require_readable(layout.model, fetched_as=None if name == str(folder) else name)
     from sparse_ir.models.batched import BATCH_TOKENS
     from sparse_ir.models.splade import SpladeEncoder
 
-    return SpladeEncoder(folder, batch_tokens=batch_tokens or BATCH_TOKENS, **options)
+    return SpladeEncoder(
+        folder, name=name, layout=layout, batch_tokens=batch_tokens or BATCH_TOKENS, **options
+    )
 
 
 def _two_sided(
@@ -219,8 +231,13 @@ def find_model(
     return _find(name_or_path, trust_remote_code=trust_remote_code)
 
 
-def _find(name_or_path: str | Path | None, *, trust_remote_code: bool) -> tuple[str, Path]:
-    """Return the encoder's lasting name and its folder."""
+def _find(
+    name_or_path: str | Path | None, *, trust_remote_code: bool, weights: bool = True
+) -> tuple[str, Path]:
+    """Return the encoder's lasting name and its folder.
+
+    Without ``weights`` nothing is said of a pickle yet: a query side may need none.
+    """
     if str(name_or_path) == READY_VECTORS:
         raise ModelError(
             "these documents were indexed with ready vectors, and nothing says which model made "
@@ -234,28 +251,29 @@ def _find(name_or_path: str | Path | None, *, trust_remote_code: bool) -> tuple[
     name = str(name_or_path)
     folder = Path(name).expanduser()
     if folder.is_dir():
-        require_safe_weights(folder)
+        if weights:
+            require_safe_weights(folder)
         return str(folder.resolve()), folder.resolve()
     if folder.is_file():
         raise ModelError(f"{name} is a file. Give the folder of the model.")
     if isinstance(name_or_path, Path) or not _HUB_ID.fullmatch(name) or name.startswith("."):
         raise ModelError(f"{name}: there is no such model folder.")
-    return name, _download(name, trust_remote_code=trust_remote_code)
+    return name, _download(name, trust_remote_code=trust_remote_code, weights=weights)
 
 
-def _download(name: str, *, trust_remote_code: bool) -> Path:
+def _download(name: str, *, trust_remote_code: bool, weights: bool) -> Path:
     """Fetch a model from the Hugging Face hub, or find it in its cache."""
     from huggingface_hub import errors
 
     code = ["*.py"] if trust_remote_code else []
+    pickled = [PICKLES, f"*/{PICKLES}"] if pickles_allowed() else []
     try:
-        folder = _snapshot(name, [*_FILES, *code])
+        folder = _snapshot(name, [*_FILES, *code, *pickled])
         if is_onnx(folder):
             return _snapshot(name, [*_FILES, f"{GRAPH}*"])
-        if any(folder.rglob("config.json")) and not any(folder.rglob("*.safetensors")):
-            if not pickles_allowed():
+        if weights:
+            if not pickled and _lacks_weights(folder):
                 raise refused(name)
-            folder = _snapshot(name, [*_FILES, *code, PICKLES])
             require_safe_weights(folder)
     except errors.GatedRepoError as error:
         raise ModelError(
@@ -272,6 +290,11 @@ def _download(name: str, *, trust_remote_code: bool) -> Path:
             f"({type(error).__name__}). Give a model folder, or try again with a network."
         ) from error
     return folder
+
+
+def _lacks_weights(folder: Path) -> bool:
+    """Whether something was fetched that has a model's config, and no weights that were allowed."""
+    return any(folder.rglob("config.json")) and not any(folder.rglob("*.safetensors"))
 
 
 def _snapshot(name: str, patterns: list[str]) -> Path:

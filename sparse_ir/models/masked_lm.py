@@ -161,6 +161,8 @@ def load_masked_lm(folder: Path, *, trust_remote_code: bool = False) -> MaskedLM
         model, info = load_pretrained(
             "AutoModelForMaskedLM", folder, trust_remote_code=trust_remote_code
         )
+    except ModelError:
+        raise
     except Exception as error:  # whatever a file of unknown origin may make it raise
         raise _unloadable(folder, error) from error
     lacking = sorted(str(key) for key in info["missing_keys"])
@@ -198,7 +200,12 @@ def load_tokenizer(
     except Exception as error:
         raise ModelError(f"{folder}: the tokenizer cannot be loaded: {_line(error)}") from error
     if lowercase:
-        backend = tokenizer.backend_tokenizer
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            raise ModelError(
+                f"{folder}: its texts are to be lower-cased (do_lower_case), which needs the "
+                "tokenizer in its fast form (tokenizer.json). Save that beside it."
+            )
         own = [] if backend.normalizer is None else [backend.normalizer]
         backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
     return tokenizer

@@ -10,6 +10,8 @@ import torch
 import transformers
 from transformers.utils import logging as transformers_logging
 
+from sparse_ir.models.pickles import pickles_allowed, require_readable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -30,8 +32,10 @@ def load_pretrained(
         The model, and what transformers says about the loading: "missing_keys" and the like.
 
     Raises:
+        ModelError: the weights are a pickle, which is not allowed, or lie elsewhere.
         Exception: whatever a file of unknown origin makes transformers raise.
     """
+    require_readable(folder)
     major, minor = (int(part) for part in transformers.__version__.split(".")[:2])
     dtype = "dtype" if (major, minor) >= (4, 56) else "torch_dtype"
     with quiet():
@@ -40,6 +44,7 @@ def load_pretrained(
             output_loading_info=True,
             trust_remote_code=trust_remote_code,
             local_files_only=True,
+            use_safetensors=None if pickles_allowed() else True,
             **{dtype: torch.float32},
             **more,
         )

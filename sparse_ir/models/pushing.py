@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from sparse_ir.errors import ConfigError, ModelError, SparseIRError
 from sparse_ir.models.loading import load_encoder
 from sparse_ir.models.onnx_folder import GRAPH, is_onnx
-from sparse_ir.models.saved_files import copy_tree, made_aside
+from sparse_ir.models.saved_files import copy_tree, made_aside, require_free
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +59,7 @@ def push_model(
     endpoint: str | None = None,
     message: str = "Add model",
     dry_run: bool = False,
+    replace: bool = False,
 ) -> Pushed:
     """Publish a model folder, after a look whether it weighs texts.
 
@@ -68,15 +69,17 @@ def push_model(
     Args:
         folder: The model.
         target: ``owner/name`` on the hub, made if it is not there; or a folder, as ``file:PATH``
-            or a path that begins with ``/``, ``./``, ``../`` or ``~``, where a model is replaced.
+            or a path that begins with ``/``, ``./``, ``../`` or ``~``.
         private: A repository that is made here is private.
         endpoint: Another hub than $HF_ENDPOINT or https://huggingface.co.
         message: Of the commit.
         dry_run: Only say what would be sent.
+        replace: A model that lies in the target folder may be replaced.
 
     Raises:
         ModelError: the folder holds no sparse encoder.
-        ConfigError: the target or the endpoint is wrong, or there is no token.
+        ConfigError: the target or the endpoint is wrong, or there is no token; or the target
+            folder holds something, or is the model's own.
         PushError: the hub refused, or could not be reached.
         StorageError: the folder cannot be written.
     """
@@ -86,11 +89,14 @@ def push_model(
         raise ConfigError(
             f"{target!r} is no repository. Write owner/name, or file:PATH for a folder."
         )
+    if local is not None:
+        _require_apart(source, local)
+        require_free(local, replace=replace)
     _require_loadable(source)
     files = model_files(source)
     if local is not None:
         if not dry_run:
-            with made_aside(local, replace=True) as made:
+            with made_aside(local, replace=replace) as made:
                 copy_tree(source, list(files), made)
         return Pushed(str(local), local.absolute().as_uri(), files, not dry_run)
     return _to_hub(source, target, files, private, endpoint, message, dry_run=dry_run)
@@ -124,6 +130,16 @@ def _local(target: str) -> Path | None:
     if target in (".", "..", "~") or target.startswith(("/", "./", "../", "~/")):
         return Path(target).expanduser()
     return None
+
+
+def _require_apart(source: Path, target: Path) -> None:
+    """Refuse to write a model over itself, into itself, or over what holds it."""
+    one, other = source.resolve(), target.resolve()
+    if one == other or one in other.parents or other in one.parents:
+        raise ConfigError(
+            f"{target} and the model's own folder, {source}, are the same or one inside the other. "
+            "Name another folder."
+        )
 
 
 def _require_loadable(folder: Path) -> None:

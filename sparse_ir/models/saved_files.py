@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparse_ir.errors import ConfigError, StorageError
+from sparse_ir.errors import ConfigError, ModelError, StorageError
 from sparse_ir.models.layouts import read_json
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ DOCUMENTS = ("document_0_MLMTransformer", "document_1_SpladePooling")
 QUERIES = ("query_0_MLMTransformer", "query_1_SpladePooling")
 QUERY_WEIGHTS = "query_0_SparseStaticEmbedding"
 
-_MODELS = ("config.json", "modules.json", "sparse_ir_onnx.json", "ml-commons_model_config.json")
+_MODELS = ("modules.json", "sparse_ir_onnx.json", "ml-commons_model_config.json")
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "idf.json")
 # The names that sentence-transformers 5.1 gave its modules; 6 reads them as well.
 _SPARSE = "sentence_transformers.sparse_encoder.models"
 _ROUTER = "sentence_transformers.models.Router"
@@ -171,8 +172,22 @@ def writable(path: Path) -> Iterator[None]:
 
 
 def holds_model(folder: Path) -> bool:
-    """Whether a finished model, or an export of one, lies in a folder."""
-    return any((folder / name).is_file() for name in _MODELS)
+    """Whether a finished model, or an export of one, lies in a folder.
+
+    A ``config.json`` alone tells nothing: many programs have one.
+    """
+    if any((folder / name).is_file() for name in _MODELS):
+        return True
+    config = folder / "config.json"
+    if not config.is_file():
+        return False
+    if any(path.is_file() for name in _WEIGHTS for path in folder.glob(name)):
+        return True
+    try:
+        found = read_json(config)
+    except ModelError:  # no JSON
+        return False
+    return isinstance(found, dict) and isinstance(found.get("model_type"), str)
 
 
 def require_free(folder: Path, *, replace: bool) -> None:

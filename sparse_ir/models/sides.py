@@ -22,11 +22,11 @@ from sparse_ir.models.layouts import (
     IDF_TABLES,
     Module,
     SpladeLayout,
+    inside,
     listed_modules,
     module,
-    read_bound,
-    read_json,
     read_layout,
+    read_object,
     read_prompts,
     splade_layout,
 )
@@ -108,17 +108,17 @@ def read_sides(folder: Path) -> Sides:
 
 def vocabulary_size(model: Path) -> int | None:
     """Columns of a masked LM's vectors, as its ``config.json`` says; None where it does not."""
-    size = read_json(model / "config.json").get("vocab_size")
+    size = read_object(model / "config.json").get("vocab_size")
     return size if isinstance(size, int) else None
 
 
 def _routes(folder: Path, modules: list[Module]) -> tuple[SpladeLayout, SpladeLayout | TableLayout]:
     router = modules[0].path
     # The second name is that of before version 5.
-    config = read_json(router / "router_config.json") or read_json(router / "config.json")
+    config = read_object(router / "router_config.json") or read_object(router / "config.json")
     try:
         routes = {
-            name: [module(config["types"][i], router / i) for i in ids]
+            name: [module(config["types"][i], inside(router, i)) for i in ids]
             for name, ids in config["structure"].items()
         }
         ways = {task: routes[_route(task, config)] for task in ("document", "query")}
@@ -131,7 +131,8 @@ def _routes(folder: Path, modules: list[Module]) -> tuple[SpladeLayout, SpladeLa
         raise ModelError(f"{folder}: modules.json lists {kinds}; a Router must be alone.")
     documents = splade_layout(folder, ways["document"])
     if [m.kind for m in ways["query"]] == ["SparseStaticEmbedding"]:
-        return documents, _static(folder, ways["query"][0].path)
+        # What a table keeps of a query stands where all bounds do: beside the document model.
+        return documents, _static(folder, ways["query"][0].path, terms=documents.query_terms)
     return documents, splade_layout(folder, ways["query"])
 
 
@@ -145,10 +146,10 @@ def _route(task: str, config: dict[str, Any]) -> str:
     return task
 
 
-def _static(folder: Path, path: Path) -> TableLayout:
-    named = read_json(path / "config.json").get("path")
+def _static(folder: Path, path: Path, *, terms: int) -> TableLayout:
+    named = read_object(path / "config.json").get("path")
     weights = path / "model.safetensors"
-    if named:
+    if isinstance(named, str) and named:
         places = [path / named, folder / named, folder / IDF]
         weights = next((place for place in places if place.is_file()), places[0])
-    return TableLayout(weights, path, prompt=read_prompts(folder)[1], terms=read_bound(folder))
+    return TableLayout(weights, path, prompt=read_prompts(folder)[1], terms=terms)

@@ -26,7 +26,7 @@ from sparse_ir.models.fingerprint import (
 )
 from sparse_ir.models.head import TermWeights
 from sparse_ir.models.int8 import use_int8
-from sparse_ir.models.layouts import read_json
+from sparse_ir.models.layouts import read_object
 from sparse_ir.models.masked_lm import PRECISIONS, find_device, load_tokenizer
 from sparse_ir.models.pretrained import load_pretrained, quiet
 from sparse_ir.models.unicoil_files import (
@@ -317,6 +317,8 @@ def load_body(folder: Path, *, trust_remote_code: bool = False, **more: Any) -> 
             body, info = load_pretrained("AutoModel", folder, **options, add_pooling_layer=False)
         except TypeError:  # an architecture that never has one
             body, info = load_pretrained("AutoModel", folder, **options)
+    except ModelError:
+        raise
     except Exception as error:  # whatever a file of unknown origin may make it raise
         line = (str(error).strip().splitlines() or [""])[0]
         raise ModelError(
@@ -336,7 +338,7 @@ def load_body(folder: Path, *, trust_remote_code: bool = False, **more: Any) -> 
 
 def _empty_body(folder: Path, **more: Any) -> Any:
     """A body as the config says, its weights still to be filled in."""
-    kind = read_json(folder / "config.json").get("model_type", "bert")
+    kind = read_object(folder / "config.json").get("model_type", "bert")
     auto: Any = transformers.AutoModel  # in part untyped
     with quiet():
         try:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparse_ir.errors import ModelError
-from sparse_ir.models.layouts import read_json
+from sparse_ir.models import pickles
+from sparse_ir.models.layouts import read_object
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,7 +102,7 @@ def read_unicoil(folder: Path) -> UnicoilLayout | None:
         ModelError: a file is damaged, or sets what is not known.
     """
     if (folder / SETTINGS).is_file():
-        set_ = read_json(folder / SETTINGS)
+        set_ = read_object(folder / SETTINGS)
         for name in set_:
             if name not in OPTIONS:
                 raise ModelError(
@@ -116,7 +117,7 @@ def read_unicoil(folder: Path) -> UnicoilLayout | None:
             raise ModelError(f"{folder}: {SETTINGS} is damaged: {error}") from None
     if not (folder / "config.json").is_file() or (folder / "modules.json").is_file():
         return None
-    named = read_json(folder / "config.json").get("architectures") or []
+    named = read_object(folder / "config.json").get("architectures") or []
     if any(str(name).endswith("ForMaskedLM") for name in named):
         return None
     if not _names_projection(folder):
@@ -208,9 +209,9 @@ def _read(path: Path) -> dict[str, Tensor]:
             from safetensors.torch import load_file
 
             return load_file(path)
-        import torch
-
-        found: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        found: dict[str, Tensor] = pickles.load(path)
+    except ModelError:
+        raise
     except Exception as error:  # whatever a file of unknown origin may make it raise
         line = (str(error).strip().splitlines() or [""])[0]
         raise ModelError(f"{path} cannot be read: {line[:200]}") from error

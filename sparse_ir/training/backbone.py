@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +11,7 @@ import torch
 from sparse_ir.errors import ConfigError, ModelError
 from sparse_ir.models.batches import maximal_length, named_tokens
 from sparse_ir.models.head import tiles
+from sparse_ir.models.layouts import listed_modules, read_layout
 from sparse_ir.models.loading import find_model
 from sparse_ir.models.masked_lm import MaskedLM, captured_hidden, load_tokenizer
 from sparse_ir.models.pretrained import load_pretrained, quiet
@@ -19,6 +19,7 @@ from sparse_ir.models.saving import require_droppable
 from sparse_ir.models.sides import read_sides
 from sparse_ir.models.unicoil_files import read_unicoil
 from sparse_ir.training.model import TermModel
+from sparse_ir.training.starting import require_plain
 from sparse_ir.training.tokens import token_groups
 
 if TYPE_CHECKING:
@@ -74,8 +75,10 @@ def load_backbone(
     Raises:
         ConfigError: more tokens of a text are asked for than it has positions, or terms are to be
             dropped and it has nothing to switch them off by.
-        ModelError: the folder is a uniCOIL model, no masked LM can be made of it, or it gives every
-            term of every text the same weight, or it begins dense and has no output bias.
+        ModelError: the folder is a uniCOIL model, or a SPLADE model with what training does not
+            know (prompts, lower-casing, dropped positions, a prune ratio), or no masked LM can be
+            made of it, or it gives every term of every text the same weight, or it begins dense
+            and has no output bias.
     """
     name, found = find_model(settings.backbone, trust_remote_code=settings.trust_remote_code)
     if read_unicoil(found) is not None:
@@ -84,6 +87,8 @@ def load_backbone(
             "it on with model.architecture: unicoil, or give another backbone."
         )
     folder = transformer_folder(found)
+    if (found / "sparse_ir.json").is_file() or _pools_terms(found):
+        require_plain(name, read_layout(found))
     tokenizer = load_tokenizer(folder, trust_remote_code=settings.trust_remote_code)
     torch.manual_seed(seed)
     lm, new = _load(folder, settings, plain_attention=plain_attention)
@@ -159,16 +164,22 @@ def require_positions(tokenizer: Any, config: Any, settings: ModelSettings) -> N
 
 def transformer_folder(folder: Path) -> Path:
     """The folder of the transformer itself: sentence-transformers may keep it one level down."""
-    modules = folder / "modules.json"
-    if modules.is_file() and not (folder / "config.json").is_file():
-        first = json.loads(modules.read_text(encoding="utf-8"))[0]
-        if str(first.get("type", "")).endswith((".Router", ".Asym")):
+    if (folder / "modules.json").is_file() and not (folder / "config.json").is_file():
+        modules = listed_modules(folder)
+        if not modules:
+            raise ModelError(f"{folder}: modules.json lists no module. Save the model again.")
+        if modules[0].kind in ("Router", "Asym"):
             raise ModelError(
                 f"{folder} has two sides, and training starts from one model. Give its folder: "
                 f"{read_sides(folder).documents.model}"
             )
-        return folder / str(first.get("path", ""))
+        return modules[0].path
     return folder
+
+
+def _pools_terms(folder: Path) -> bool:
+    """Whether its modules are those of a SPLADE model."""
+    return any(one.kind == "SpladePooling" for one in listed_modules(folder))
 
 
 def _load(folder: Path, settings: ModelSettings, *, plain_attention: bool) -> tuple[Any, bool]:
@@ -179,6 +190,8 @@ def _load(folder: Path, settings: ModelSettings, *, plain_attention: bool) -> tu
             trust_remote_code=settings.trust_remote_code,
             **({"attn_implementation": "eager"} if plain_attention else {}),
         )
+    except ModelError:
+        raise
     except Exception as error:  # whatever a file of unknown origin may make it raise
         line = (str(error).strip().splitlines() or [""])[0]
         raise ModelError(

@@ -63,9 +63,16 @@ class Conductor(transformers.TrainerCallback):
             self.best, self.best_step, self._worse = {}, 0, 0
         trainer.control_lambdas.load_state_dict(state["lambdas"])
         step = int(checkpoint.name.rpartition("-")[2])
+        trainer.state.global_step = step  # also where there is no step left to take
         self._advance(step)
         if trainer.is_world_process_zero():
             self._history.truncate(step)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the validations have got worse for as long as the settings bear with."""
+        validation = self._settings.validation
+        return bool(validation and validation.patience and self._worse >= validation.patience)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps, as JSON values."""
@@ -142,7 +149,7 @@ class Conductor(transformers.TrainerCallback):
             control.should_save = True
         else:
             self._worse += 1
-            if validation.patience and self._worse >= validation.patience:
+            if self.stopped:
                 control.should_training_stop = True
                 control.should_save = True
         return control

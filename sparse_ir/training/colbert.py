@@ -7,17 +7,19 @@ Dense), and any plain transformers model, whose hidden states are compared as th
 
 from __future__ import annotations
 
+import hashlib
 import string
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
 from sparse_ir.errors import ModelError
+from sparse_ir.models import pickles
 from sparse_ir.models.backbone import WINDOW, Backbone, Options
 from sparse_ir.models.batches import token_batches, tokenize
-from sparse_ir.models.dense import read_object, saved_length
+from sparse_ir.models.layouts import listed_modules, read_object, saved_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,20 +82,20 @@ def read_colbert_layout(folder: Path) -> ColbertLayout:
 
 
 def _pylate(folder: Path) -> ColbertLayout:
-    modules = read_object(folder / "modules.json")
-    kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
+    modules = listed_modules(folder)
+    kinds = [module.kind for module in modules]
     if kinds[:1] != ["Transformer"] or set(kinds[1:]) - {"Dense"}:
         raise ModelError(
             f"{folder}: modules.json lists {', '.join(kinds) or 'nothing'}; a ColBERT model is a "
             "Transformer and linear layers (Dense) behind it."
         )
-    layers = [folder / module.get("path", "") for module in modules[1:]]
+    layers = [module.path for module in modules[1:]]
     for layer in layers:
         config = read_object(layer / "config.json")
         activation = str(config.get("activation_function", "")).rpartition(".")[2]
         if activation not in _IDENTITY or config.get("use_residual"):
             raise ModelError(f"{layer} is not only linear ({activation}), which is not known here.")
-    model = folder / modules[0].get("path", "")
+    model = modules[0].path
     own = read_object(folder / "config_sentence_transformers.json")
     return ColbertLayout(
         model,
@@ -102,7 +104,7 @@ def _pylate(folder: Path) -> ColbertLayout:
         own.get("document_prefix") or "",
         own.get("query_length"),
         own.get("document_length")
-        or saved_length(read_object(model / "sentence_bert_config.json")),
+        or saved_length(read_object(model / "sentence_bert_config.json"), model),
         expand=bool(own.get("do_query_expansion", True)) and bool(own.get("query_length")),
         attend=bool(own.get("attend_to_expansion_tokens", False)),
         skip=tuple(own.get("skiplist_words") or ()),
@@ -121,7 +123,9 @@ class ColbertTeacher:
         layout = self._layout = read_colbert_layout(folder)
         self._backbone = Backbone(layout.model, options)
         self._tokenizer = self._backbone.tokenizer
-        self._projections = [_linear(*one).to(self._backbone.device) for one in layout.projections]
+        loaded = [_linear(*one) for one in layout.projections]
+        parts = [hashlib.sha256(w.contiguous().numpy().tobytes()).hexdigest() for w in loaded]
+        self._projections = [weight.to(self._backbone.device) for weight in loaded]
         self._skipped = torch.tensor(
             sorted({i for word in layout.skip for i in self._ids_of(word)}),
             device=self._backbone.device,
@@ -134,7 +138,6 @@ class ColbertTeacher:
                     f"{self._width}."
                 )
             self._width = len(weight)
-        parts = [[w.double().sum().item(), w.double().norm().item()] for w in self._projections]
         own = {**layout._asdict(), "model": "", "projections": parts}
         self.fingerprint = self._backbone.fingerprint(
             {"kind": "colbert", "precision": options.precision, **own}
@@ -246,7 +249,8 @@ def _linear(folder: Path, name: str) -> Tensor:
 
 def _pickled(path: Path, name: str) -> Tensor:
     try:
-        weights: Any = torch.load(path, map_location="cpu", weights_only=True)
-        return torch.as_tensor(weights[name]).float()
+        return torch.as_tensor(pickles.load(path)[name]).float()
+    except ModelError:
+        raise
     except Exception as error:  # whatever a file of unknown origin may make it raise
         raise ModelError(f"{path} holds no {name} ({type(error).__name__}).") from error

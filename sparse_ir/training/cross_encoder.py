@@ -10,7 +10,7 @@ import torch
 from sparse_ir.errors import ModelError
 from sparse_ir.models.backbone import BATCH_TEXTS, WINDOW, Backbone, Options
 from sparse_ir.models.batches import beginning, encodable, pad, token_batches
-from sparse_ir.models.dense import read_object, saved_length
+from sparse_ir.models.layouts import read_object, saved_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ class CrossEncoder:
             folder,
             options,
             auto="AutoModelForSequenceClassification",
-            saved_length=saved_length(reader),
+            saved_length=saved_length(reader, folder),
         )
         labels = self._backbone.config.num_labels
         if labels != 1:
@@ -88,8 +88,8 @@ class CrossEncoder:
     ) -> tuple[list[list[int]], list[list[int]]]:
         length = self._backbone.max_length
         found: Any = self._backbone.tokenizer(
-            [beginning(encodable(text), length) for text in queries],
-            [beginning(encodable(text), length) for text in documents],
+            [self._read(text, length) for text in queries],
+            [self._read(text, length) for text in documents],
             truncation="longest_first",
             max_length=length,
             return_attention_mask=False,
@@ -97,3 +97,14 @@ class CrossEncoder:
             verbose=False,
         )
         return found["input_ids"], found["token_type_ids"] if self._typed else []
+
+    def _read(self, text: str, length: int) -> str:
+        """As much of a text as may count, where that alone fills the limit; else all of it."""
+        text, tokenizer = encodable(text), self._backbone.tokenizer
+        if getattr(tokenizer, "truncation_side", "right") != "right":
+            return text
+        head = beginning(text, length)
+        if len(head) == len(text):
+            return text
+        found = tokenizer(head, add_special_tokens=False, truncation=False, verbose=False)
+        return head if len(found["input_ids"]) >= length else text

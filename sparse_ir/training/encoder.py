@@ -103,7 +103,9 @@ class TraineeEncoder:
         if table is None:
             raise ValueError("this model has no table of query weights")
         weights = table.weights.detach().cpu().numpy()
-        rows = tokenize(self._tokenizer, texts, self._settings.reads_of_query).ids
+        # The finished table counts a text's own tokens; the others weigh nothing here.
+        added = self._tokenizer.num_special_tokens_to_add()
+        rows = tokenize(self._tokenizer, texts, self._settings.reads_of_query + added).ids
         columns = [np.unique(np.asarray(row, np.int64)) for row in rows]
         starts = np.cumsum([0, *map(len, columns)])
         joined = np.concatenate(columns) if columns else np.empty(0, np.int64)

@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING
 import torch
 import torch.distributed as dist
 
+from sparse_ir.errors import ConfigError, SparseIRError
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
 
@@ -25,6 +29,28 @@ def world_size() -> int:
 def rank() -> int:
     """This device's number."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def first_alone(act: Callable[[], None]) -> None:
+    """Let the first process do something; where it is refused, none of them goes on.
+
+    Raises:
+        SparseIRError: what ``act`` raised; in the other processes a ConfigError that says the same.
+    """
+    said: list[str | None] = [None]
+    refusal: SparseIRError | None = None
+    if rank() == 0:
+        try:
+            act()
+        except SparseIRError as error:
+            refusal = error
+            said = [str(error)]
+    if world_size() > 1:
+        dist.broadcast_object_list(said, src=0)
+    if refusal is not None:
+        raise refusal
+    if said[0] is not None:
+        raise ConfigError(said[0])
 
 
 def gather(mine: Tensor, sizes: list[int]) -> Tensor:

@@ -148,7 +148,7 @@ def pretrain(
         TrainingError: the loss is no number, or memory is short; the last checkpoint is kept.
         StorageError: a file cannot be written.
     """
-    from sparse_ir.training.gather import rank
+    from sparse_ir.training.gather import first_alone
     from sparse_ir.training.pretrainer import pretraining_arguments, run
     from sparse_ir.training.small_lm import save
     from sparse_ir.training.vocabulary import japanese_words
@@ -159,9 +159,8 @@ def pretrain(
     out = Path(settings.out)
     place = Workplace(out)
     arguments = pretraining_arguments(settings, place.folder)  # the processes know one another now
+    first_alone(lambda: place.claim(settings))
     with arguments.main_process_first(local=False):
-        if rank() == 0:
-            place.claim(settings)
         tokenizer = _prepare(settings, place, say)
     trained = run(settings, place, tokenizer, arguments, advance)
     if trained.is_main:

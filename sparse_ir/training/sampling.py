@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
+from sparse_ir.errors import InputError
 from sparse_ir.training.tokens import token_groups
 from sparse_ir.training.topics import batches_of_like
 
@@ -208,6 +209,13 @@ class Batches(torch.utils.data.Dataset[dict[str, Any]]):
         step = self._sampler.step(number)
         source = self._sources[step.source]
         table = source.table
+        if len(step.documents) < self._world_size:  # the same step on each of them
+            raise InputError(
+                f"batch {number} has {len(step.documents)} distinct documents for "
+                f"{self._world_size} processes. Raise batch.queries or batch.negatives, or use "
+                "fewer processes.",
+                path=table.name,
+            )
         queries = self._slices(step.queries)
         documents = self._slices(step.documents)
         teacher_batch = np.empty((0, 0), np.float32)

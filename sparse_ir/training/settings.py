@@ -168,8 +168,12 @@ class ModelSettings:
 
     @property
     def reads_of_query(self) -> int:
-        """Tokens that the finished model reads of a query."""
-        return self.max_length or self.query_tokens
+        """Tokens that the finished model reads of a query.
+
+        The folder of one SPLADE model for both sides has one length, that of documents.
+        """
+        shared = self.query_encoder == "shared" and self.architecture == "splade"
+        return self.max_length or (self.document_tokens if shared else self.query_tokens)
 
     @property
     def reads_of_document(self) -> int:

@@ -47,7 +47,7 @@ def start_settings(model: str) -> dict[str, Any]:
             f"{name} has a model of its own for queries, and one for both sides is wanted. Give "
             f"one of them: {documents.model}"
         )
-    _require_plain(name, documents)
+    require_plain(name, documents)
     return {
         "backbone": model if documents.model == folder else str(documents.model),
         "query_encoder": "table" if table else "shared",
@@ -58,8 +58,12 @@ def start_settings(model: str) -> dict[str, Any]:
     }
 
 
-def _require_plain(name: str, layout: SpladeLayout) -> None:
-    """Refuse what training does not know, and a model would lose without a word."""
+def require_plain(name: str, layout: SpladeLayout) -> None:
+    """Refuse what training does not know, and a model would lose without a word.
+
+    Raises:
+        ModelError: naming it.
+    """
     prompts = layout.document_prompt or layout.query_prompt
     for what, there in (
         ("prompts", prompts),
@@ -81,6 +85,15 @@ def _length(layout: SpladeLayout) -> int:
     from sparse_ir.models.batches import maximal_length
     from sparse_ir.models.masked_lm import load_tokenizer
 
-    config = AutoConfig.from_pretrained(layout.model, local_files_only=True)
+    try:
+        # False, or else whoever is at the terminal is asked whether to run the folder's own code
+        config = AutoConfig.from_pretrained(
+            layout.model, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:  # whatever a file of unknown origin may make it raise
+        line = (str(error).strip().splitlines() or [""])[0]
+        raise ModelError(
+            f"{layout.model}: config.json cannot be used ({type(error).__name__}: {line[:200]})."
+        ) from error
     tokenizer = load_tokenizer(layout.model)
     return maximal_length(tokenizer, config, chosen=None, saved=layout.max_length or _USUAL_LENGTH)

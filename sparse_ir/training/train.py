@@ -122,8 +122,9 @@ def train(
             conductor.go_on(trainer, resume)
         elif settings.validation is not None:
             conductor.measure_start(trainer)
-        with quiet():
-            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        if not conductor.stopped:  # else it was killed between its early end and the saving
+            with quiet():
+                trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     best = conductor.best_checkpoint()
     if best is not None:
         load_weights(trainee, best)

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+from types import SimpleNamespace
 
 import pytest
 
 from sparse_ir.errors import ModelError
+from sparse_ir.models import masked_lm
 from sparse_ir.models.layouts import SpladeLayout, read_layout
+from sparse_ir.models.loading import load_encoder
 
 NEW = "sentence_transformers.base.modules.transformer.Transformer"
 OLD = "sentence_transformers.sparse_encoder.models.MLMTransformer"
@@ -111,3 +115,59 @@ def test_sparse_ir_json_sets_options(write):
 def test_wrong_options_are_refused(write, options):
     with pytest.raises(ModelError):
         read_layout(write(config={}, sparse_ir=options))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_length": "256"},
+        {"max_length": 25.6},
+        {"query_terms": None},
+        {"document_terms": True},
+        {"prune_ratio": "0.1"},
+        {"drop_columns": 5},
+        {"drop_columns": "special"},
+        {"drop_positions": [5]},
+        {"pooling": ["max"]},
+    ],
+)
+def test_an_option_of_another_type_is_refused(write, options):
+    with pytest.raises(ModelError, match=rf"sparse_ir\.json sets {next(iter(options))} to .*is no"):
+        read_layout(write(config={}, sparse_ir=options))
+
+
+@pytest.mark.parametrize(
+    ("files", "where"),
+    [
+        ({"modules": {"0": "Transformer"}}, r"modules\.json is no list of modules"),
+        ({"modules": ["Transformer"]}, r"modules\.json is no list of modules"),
+        ({"modules": modules(NEW, POOLING, path=5)}, r"modules\.json has the path 5"),
+        ({"sparse_ir": ["special"]}, r"sparse_ir\.json is no JSON object"),
+        ({"config_sentence_transformers": [1]}, r"config_sentence_transformers\.json is no JSON"),
+        ({"config_sentence_transformers": {"prompts": ["q"]}}, "prompts that are no texts"),
+        ({"config_sentence_transformers": {"prompts": {"query": 1}}}, "prompts that are no texts"),
+        ({"sentence_bert_config": [1]}, r"sentence_bert_config\.json is no JSON object"),
+        ({"sentence_bert_config": {"max_seq_length": "many"}}, "names no length"),
+        ({"sentence_bert_config": {"tokenizer_args": [1]}}, "names no length"),
+        ({"1_P__config": ["max"]}, r"config\.json is no JSON object"),
+    ],
+)
+def test_a_file_of_another_type_is_refused(write, files, where):
+    with pytest.raises(ModelError, match=where):
+        read_layout(write(**{"config": {}, "modules": modules(NEW, POOLING), **files}))
+
+
+def test_a_config_that_is_a_list_is_refused(tiny, tmp_path):
+    folder = shutil.copytree(tiny, tmp_path / "model")
+    (folder / "config.json").write_text("[]")
+    with pytest.raises(ModelError, match=r"config\.json is no JSON object"):
+        load_encoder(folder)
+
+
+def test_lower_casing_with_a_slow_tokenizer_is_refused(tiny, monkeypatch):
+    slow = SimpleNamespace(model_max_length=32)  # without a backend_tokenizer
+    monkeypatch.setattr(
+        masked_lm.transformers.AutoTokenizer, "from_pretrained", lambda *a, **o: slow
+    )
+    with pytest.raises(ModelError, match=r"do_lower_case.* fast form"):
+        masked_lm.load_tokenizer(tiny, lowercase=True)

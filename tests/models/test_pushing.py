@@ -161,7 +161,7 @@ def test_a_graph_is_fetched_where_it_is_one_of_ours(tmp_path, monkeypatch, ours,
 
 def test_a_model_is_copied_to_a_folder(folder, tmp_path):
     for target in (f"file:{tmp_path / 'copy'}", str(tmp_path / "copy")):
-        found = push_model(folder, target)
+        found = push_model(folder, target, replace=True)
         assert found.done
         assert found.url == (tmp_path / "copy").as_uri()
         assert model_files(tmp_path / "copy") == found.files
@@ -178,6 +178,37 @@ def test_a_folder_that_holds_something_else_is_left_alone(folder, tmp_path):
     with pytest.raises(StorageError, match="cannot be written"):
         push_model(folder, f"file:{tmp_path / 'thesis.tex' / 'x'}")
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("config", ["{}", '{"port": 80}', "no JSON", '["bert"]'])
+def test_a_folder_that_merely_has_a_config_is_no_model(folder, tmp_path, config):
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(ConfigError, match="holds something that is no model"):
+        push_model(folder, f"file:{tmp_path}", replace=True)
+    assert (tmp_path / "config.json").read_text() == config
+
+
+@pytest.mark.parametrize("there", ["modules.json", "model.safetensors", "config.json"])
+def test_a_model_in_the_target_is_replaced_where_that_is_said(folder, tmp_path, sparse_ir, there):
+    target = tmp_path / "copy"
+    target.mkdir()
+    (target / "config.json").write_text("{}")
+    (target / there).write_text('{"model_type": "bert"}')
+    refused = sparse_ir("push", folder, f"file:{target}")
+    assert refused.exit_code == 2
+    assert "holds a finished model" in refused.err
+    assert "--replace" in refused.err
+    assert sparse_ir("push", folder, f"file:{target}", "--replace").exit_code == 0
+    assert (target / "router_config.json").is_file()
+
+
+def test_a_model_is_not_pushed_over_into_or_around_itself(folder, monkeypatch):
+    before = sorted(folder.rglob("*"))
+    monkeypatch.chdir(folder)
+    for target in (".", "./copy", "..", f"file:{folder}", f"{folder}/../model"):
+        with pytest.raises(ConfigError, match="are the same or one inside the other"):
+            push_model(folder, target, replace=True)
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_a_dry_run_sends_and_writes_nothing(folder, tmp_path, no_token):

@@ -102,6 +102,12 @@ def test_a_route_of_other_modules_is_refused(write, structure):
         read_sides(write(routed(TYPES, {"query": structure, "document": ["d", "p"]})))
 
 
+def test_a_table_of_a_router_keeps_the_query_terms_set_beside_the_document_model(write):
+    files = routed(TYPES, {"query": ["s"], "document": ["d", "p"]})
+    assert read_sides(write(files)).table.terms == 0
+    assert read_sides(write({**files, "d/sparse_ir.json": {"query_terms": 7}})).table.terms == 7
+
+
 def test_a_router_with_something_behind_it_is_refused(write):
     files = routed(TYPES, {"query": ["s"], "document": ["d", "p"]})
     files["modules.json"].append({"type": "x.Normalize", "path": "1"})

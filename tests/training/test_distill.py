@@ -19,7 +19,10 @@ from safetensors.numpy import save_file
 
 from sparse_ir.data.examples import ExampleSettings, read_scored
 from sparse_ir.errors import ConfigError, InputError, ModelError, TrainingError
+from sparse_ir.models.backbone import Options
 from sparse_ir.models.loading import load_dense, load_encoder
+from sparse_ir.training.colbert import ColbertTeacher
+from sparse_ir.training.cross_encoder import CrossEncoder
 from sparse_ir.training.distill import DistillSettings, distill
 from sparse_ir.training.normalizing import Spread, combine, normalize
 from sparse_ir.training.scorers import TeacherSettings, load_teacher, parse_teacher
@@ -483,3 +486,26 @@ def test_an_example_that_names_an_absent_document(sparse_ir, write_jsonl, dense,
     with pytest.raises(InputError, match="nowhere"):
         distill(settings(bad, tmp_path / "out.jsonl", f"dense:{dense}"))
     assert not Path(tmp_path / "out.jsonl").exists()
+
+
+def test_a_cross_encoder_reads_on_where_a_text_has_few_tokens_in_many_characters(cross):
+    scorer = CrossEncoder(cross, Options(device="cpu"))
+    late = " " * 5000 + "cat"
+    queries, documents = [late, "cat", "cat", "cat"], ["mat", "mat", late, "cat"]
+    scores = scorer.score_pairs(queries, documents, lambda n: None)
+    assert scores[0] == pytest.approx(scores[1], abs=1e-5)
+    assert scores[2] == pytest.approx(scores[3], abs=1e-5)
+
+
+def test_colbert_teachers_whose_projections_have_the_same_sum_and_norm_are_two(dense, tmp_path):
+    found = set()
+    for name, rows in (("a", [[1.0, 2.0]]), ("b", [[2.0, 1.0]])):
+        folder = shutil.copytree(dense, tmp_path / name)
+        (folder / "1_Dense").mkdir()
+        weight = np.zeros((2, 32), np.float32)
+        weight[0, :2] = rows[0]
+        save_file({"linear.weight": weight}, folder / "1_Dense" / "model.safetensors")
+        modules = [{"type": "x.Transformer", "path": ""}, {"type": "x.Dense", "path": "1_Dense"}]
+        (folder / "modules.json").write_text(json.dumps(modules))
+        found.add(ColbertTeacher(folder, Options(device="cpu")).fingerprint)
+    assert len(found) == 2

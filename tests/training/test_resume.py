@@ -151,3 +151,23 @@ def test_as_many_checkpoints_are_kept_as_asked_for(train, tmp_path, keep, kept):
     train(save_every=2, keep=keep)
     names = [path.name for path in (tmp_path / "model-training").glob("checkpoint-*")]
     assert sorted(int(name.rpartition("-")[2]) for name in names) == kept
+
+
+def test_a_run_killed_after_its_early_end_is_saved_without_another_step(
+    train, settings, tmp_path, monkeypatch
+):
+    def killed(*_, **__):
+        raise StoppedError
+
+    early = {
+        "optimizer__steps": 200,
+        "optimizer__learning_rate": 0.3,  # falls apart after the first steps
+        "validation": {"dataset": str(tmp_path / "words"), "every": 5, "patience": 2},
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr("sparse_ir.training.train.save_trained", killed)
+        with pytest.raises(StoppedError):
+            train(**early)
+    (last,) = train(resume=True, **early)
+    assert last < 200
+    assert (tmp_path / "model" / "model.safetensors").is_file()

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from sparse_ir.data.examples import ExampleSettings, ScoredExample, open_examples, write_examples
-from sparse_ir.errors import ConfigError
-from sparse_ir.training.sampling import Sampler, Source
-from sparse_ir.training.settings import BatchSettings
+from sparse_ir.errors import ConfigError, InputError
+from sparse_ir.training.sampling import Batches, Sampler, Source
+from sparse_ir.training.settings import BatchSettings, ModelSettings
 
 
 @pytest.fixture
@@ -143,3 +143,15 @@ def test_some_queries_are_put_in_other_words_the_same_in_every_run():
 def test_phrases_that_cannot_be_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         BatchSettings(**settings)
+
+
+def test_fewer_documents_than_processes_are_refused_on_each_of_them(table):
+    found = [Source(table([("a", ["x"], None), ("b", ["x"], None)]))]
+    settings = BatchSettings(queries=2)
+    sampler = Sampler(found, settings, seed=1)
+    for rank in (0, 1):
+        batches = Batches(
+            sampler, found, None, ModelSettings("bert"), settings, count=1, rank=rank, world_size=2
+        )
+        with pytest.raises(InputError, match="1 distinct documents for 2 processes"):
+            batches[0]
