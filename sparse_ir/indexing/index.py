@@ -29,7 +29,7 @@ from sparse_ir.indexing.build import Build, kept_rejects, look_up
 from sparse_ir.indexing.ready import ReadyVectors, ready_documents
 from sparse_ir.indexing.vectors import VectorShards, is_shards
 from sparse_ir.models.ranks import Ranks
-from sparse_ir.pruning import parse_pruning
+from sparse_ir.pruning import Pruning, both_prunings, parse_pruning, pruned_further
 from sparse_ir.vectors import vocabulary_hash
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def _run(
         documents,
         encoder,
         chunk_documents=settings.chunk_documents,
-        pruning=parse_pruning(settings.document_pruning),
+        pruning=pruned_further(_pruning(settings, encoder), _stored_pruning(encoder)),
         passages=_read_as(settings, encoder),
         dense=dense,
         dense_passages=_passages(settings, encoder),
@@ -331,7 +331,7 @@ def _run_settings(
         "shards": settings.shards,
         "replicas": settings.replicas,
         "keep_vectors": settings.keep_vectors,
-        "document_pruning": str(parse_pruning(settings.document_pruning)),
+        "document_pruning": str(_pruning(settings, encoder)),
         "passages": str(_passages(settings, encoder)),
         "dense": None if dense is None else asdict(dense.space),
     }
@@ -353,6 +353,26 @@ def _passages(settings: IndexSettings, encoder: object) -> Passages:
     return parse_passages(settings.passages if stored is None else stored)
 
 
+def _pruning(settings: IndexSettings, encoder: object) -> Pruning:
+    """How documents are pruned: as is asked for, after what was done to stored vectors.
+
+    Raises:
+        ConfigError: both together are no pruning that a new document could be given.
+    """
+    asked, stored = parse_pruning(settings.document_pruning), _stored_pruning(encoder)
+    pruning = both_prunings(stored, asked)
+    if pruning is None:
+        raise ConfigError(
+            f"the vectors in {settings.vectors} are pruned by {str(stored)!r}, which cannot become "
+            f"{str(asked)!r}. Leave --document-pruning away, or encode again."
+        )
+    return pruning
+
+
+def _stored_pruning(encoder: object) -> Pruning:
+    return parse_pruning(getattr(encoder, "document_pruning", ""))
+
+
 def _read_as(settings: IndexSettings, encoder: object) -> Passages:
     """How documents go to the encoder: stored vectors of whole documents are given out as such.
 
@@ -372,7 +392,7 @@ def _stamp(
         query_fingerprints=encoder.query_fingerprints,
         vocabulary_hash=vocabulary_hash(encoder.vocabulary),
         vocabulary_size=len(encoder.vocabulary),
-        document_pruning=str(parse_pruning(settings.document_pruning)),
+        document_pruning=str(_pruning(settings, encoder)),
         corpus=settings.corpus,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         version=__version__,
