@@ -106,6 +106,17 @@ def _position(values: list[Any], name: str) -> int:
     return int(name)
 
 
+def require_least_one(**settings: int | None) -> None:
+    """See that counts are at least 1; None stands for no bound.
+
+    Raises:
+        ConfigError: naming the setting that is below.
+    """
+    for name, value in settings.items():
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} is {value}. It must be at least 1.")
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Propose the known name closest to a mistyped one: " Did you mean …?", or nothing."""
     close = difflib.get_close_matches(name, list(known), n=1)

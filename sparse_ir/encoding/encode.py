@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sparse_ir.config import require_least_one
 from sparse_ir.data.corpora import BadRow, corpus_bytes, read_documents, source_sha256
 from sparse_ir.data.ledger import Chunk
 from sparse_ir.data.shards import (
@@ -78,6 +79,9 @@ class EncodeSettings:
     document_pruning: str = ""
     passages: str = ""
     shard_documents: int = 4096
+
+    def __post_init__(self) -> None:
+        require_least_one(limit=self.limit, shard_documents=self.shard_documents)
 
 
 class EncodeReport(NamedTuple):

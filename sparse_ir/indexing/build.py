@@ -179,7 +179,8 @@ class Build:
             The number of documents in the index.
 
         Raises:
-            EngineError: the engine holds another number of documents than was acknowledged.
+            EngineError: the engine holds another number of documents than was acknowledged, or none
+                was read.
         """
         found = self._count()
         drop = not self.engine.keeps_previous if drop_previous is None else drop_previous
@@ -194,7 +195,8 @@ class Build:
             The number of documents in the build.
 
         Raises:
-            EngineError: the engine holds another number of documents than was acknowledged.
+            EngineError: the engine holds another number of documents than was acknowledged, or none
+                was read.
         """
         found = self._count()
         self.engine.settle(self.physical)
@@ -212,6 +214,11 @@ class Build:
             raise EngineError(
                 f"index {self.index!r} holds {found:,} documents where {expected:,} were "
                 "acknowledged; it is not published. Start again with --replace."
+            )
+        if not self.ledger.documents:
+            raise EngineError(
+                f"no document was read, so index {self.index!r} is left as it was. Give a corpus "
+                "that holds some."
             )
         if not found and self.ledger.rejected:
             raise EngineError(

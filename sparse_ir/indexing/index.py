@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparse_ir import __version__
+from sparse_ir.config import require_least_one
 from sparse_ir.data.corpora import BadRow, read_documents
 from sparse_ir.encoding.chunks import encode_corpus
 from sparse_ir.encoding.dense import open_dense
@@ -107,6 +108,7 @@ class IndexSettings:
     patience: float = 600.0
 
     def __post_init__(self) -> None:
+        require_least_one(limit=self.limit, chunk_documents=self.chunk_documents)
         if self.dense_similarity and self.dense is None:
             raise ConfigError("dense_similarity goes with dense, which names the model.")
         if not self.corpus:

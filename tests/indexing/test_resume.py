@@ -12,7 +12,7 @@ import time
 import pytest
 
 from sparse_ir.engines.opening import open_engine
-from sparse_ir.errors import ConfigError, InputError
+from sparse_ir.errors import ConfigError, EngineError, InputError
 from sparse_ir.indexing.index import IndexSettings, index_corpus
 
 DOCUMENTS = 600
@@ -114,6 +114,14 @@ def test_the_old_index_serves_until_the_new_one_is_whole(corpus, write_jsonl):
     assert len(content("default")) == DOCUMENTS
     index_corpus(settings(other, resume=True))
     assert set(content("default")) == {f"x{i}" for i in range(100)}
+
+
+def test_an_index_is_not_replaced_by_one_for_which_nothing_was_read(corpus, monkeypatch):
+    index_corpus(settings(corpus))
+    monkeypatch.setattr("sparse_ir.indexing.index.read_documents", lambda *a, **o: iter(()))
+    with pytest.raises(EngineError, match="no document was read"):
+        index_corpus(settings(corpus, replace=True))
+    assert len(content("default")) == DOCUMENTS
 
 
 def start(corpus, home, *options):
