@@ -31,7 +31,7 @@ from sparse_ir.encoding.ledgers import (
 )
 from sparse_ir.encoding.passages import parse_passages
 from sparse_ir.encoding.sources import STANDARD_INPUT, encoder_for, readable_twice
-from sparse_ir.errors import ConfigError
+from sparse_ir.errors import ConfigError, InputError
 from sparse_ir.models.loading import load_encoder
 from sparse_ir.models.ranks import Ranks
 from sparse_ir.pruning import parse_pruning
@@ -135,7 +135,7 @@ def _encode(settings: EncodeSettings, ranks: Ranks, advance: Callable[[int], Non
     started = time.monotonic()
     out = Path(settings.out)
     stopped = _look_up(out, settings)
-    if ranks.first_says(not stopped and _complete(out) and not settings.replace):
+    if ranks.first_says(not (stopped or settings.replace) and _complete(out)):
         _require_same(read_shard_manifest(out), settings)
         return _report(settings, read_shard_manifest(out), 0, [], started)
     skipped: list[BadRow] = []
@@ -202,7 +202,12 @@ def _write_shards(
 def _look_up(out: Path, settings: EncodeSettings) -> list[Ledger]:
     if settings.replace and not settings.resume:
         return []
-    stopped = open_ledgers(out)
+    try:
+        stopped = open_ledgers(out)
+    except InputError:
+        if not settings.replace:
+            raise
+        return []  # one is damaged, and all are removed when the run starts again
     if settings.resume:
         return stopped
     if stopped:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sparse_ir.data.files import writing
 from sparse_ir.data.ledger import Chunk, Ledger
 from sparse_ir.engines.base import require_index_name
-from sparse_ir.errors import ConfigError, EngineError
+from sparse_ir.errors import ConfigError, EngineError, InputError
 from sparse_ir.resources import home
 from sparse_ir.vectors import to_terms
 
@@ -49,13 +49,14 @@ def look_up(
     """Decide how a run begins.
 
     ``resume`` goes on with an unfinished build and is content with a finished index; ``replace``
-    starts again; both together resume where they can and else start again. ``aside`` leaves a
-    published index alone, and so needs neither.
+    starts again, also where the ledger is damaged; both together resume where they can and else
+    start again. ``aside`` leaves a published index alone, and so needs neither.
 
     Raises:
+        InputError: the ledger of an unfinished build is damaged, and ``replace`` is not set.
         ConfigError: something is there and neither flag says what to do with it.
     """
-    ledger = Ledger.open(ledger_path(engine, index))
+    ledger = _stopped(ledger_path(engine, index), replace=replace)
     if ledger is not None and not engine.exists(str(ledger.settings.get("physical"))):
         ledger.remove()  # its build is gone: nothing to go on with
         ledger = None
@@ -244,6 +245,16 @@ def kept_rejects(engine: Engine, index: str) -> tuple[int, Path | None]:
     path = ledger_path(engine, index).with_suffix(".rejects.jsonl")
     count = len(_lines(path))
     return count, path if count else None
+
+
+def _stopped(path: Path, *, replace: bool) -> Ledger | None:
+    try:
+        return Ledger.open(path)
+    except InputError:
+        if not replace:
+            raise
+        path.unlink(missing_ok=True)
+        return None
 
 
 def _lines(path: Path) -> list[str]:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -135,3 +136,14 @@ def test_two_runs_of_one_machine_give_the_same_bytes_and_say_what_they_read(tmp_
     assert manifests[0].shards == manifests[1].shards  # their checksums
     assert manifests[0].corpus_sha256 == hashlib.sha256(corpus.read_bytes()).hexdigest()
     assert manifests[0].options["precision"] == "fp32"
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_replace_gets_past_a_damaged_ledger(write_jsonl, tmp_path, resume):
+    corpus, out = write_jsonl("c.jsonl", ROWS), tmp_path / "v"
+    settings = EncodeSettings(corpus=str(corpus), out=str(out), model="bm25")
+    out.mkdir()
+    (out / "ledger.jsonl").write_text("{broken\n")
+    with pytest.raises(InputError, match="start the run again with --replace"):
+        encode(replace(settings, resume=True))
+    assert encode(replace(settings, resume=resume, replace=True)).encoded == 50

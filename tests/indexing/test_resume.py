@@ -80,6 +80,17 @@ def test_replace_throws_a_stopped_run_away(corpus):
     assert index_corpus(settings(corpus, replace=True)).encoded == DOCUMENTS
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_replace_gets_past_a_damaged_ledger(corpus, own_home, resume):
+    with pytest.raises(StopError):
+        index_corpus(settings(corpus), advance=stop_after(200))
+    (ledger,) = (own_home / "state").rglob("default.jsonl")
+    ledger.write_bytes(b"{broken\n" + ledger.read_bytes())
+    with pytest.raises(InputError, match="start the run again with --replace"):
+        index_corpus(settings(corpus, resume=True))
+    assert index_corpus(settings(corpus, resume=resume, replace=True)).encoded == DOCUMENTS
+
+
 def test_resume_with_other_settings_is_refused(corpus):
     with pytest.raises(StopError):
         index_corpus(settings(corpus), advance=stop_after(200))
