@@ -6,9 +6,12 @@ import hashlib
 import json
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sparse_ir.data.files import writing
+from filelock import FileLock, Timeout
+
+from sparse_ir.data.files import unwritable, writing
 from sparse_ir.data.ledger import Chunk, Ledger
 from sparse_ir.engines.base import require_index_name
 from sparse_ir.errors import ConfigError, EngineError, InputError
@@ -16,7 +19,7 @@ from sparse_ir.resources import home
 from sparse_ir.vectors import to_terms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -41,6 +44,32 @@ def ledger_path(engine: Engine, index: str) -> Path:
     """Where the ledger of an index's build lies: one for every engine address and index name."""
     where = hashlib.sha256(engine.address.encode()).hexdigest()[:12]
     return home() / "state" / where / f"{require_index_name(index)}.jsonl"
+
+
+@contextmanager
+def written_alone(engine: Engine, index: str) -> Iterator[None]:
+    """Keep other runs of an index on this machine away meanwhile.
+
+    Raises:
+        ConfigError: one is under way.
+        StorageError: the lock's file cannot be written.
+    """
+    path = ledger_path(engine, index).with_suffix(".lock")
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=2)  # a killed run ends within a second
+    except Timeout:
+        raise ConfigError(
+            f"another run is writing index {index!r} in {engine.address}. Wait for it, end it, or "
+            "use another name."
+        ) from None
+    except OSError as error:
+        raise unwritable(path, error) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def look_up(

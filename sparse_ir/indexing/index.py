@@ -26,7 +26,7 @@ from sparse_ir.engines.stamp import (
     require_same_similarity,
 )
 from sparse_ir.errors import ConfigError
-from sparse_ir.indexing.build import Build, kept_rejects, look_up
+from sparse_ir.indexing.build import Build, kept_rejects, look_up, written_alone
 from sparse_ir.indexing.ready import ReadyVectors, ready_documents
 from sparse_ir.indexing.vectors import VectorShards, is_shards
 from sparse_ir.models.ranks import Ranks
@@ -172,7 +172,8 @@ def index_corpus(
     Raises:
         ConfigError: the index exists, or an unfinished build of it, and neither ``resume`` nor
             ``replace`` is set; or a resumed run was started with other settings, or is finished
-            and holds no dense vectors, or others, where some are asked for.
+            and holds no dense vectors, or others, where some are asked for; or another run is
+            writing the index.
         ModelMismatchError: as the last, with vectors of another dense model.
         InputError: the corpus cannot be read, or is not that of the stopped run.
         EngineError: the engine cannot be opened or lost documents.
@@ -184,25 +185,32 @@ def index_corpus(
         )
     engine = open_engine(settings.engine, options=settings.cluster_options())
     try:
-        found = look_up(
-            engine,
-            settings.index,
-            resume=settings.resume,
-            replace=settings.replace,
-            aside=settings.aside,
-        )
-        if found.ledger is None and found.published and not (settings.replace or settings.aside):
-            _require_dense(engine, settings)
-            return _already_there(engine, settings, started)
-        with (
-            readable_twice(settings.corpus, settings.model) as corpus,
-            _vector_source(settings, corpus, found.ledger) as encoder,
-        ):
-            return _run(
-                engine, settings, corpus, encoder, _dense(settings), found.ledger, advance, started
-            )
+        with written_alone(engine, settings.index):
+            return _index(engine, settings, advance, started)
     finally:
         engine.close()
+
+
+def _index(
+    engine: Engine, settings: IndexSettings, advance: Callable[[int], None], started: float
+) -> IndexReport:
+    found = look_up(
+        engine,
+        settings.index,
+        resume=settings.resume,
+        replace=settings.replace,
+        aside=settings.aside,
+    )
+    if found.ledger is None and found.published and not (settings.replace or settings.aside):
+        _require_dense(engine, settings)
+        return _already_there(engine, settings, started)
+    with (
+        readable_twice(settings.corpus, settings.model) as corpus,
+        _vector_source(settings, corpus, found.ledger) as encoder,
+    ):
+        return _run(
+            engine, settings, corpus, encoder, _dense(settings), found.ledger, advance, started
+        )
 
 
 def _run(

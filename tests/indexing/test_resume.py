@@ -13,6 +13,8 @@ import pytest
 
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.errors import ConfigError, EngineError, InputError
+from sparse_ir.indexing.build import written_alone
+from sparse_ir.indexing.changes import update_index
 from sparse_ir.indexing.index import IndexSettings, index_corpus
 
 DOCUMENTS = 600
@@ -133,6 +135,17 @@ def test_an_index_is_not_replaced_by_one_for_which_nothing_was_read(corpus, monk
     with pytest.raises(EngineError, match="no document was read"):
         index_corpus(settings(corpus, replace=True))
     assert len(content("default")) == DOCUMENTS
+
+
+def test_two_runs_of_one_index_are_kept_apart(corpus):
+    index_corpus(settings(corpus))
+    with open_engine("embedded") as engine, written_alone(engine, "default"):
+        with pytest.raises(ConfigError, match="another run is writing index 'default'"):
+            index_corpus(settings(corpus, replace=True))
+        with pytest.raises(ConfigError, match="another run is writing index 'default'"):
+            update_index(settings(corpus))
+        assert index_corpus(settings(corpus, index="other")).documents == DOCUMENTS
+    assert update_index(settings(corpus)).unchanged == DOCUMENTS
 
 
 def start(corpus, home, *options):
