@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,7 +31,7 @@ from sparse_ir.encoding.ledgers import (
 )
 from sparse_ir.encoding.passages import parse_passages
 from sparse_ir.encoding.sources import STANDARD_INPUT, encoder_for, readable_twice
-from sparse_ir.errors import ConfigError, InputError
+from sparse_ir.errors import ConfigError, CorpusChangedError, InputError
 from sparse_ir.models.loading import load_encoder
 from sparse_ir.models.ranks import Ranks
 from sparse_ir.pruning import parse_pruning
@@ -111,8 +111,9 @@ def encode(
 ) -> EncodeReport:
     """Encode a corpus into Parquet shards with a manifest.
 
-    A killed or interrupted run loses nothing: call again with ``resume``. The manifest says
-    ``complete`` once every document is in.
+    A killed or interrupted run loses nothing: call again with ``resume``. With ``replace`` too,
+    one whose settings or corpus have changed is started again. The manifest says ``complete`` once
+    every document is in.
 
     Args:
         settings: What to read, how to weigh it, where to put it.
@@ -128,7 +129,14 @@ def encode(
     if ranks.processes > 1 and settings.corpus == STANDARD_INPUT:
         raise ConfigError("several processes cannot share standard input. Give a file or folder.")
     with ranks.joined(), locked(Path(settings.out), ranks):
-        return _encode(settings, ranks, advance)
+        try:
+            return _encode(settings, ranks, advance)
+        except CorpusChangedError:
+            # several processes may not all have noticed it
+            once = settings.corpus == STANDARD_INPUT or ranks.processes > 1
+            if once or not (settings.resume and settings.replace):
+                raise
+            return _encode(replace(settings, resume=False), ranks, advance)
 
 
 def _encode(settings: EncodeSettings, ranks: Ranks, advance: Callable[[int], None]) -> EncodeReport:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +16,7 @@ from sparse_ir.encoding.chunks import encode_corpus
 from sparse_ir.encoding.dense import open_dense
 from sparse_ir.encoding.devices import read_devices
 from sparse_ir.encoding.passages import EACH, WHOLE, parse_passages
-from sparse_ir.encoding.sources import encoder_for, readable_twice
+from sparse_ir.encoding.sources import STANDARD_INPUT, encoder_for, readable_twice
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.options import ClusterOptions
 from sparse_ir.engines.stamp import (
@@ -25,7 +25,7 @@ from sparse_ir.engines.stamp import (
     require_same_dense,
     require_same_similarity,
 )
-from sparse_ir.errors import ConfigError
+from sparse_ir.errors import ConfigError, CorpusChangedError
 from sparse_ir.indexing.build import Build, kept_rejects, look_up, written_alone
 from sparse_ir.indexing.ready import ReadyVectors, ready_documents
 from sparse_ir.indexing.vectors import VectorShards, is_shards
@@ -162,8 +162,9 @@ def index_corpus(
 ) -> IndexReport:
     """Encode a corpus and index it.
 
-    A killed or interrupted run loses nothing: call again with ``resume``. The index comes into
-    sight when everything is in and counted; until then a search finds what was there before.
+    A killed or interrupted run loses nothing: call again with ``resume``. With ``replace`` too,
+    one whose settings or corpus have changed is started again. The index comes into sight when
+    everything is in and counted; until then a search finds what was there before.
 
     Args:
         settings: What to read, how to weigh it, where to put it.
@@ -186,7 +187,13 @@ def index_corpus(
     engine = open_engine(settings.engine, options=settings.cluster_options())
     try:
         with written_alone(engine, settings.index):
-            return _index(engine, settings, advance, started)
+            try:
+                return _index(engine, settings, advance, started)
+            except CorpusChangedError:
+                once = settings.corpus == STANDARD_INPUT
+                if once or not (settings.resume and settings.replace):
+                    raise
+                return _index(engine, replace(settings, resume=False), advance, started)
     finally:
         engine.close()
 

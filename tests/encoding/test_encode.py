@@ -147,3 +147,14 @@ def test_replace_gets_past_a_damaged_ledger(write_jsonl, tmp_path, resume):
     with pytest.raises(InputError, match="start the run again with --replace"):
         encode(replace(settings, resume=True))
     assert encode(replace(settings, resume=resume, replace=True)).encoded == 50
+
+
+def test_resume_and_replace_start_again_where_the_corpus_has_changed(write_jsonl, tmp_path):
+    corpus, out = write_jsonl("c.jsonl", ROWS), tmp_path / "v"
+    settings = EncodeSettings(corpus=str(corpus), out=str(out), model="bm25", shard_documents=10)
+    done = []
+    with pytest.raises(ZeroDivisionError):  # in the third shard
+        encode(settings, advance=lambda n: done.append(n) or 1 // (sum(done) < 30))
+    corpus.write_text(corpus.read_text().replace("number3", "number8"))  # of the same size
+    report = encode(replace(settings, resume=True, replace=True))
+    assert (report.encoded, report.documents) == (50, 50)

@@ -110,6 +110,18 @@ def test_resume_with_another_corpus_is_refused(corpus):
         index_corpus(settings(corpus, resume=True))
 
 
+def test_resume_and_replace_start_again_where_the_corpus_has_changed(corpus):
+    with pytest.raises(StopError):
+        index_corpus(settings(corpus), advance=stop_after(200))
+    rows = corpus.read_text().splitlines()
+    rows[3] = json.dumps({"_id": "d3", "text": "changed meanwhile"})
+    corpus.write_text("\n".join(rows) + "\n")
+    report = index_corpus(settings(corpus, resume=True, replace=True))
+    assert report.encoded == report.documents == DOCUMENTS
+    index_corpus(settings(corpus, index="whole"))
+    assert content("default") == content("whole")
+
+
 def test_resume_of_a_finished_index_does_nothing(corpus):
     index_corpus(settings(corpus))
     assert index_corpus(settings(corpus, resume=True)).encoded == 0
