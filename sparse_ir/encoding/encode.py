@@ -30,9 +30,14 @@ from sparse_ir.encoding.ledgers import (
     require_alike,
 )
 from sparse_ir.encoding.passages import parse_passages
-from sparse_ir.encoding.sources import STANDARD_INPUT, encoder_for, readable_twice
+from sparse_ir.encoding.sources import (
+    STANDARD_INPUT,
+    called_now,
+    encoder_for,
+    made_by,
+    readable_twice,
+)
 from sparse_ir.errors import ConfigError, CorpusChangedError, InputError
-from sparse_ir.models.loading import load_encoder
 from sparse_ir.models.ranks import Ranks
 from sparse_ir.pruning import parse_pruning
 from sparse_ir.vectors import vocabulary_hash
@@ -238,7 +243,7 @@ def _require_same(manifest: ShardManifest, settings: EncodeSettings) -> None:
     Raises:
         ConfigError: naming what differs.
     """
-    found = {
+    found: dict[str, tuple[Any, Any]] = {
         "corpus": (manifest.corpus, settings.corpus),
         "limit": (manifest.options.get("limit"), settings.limit),
         "document_pruning": (
@@ -247,11 +252,14 @@ def _require_same(manifest: ShardManifest, settings: EncodeSettings) -> None:
         ),
         "passages": (manifest.options.get("passages", ""), str(parse_passages(settings.passages))),
     }
-    if settings.model != "bm25":
-        encoder = load_encoder(settings.model, device="cpu")
-        found["model"] = (
-            manifest.model,
-            manifest.model if encoder.fingerprint == manifest.fingerprint else encoder.name,
+    if "precision" in manifest.options:  # it came later, as the checksum did
+        found["precision"] = (manifest.options["precision"], settings.precision)
+    if not made_by(settings.model, manifest.model, manifest.fingerprint):
+        found["model"] = (manifest.model, called_now(settings.model, manifest.model))
+    if manifest.corpus_sha256 and found["corpus"][0] == found["corpus"][1]:
+        found["corpus_sha256"] = (
+            manifest.corpus_sha256,
+            source_sha256(settings.corpus) or manifest.corpus_sha256,
         )
     for name, (before, now) in found.items():
         if before != now:

@@ -13,7 +13,7 @@ from sparse_ir.data.corpora import read_documents
 from sparse_ir.encoding.devices import read_devices, threads_each
 from sparse_ir.encoding.pool import EncoderPool
 from sparse_ir.encoding.worker import WorkerSettings
-from sparse_ir.models.loading import load_encoder
+from sparse_ir.models.loading import DEFAULT, load_encoder
 from sparse_ir.resources import cache, home
 
 if TYPE_CHECKING:
@@ -91,12 +91,38 @@ def encoder_for(
         yield pool
 
 
+def made_by(model: str | None, name: str, fingerprint: str) -> bool:
+    """Whether a model is the one that made vectors.
+
+    Args:
+        model: As ``encoder_for`` takes it; "bm25" is any that was fitted on the way.
+        name: What the vectors say of the model that made them.
+        fingerprint: As well.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    if model == "bm25":
+        return Path(name).name == _fitted_name(fingerprint) or Path(name, "bm25.json").is_file()
+    return load_encoder(model, device="cpu").fingerprint == fingerprint
+
+
+def called_now(model: str | None, before: str) -> str:
+    """What to call a model that is not the one which made vectors, though it may have its name."""
+    name = model or DEFAULT
+    return f"{name} with other files" if name == before else name
+
+
+def _fitted_name(fingerprint: str) -> str:
+    return f"bm25-{fingerprint[:16]}"
+
+
 def _fitted(corpus: str, *, limit: int | None, skip_bad: bool) -> Path:
     from sparse_ir.models.bm25 import Bm25Encoder
 
     documents = read_documents(corpus, limit=limit, on_bad=_ignore if skip_bad else None)
     fitted = Bm25Encoder.fit(document.content for document in documents)
-    folder = home() / "models" / f"bm25-{fitted.fingerprint[:16]}"
+    folder = home() / "models" / _fitted_name(fitted.fingerprint)
     fitted.save(folder)
     return folder
 

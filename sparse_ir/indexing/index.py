@@ -16,7 +16,13 @@ from sparse_ir.encoding.chunks import encode_corpus
 from sparse_ir.encoding.dense import open_dense
 from sparse_ir.encoding.devices import read_devices
 from sparse_ir.encoding.passages import EACH, WHOLE, parse_passages
-from sparse_ir.encoding.sources import STANDARD_INPUT, encoder_for, readable_twice
+from sparse_ir.encoding.sources import (
+    STANDARD_INPUT,
+    called_now,
+    encoder_for,
+    made_by,
+    readable_twice,
+)
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.options import ClusterOptions
 from sparse_ir.engines.stamp import (
@@ -173,7 +179,8 @@ def index_corpus(
     Raises:
         ConfigError: the index exists, or an unfinished build of it, and neither ``resume`` nor
             ``replace`` is set; or a resumed run was started with other settings, or is finished
-            and holds no dense vectors, or others, where some are asked for; or another run is
+            and was made with another corpus, model, pruning or passages, or holds no dense vectors,
+            or others, where some are asked for; or another run is
             writing the index.
         ModelMismatchError: as the last, with vectors of another dense model.
         InputError: the corpus cannot be read, or is not that of the stopped run.
@@ -209,6 +216,7 @@ def _index(
         aside=settings.aside,
     )
     if found.ledger is None and found.published and not (settings.replace or settings.aside):
+        _require_same(engine.describe(settings.index), settings)
         _require_dense(engine, settings)
         return _already_there(engine, settings, started)
     with (
@@ -416,6 +424,31 @@ def _stamp(
         passages=str(_passages(settings, encoder)),
         dense=None if dense is None else dense.space,
     )
+
+
+def _require_same(stamp: Stamp, settings: IndexSettings) -> None:
+    """Refuse to call a finished index the result of a run with other settings.
+
+    Raises:
+        ConfigError: naming what differs.
+    """
+    shards = settings.vectors is not None and is_shards(settings.vectors)
+    source = VectorShards(settings.vectors or "") if shards else None
+    found: dict[str, tuple[object, object]] = {
+        "corpus": (stamp.corpus, settings.corpus),
+        "document_pruning": (stamp.document_pruning, str(_pruning(settings, source))),
+        "passages": (stamp.passages, str(_passages(settings, source))),
+    }
+    if source is not None and source.fingerprint != stamp.fingerprint:
+        found["model"] = (stamp.model, called_now(source.name, stamp.model))
+    elif settings.vectors is None and not made_by(settings.model, stamp.model, stamp.fingerprint):
+        found["model"] = (stamp.model, called_now(settings.model, stamp.model))
+    for name, (before, now) in found.items():
+        if before != now:
+            raise ConfigError(
+                f"index {settings.index!r} is finished, and its {name} was {before!r}, not "
+                f"{now!r}. Use --replace to build it anew, or another name."
+            )
 
 
 def _require_dense(engine: Engine, settings: IndexSettings) -> None:

@@ -158,3 +158,23 @@ def test_resume_and_replace_start_again_where_the_corpus_has_changed(write_jsonl
     corpus.write_text(corpus.read_text().replace("number3", "number8"))  # of the same size
     report = encode(replace(settings, resume=True, replace=True))
     assert (report.encoded, report.documents) == (50, 50)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [({"precision": "bf16"}, "whose precision was 'fp32'"), ({"model": None}, "whose model was")],
+)
+def test_resume_of_a_folder_that_was_finished_otherwise_is_refused(
+    write_jsonl, tmp_path, changed, said
+):
+    corpus = write_jsonl("c.jsonl", ROWS)
+    settings = EncodeSettings(
+        corpus=str(corpus), out=str(tmp_path / "v"), model="bm25", resume=True
+    )
+    encode(settings)
+    assert encode(settings).encoded == 0
+    with pytest.raises(ConfigError, match=said):
+        encode(replace(settings, **changed))
+    corpus.write_text(corpus.read_text().replace("apple", "grape"))
+    with pytest.raises(ConfigError, match="whose corpus_sha256 was"):
+        encode(settings)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -125,6 +126,21 @@ def test_resume_and_replace_start_again_where_the_corpus_has_changed(corpus):
 def test_resume_of_a_finished_index_does_nothing(corpus):
     index_corpus(settings(corpus))
     assert index_corpus(settings(corpus, resume=True)).encoded == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"corpus": "python-docs"}, "its corpus was"),
+        ({"model": "default"}, "its model was"),
+        ({"document_pruning": "top_k=1"}, "its document_pruning was '', not 'top_k=1'"),
+        ({"passages": "max"}, "its passages was ''"),
+    ],
+)
+def test_resume_of_an_index_that_was_finished_with_other_settings_is_refused(corpus, changed, said):
+    index_corpus(settings(corpus))
+    with pytest.raises(ConfigError, match=said):
+        index_corpus(replace(settings(corpus, resume=True), **changed))
 
 
 def test_resume_of_nothing_starts(corpus):
