@@ -185,7 +185,8 @@ def _done(path: Path, step: Step) -> dict[str, Any] | None:
         same = stored["key"] == _key(step)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return stored if same and step.stage.there(step.settings) else None
+    there = same and step.stage.there(step.settings)
+    return stored if there and step.stage.same(step.settings, stored["result"]) else None
 
 
 def _key(step: Step) -> str:

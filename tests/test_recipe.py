@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from sparse_ir.engines.opening import open_engine
 from sparse_ir.errors import ConfigError, VerificationError
+from sparse_ir.indexing.index import IndexSettings, index_corpus
 from sparse_ir.recipe import find_recipe, read_recipe, run_recipe
 from sparse_ir.resources import resource
 
@@ -100,6 +102,34 @@ def test_what_was_made_and_is_gone_is_made_again(recipe, tmp_path):
     run(recipe)
     (tmp_path / "vectors" / "manifest.json").unlink()
     assert [o.skipped for o in run(recipe)] == [True, True, False]
+
+
+def test_changed_judgements_and_queries_are_evaluated_anew(recipe):
+    run(recipe)
+    judged = recipe.with_name("qrels.tsv")
+    judged.write_text(judged.read_text() + "q2\td1\t1\n")
+    second = run(recipe)
+    assert [o.skipped for o in second] == [True, False, True]
+    assert second[1].result["mean"] == {"mrr@10": 0.5}  # q2 is not asked
+    asked = recipe.with_name("q.jsonl")
+    asked.write_text(asked.read_text() + '{"_id": "q2", "text": "red apple"}\n')
+    assert run(recipe)[1].result["mean"] == {"mrr@10": 1.0}
+
+
+def test_an_evaluation_is_done_anew_when_its_index_has_another_number_of_documents(recipe):
+    run(recipe)
+    with open_engine("embedded") as engine:
+        assert engine.delete("fruit", ["d1"]) == 1
+        engine.refresh("fruit")
+    assert [o.skipped for o in run(recipe)] == [True, False, True]
+
+
+def test_an_index_that_another_command_made_anew_is_made_anew(recipe, write_jsonl):
+    run(recipe)
+    other = write_jsonl("other.jsonl", [{"_id": "x", "text": "a green pear"}])
+    index_corpus(IndexSettings(corpus=str(other), index="fruit", model="bm25", replace=True))
+    assert run(recipe)[0].result["documents"] == 4
+    assert [o.skipped for o in run(recipe)] == [True, True, True]
 
 
 @pytest.mark.parametrize(
