@@ -98,6 +98,28 @@ def test_vectors_that_were_made_anew_are_indexed_anew(fruit, tmp_path):
     assert [o.skipped for o in run(path, "encode.document_pruning=top_k=1")] == [False, False]
 
 
+def test_a_recipe_keeps_to_its_folder_whatever_its_name(fruit, tmp_path, own_home):
+    stage = f"encode: {{corpus: {fruit}, out: {tmp_path / 'v'}, model: bm25, name: a/b}}"
+    path = tmp_path / "r.yaml"
+    for name in ("../../x", "..", "x", '""'):
+        path.write_text(f"name: {name}\nstages:\n  - {stage}\n")
+        assert not run(path)[0].skipped
+        assert run(path)[0].skipped
+    assert not (own_home.parent / "x").exists()
+    assert len(list((own_home / "recipes").glob("*/*.json"))) == 4
+
+
+def test_stages_whose_names_differ_in_a_sign_are_done_each_for_itself(fruit, tmp_path):
+    path = tmp_path / "r.yaml"
+    rows = [
+        f"  - encode: {{name: {name}, corpus: {fruit}, out: {tmp_path / out}, model: bm25}}"
+        for name, out in (("a/b", "1"), ("a-b", "2"), ("a b", "3"))
+    ]
+    path.write_text("\n".join(["stages:", *rows]))
+    assert [o.skipped for o in run(path)] == [False, False, False]
+    assert [o.skipped for o in run(path)] == [True, True, True]
+
+
 def test_what_was_made_and_is_gone_is_made_again(recipe, tmp_path):
     run(recipe)
     (tmp_path / "vectors" / "manifest.json").unlink()
