@@ -15,6 +15,7 @@ from sparse_ir.data.shards import (
     VOCABULARY_NAME,
     ShardManifest,
     finish_shards,
+    is_shard,
     read_shard_manifest,
     shard_paths,
     start_shards,
@@ -151,6 +152,8 @@ def _encode(settings: EncodeSettings, ranks: Ranks, advance: Callable[[int], Non
     if ranks.first_says(not (stopped or settings.replace) and _complete(out)):
         _require_same(read_shard_manifest(out), settings)
         return _report(settings, read_shard_manifest(out), 0, [], started)
+    if ranks.first and not (stopped or settings.replace):
+        _require_free(out)
     skipped: list[BadRow] = []
     with (
         readable_twice(settings.corpus, settings.model) as corpus,
@@ -231,6 +234,22 @@ def _look_up(out: Path, settings: EncodeSettings) -> list[Ledger]:
     if (out / MANIFEST_NAME).exists():
         raise ConfigError(f"{out} holds vectors. Use --replace, or another folder.")
     return []
+
+
+def _require_free(out: Path) -> None:
+    """Refuse to empty a folder whose files nothing says to be those of a stopped run.
+
+    Raises:
+        ConfigError: naming the first.
+    """
+    names = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    begun = MANIFEST_NAME in names  # and killed before its first shard
+    for name in names:
+        if is_shard(name) or (name == VOCABULARY_NAME and not begun):
+            raise ConfigError(
+                f"{out} holds {name}, which a new run would remove. Use --replace, or another "
+                "folder."
+            )
 
 
 def _complete(out: Path) -> bool:

@@ -178,3 +178,18 @@ def test_resume_of_a_folder_that_was_finished_otherwise_is_refused(
     corpus.write_text(corpus.read_text().replace("apple", "grape"))
     with pytest.raises(ConfigError, match="whose corpus_sha256 was"):
         encode(settings)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("name", ["vocabulary.json", "vectors-00000.parquet"])
+def test_files_of_no_run_are_removed_only_when_asked(write_jsonl, tmp_path, name, resume):
+    out = tmp_path / "v"
+    out.mkdir()
+    (out / name).write_text("of somebody else")
+    settings = EncodeSettings(
+        corpus=str(write_jsonl("c.jsonl", ROWS)), out=str(out), model="bm25", resume=resume
+    )
+    with pytest.raises(ConfigError, match=rf"holds {name}, which .* Use --replace"):
+        encode(settings)
+    assert (out / name).read_text() == "of somebody else"
+    assert encode(replace(settings, replace=True)).documents == 50
