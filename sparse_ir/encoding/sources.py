@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import sys
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparse_ir.data.corpora import read_documents
+from sparse_ir.data.files import unwritable
 from sparse_ir.encoding.devices import read_devices, threads_each
 from sparse_ir.encoding.pool import EncoderPool
 from sparse_ir.encoding.worker import WorkerSettings
@@ -26,18 +27,25 @@ STANDARD_INPUT = "-"
 
 @contextmanager
 def readable_twice(corpus: str, model: str | None) -> Iterator[str]:
-    """Give a source that can be read again, as BM25 needs: standard input goes to a spool file."""
+    """Give a source that can be read again, as BM25 needs: standard input goes to a spool file.
+
+    Raises:
+        StorageError: the spool file cannot be written.
+    """
     if corpus != STANDARD_INPUT or model != "bm25":
         yield corpus
         return
-    folder = cache() / "spool"
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".spool", delete=False) as spool:
-        shutil.copyfileobj(sys.stdin.buffer, spool)
+    spool = cache() / "spool" / f"{secrets.token_hex(8)}.spool"
     try:
-        yield spool.name
+        try:
+            spool.parent.mkdir(parents=True, exist_ok=True)
+            with spool.open("xb") as stream:
+                shutil.copyfileobj(sys.stdin.buffer, stream)
+        except OSError as error:
+            raise unwritable(spool, error) from None
+        yield str(spool)
     finally:
-        Path(spool.name).unlink(missing_ok=True)
+        spool.unlink(missing_ok=True)
 
 
 def devices_for(model: str | None, devices: str) -> tuple[str, ...]:
