@@ -189,8 +189,11 @@ class Builds:
         """The build that the published one took the place of; empty where it is gone.
 
         Raises:
-            IndexNotFoundError: there is no such index.
+            IndexNotFoundError: there is no such index, or the name is that of a build.
         """
+        name, of_build = _parts(index)
+        if of_build is not None:
+            raise IndexNotFoundError(f"{index!r} is a build. Name the index that it is of: {name}.")
         self.resolve(index)
         stamp = json.loads((self.root / index / POINTER).read_bytes()).get("previous", "")
         physical = f"{index}@{stamp}"
