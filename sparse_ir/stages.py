@@ -80,7 +80,7 @@ def _index_there(settings: IndexSettings) -> bool:
 
 
 def _index_same(settings: IndexSettings, result: Mapping[str, Any]) -> bool:
-    physical = result.get("details", {}).get("physical", "")
+    physical: str = result.get("details", {}).get("physical", "")
     engine = open_engine(settings.engine)
     try:
         if settings.aside:
