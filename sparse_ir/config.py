@@ -89,23 +89,35 @@ def assign(settings: Any, path: Sequence[str], value: Any) -> None:
     for name in way:
         if isinstance(settings, list):
             settings = settings[_position(settings, name)]
-        elif isinstance(settings.get(name), dict | list):
-            settings = settings[name]
-        elif settings.get(name) is None:
-            settings[name] = {}
+        elif isinstance(settings, dict):
+            if settings.get(name) is None:
+                settings[name] = {}
             settings = settings[name]
         else:
             raise KeyError(name)
     if isinstance(settings, list):
         settings[_position(settings, last)] = value
-    else:
+    elif isinstance(settings, dict):
         settings[last] = value
+    else:
+        raise KeyError(last)
 
 
 def _position(values: list[Any], name: str) -> int:
     if not name.isdigit() or int(name) >= len(values):
         raise KeyError(name)
     return int(name)
+
+
+def require_least_one(**settings: int | None) -> None:
+    """See that counts are at least 1; None stands for no bound.
+
+    Raises:
+        ConfigError: naming the setting that is below.
+    """
+    for name, value in settings.items():
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} is {value}. It must be at least 1.")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -133,6 +145,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         line = f", line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or "it cannot be parsed"
         raise ConfigError(f"{path}{line}: not valid YAML: {problem}.") from None
+    except ValueError as error:  # of a date that there is not, such as 2024-13-01
+        raise ConfigError(f"{path}: a value cannot be read ({error}). Put it in quotes.") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -153,6 +167,6 @@ def parse_set(assignments: Sequence[str]) -> list[tuple[list[str], Any]]:
             raise ConfigError(f"--set {text!r} is not understood. Write --set name=value.")
         try:
             parsed.append((path.split("."), yaml.safe_load(value)))
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # the latter of a date that there is not
             raise ConfigError(f"--set {text!r}: the value is not valid YAML.") from None
     return parsed

@@ -48,6 +48,10 @@ class InputError(SparseIRError):
         self.line = line
 
 
+class CorpusChangedError(InputError):
+    """The corpus is not the one that a stopped run was started with."""
+
+
 class ModelError(SparseIRError):
     """A model folder cannot be loaded as a sparse encoder."""
 

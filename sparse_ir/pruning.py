@@ -69,6 +69,46 @@ def parse_pruning(text: str) -> Pruning:
     return Pruning(**rules)  # type: ignore[arg-type]
 
 
+def both_prunings(first: Pruning, second: Pruning) -> Pruning | None:
+    """The one pruning that does what two do after one another.
+
+    Rules of the second that only ask for less of what the first left are its own. None where the
+    second asks for more than the first left, or for a share of a sum that the first changed.
+
+    >>> both_prunings(Pruning(top_k=64, ratio=0.1), Pruning(top_k=32))
+    Pruning(top_k=32, mass=None, ratio=0.1)
+    >>> both_prunings(Pruning(top_k=32), Pruning(top_k=64)) is None
+    True
+    """
+    further = pruned_further(second, first)
+    if first.top_k is not None and (further.top_k or 0) > first.top_k:
+        return None
+    if first.ratio is not None and (1.0 if further.ratio is None else further.ratio) < first.ratio:
+        return None
+    if further.mass is not None and (first.mass is not None or first.top_k is not None):
+        return None
+    if further.ratio is not None and first.mass is not None:
+        return None
+    return Pruning(
+        top_k=first.top_k if further.top_k is None else further.top_k,
+        mass=first.mass if further.mass is None else further.mass,
+        ratio=first.ratio if further.ratio is None else further.ratio,
+    )
+
+
+def pruned_further(pruning: Pruning, done: Pruning) -> Pruning:
+    """The rules of a pruning that are still to be applied to vectors which others were applied to.
+
+    >>> pruned_further(Pruning(top_k=32, mass=0.9), Pruning(mass=0.9))
+    Pruning(top_k=32, mass=None, ratio=None)
+    """
+    return Pruning(
+        top_k=None if pruning.top_k == done.top_k else pruning.top_k,
+        mass=None if pruning.mass == done.mass else pruning.mass,
+        ratio=None if pruning.ratio == done.ratio else pruning.ratio,
+    )
+
+
 def prune(batch: SparseBatch, pruning: Pruning) -> SparseBatch:
     """Apply every rule that is set: ratio, then mass, then top_k."""
     if pruning.ratio is not None:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from sparse_ir.stages import Stage
 
 
+_LONGEST_NAME = 60  # characters; a file system counts bytes, and takes 255
+
+
 class Step(NamedTuple):
     """One stage of a recipe with its settings.
 
@@ -166,7 +169,7 @@ def run_recipe(
         progress: Opens a progress display: ``progress(name, total=N or None)``.
     """
     for step in recipe.steps:
-        path = home() / "recipes" / recipe.name / f"{_file_name(step.name)}.json"
+        path = home() / "recipes" / _file_name(recipe.name) / f"{_file_name(step.name)}.json"
         done = None if again else _done(path, step)
         if done is not None:
             yield Outcome(step.name, True, f"done already ({done['summary']})", done["result"])
@@ -185,7 +188,8 @@ def _done(path: Path, step: Step) -> dict[str, Any] | None:
         same = stored["key"] == _key(step)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return stored if same and step.stage.there(step.settings) else None
+    there = same and step.stage.there(step.settings)
+    return stored if there and step.stage.same(step.settings, stored["result"]) else None
 
 
 def _key(step: Step) -> str:
@@ -194,4 +198,8 @@ def _key(step: Step) -> str:
 
 
 def _file_name(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name)
+    """A file name for any name; what a character had to be replaced in has a checksum too."""
+    fit = "".join(c if c.isalnum() or c in "-_" else "-" for c in name[:_LONGEST_NAME])
+    if fit == name and name:
+        return name
+    return f"{fit}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:12]}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparse_ir.data.corpora import files_stamp
 from sparse_ir.data.counting import count_rows
+from sparse_ir.data.datasets import open_dataset
 from sparse_ir.data.shards import MANIFEST_NAME, read_shard_manifest
 from sparse_ir.encoding.encode import EncodeSettings, encode
 from sparse_ir.engines.opening import open_engine
@@ -52,6 +53,7 @@ class Stage:
         there: Whether what it makes is there.
         input_key: JSON values that change when its input does.
         total: Units of progress, where known.
+        same: Whether what is there is what the run made, by its result.
     """
 
     settings: type[Any]
@@ -59,6 +61,7 @@ class Stage:
     there: Callable[[Any], bool]
     input_key: Callable[[Any], Any]
     total: Callable[[Any], int | None]
+    same: Callable[[Any, Mapping[str, Any]], bool] = lambda settings, result: True
 
 
 def _index(settings: IndexSettings, advance: Callable[[int], None]) -> Made:
@@ -71,7 +74,18 @@ def _index(settings: IndexSettings, advance: Callable[[int], None]) -> Made:
 def _index_there(settings: IndexSettings) -> bool:
     engine = open_engine(settings.engine)
     try:
-        return settings.index in engine.indexes()
+        return settings.aside or settings.index in engine.indexes()
+    finally:
+        engine.close()
+
+
+def _index_same(settings: IndexSettings, result: Mapping[str, Any]) -> bool:
+    physical: str = result.get("details", {}).get("physical", "")
+    engine = open_engine(settings.engine)
+    try:
+        if settings.aside:
+            return engine.exists(physical)
+        return engine.resolve(settings.index) == physical
     finally:
         engine.close()
 
@@ -129,11 +143,20 @@ def _dataset_files(chosen: BenchmarkDataset) -> Any:
 
 
 def _evaluate_key(settings: EvaluateSettings) -> Any:
+    judged: tuple[str | None, ...] = (settings.queries, settings.qrels)
+    if settings.dataset is not None:
+        dataset = open_dataset(settings.dataset, split=settings.split)
+        judged = (dataset.queries, dataset.qrels)
     engine = open_engine(settings.engine)
     try:
-        return [engine.describe(settings.index).to_json(), model_key(settings.model)]
+        indexes = [
+            [engine.describe(name).to_json(), engine.stats(name).documents]
+            for name in filter(None, (settings.index, settings.words_index))
+        ]
     finally:
         engine.close()
+    files = [files_stamp(source) for source in judged if source is not None]
+    return [indexes, files, model_key(settings.model), model_key(settings.dense)]
 
 
 def _pseudo_queries(settings: PseudoQuerySettings, advance: Callable[[int], None]) -> Made:
@@ -226,6 +249,7 @@ STAGES: dict[str, Stage] = {
             *([model_key(s.dense)] if s.dense else ()),
         ],
         total=lambda s: count_rows(s.corpus, limit=s.limit),
+        same=_index_same,
     ),
     "encode": Stage(
         settings=EncodeSettings,

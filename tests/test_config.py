@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from sparse_ir.config import load_settings, nearest, parse_set, read_yaml
+from sparse_ir.config import assign, load_settings, nearest, parse_set, read_yaml
 from sparse_ir.errors import ConfigError
 
 
@@ -45,6 +45,13 @@ def test_yaml_errors_name_the_line(tmp_path):
         read_yaml(path)
 
 
+def test_a_date_that_there_is_not_is_one_clear_line(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text("a: 2024-13-01\n")
+    with pytest.raises(ConfigError, match=r"r\.yaml: a value cannot be read \(month must be in"):
+        read_yaml(path)
+
+
 def test_a_yaml_list_is_refused(tmp_path):
     path = tmp_path / "r.yaml"
     path.write_text("- 1\n")
@@ -65,10 +72,32 @@ def test_set_reads_yaml_values():
     ]
 
 
-@pytest.mark.parametrize("text", ["limit", "=3", "a=[1"])
+@pytest.mark.parametrize("text", ["limit", "=3", "a=[1", "a=2024-13-01"])
 def test_a_wrong_set_is_one_clear_line(text):
     with pytest.raises(ConfigError, match="--set"):
         parse_set([text])
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("texts.0.x", "x"),
+        ("texts.0.x.y", "x"),
+        ("texts.2", "2"),
+        ("text.x", "x"),
+        ("text.x.y", "x"),
+    ],
+)
+def test_nothing_is_set_within_a_text_or_past_the_end_of_a_list(path, named):
+    with pytest.raises(KeyError, match=f"^'{named}'$"):
+        assign({"text": "a", "texts": ["b", "c"]}, path.split("."), 1)
+
+
+def test_values_are_set_within_mappings_and_lists_and_mappings_made_on_the_way():
+    values = {"rows": [{"a": 1}, "b"]}
+    for path in (["rows", "0", "a"], ["rows", "1"], ["new", "inner"]):
+        assign(values, path, 2)
+    assert values == {"rows": [{"a": 2}, 2], "new": {"inner": 2}}
 
 
 def test_nearest_says_nothing_where_nothing_is_near():

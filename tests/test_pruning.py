@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from sparse_ir.errors import ConfigError
 from sparse_ir.pruning import (
     Pruning,
+    both_prunings,
     keep_mass,
     keep_ratio,
     keep_top_terms,
     parse_pruning,
     prune,
+    pruned_further,
 )
 from sparse_ir.vectors import from_terms, to_terms
 
@@ -79,3 +81,46 @@ def test_text_and_rules_say_the_same():
 def test_a_wrong_rule_is_one_clear_line(text):
     with pytest.raises(ConfigError, match="pruning"):
         parse_pruning(text)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "both"),
+    [
+        ("", "top_k=2", "top_k=2"),
+        ("top_k=2", "", "top_k=2"),
+        ("mass=0.9", "mass=0.9", "mass=0.9"),
+        ("top_k=3", "top_k=2", "top_k=2"),
+        ("mass=0.9", "top_k=2", "top_k=2,mass=0.9"),
+        ("ratio=0.1", "mass=0.9", "mass=0.9,ratio=0.1"),
+        ("ratio=0.1", "ratio=0.2", "ratio=0.2"),
+        ("top_k=2", "top_k=3", None),  # more than is left
+        ("ratio=0.2", "ratio=0.1", None),
+        ("mass=0.9", "mass=0.8", None),  # a share of a sum that is gone
+        ("top_k=2", "mass=0.8", None),
+        ("mass=0.9", "ratio=0.1", None),
+    ],
+)
+def test_two_prunings_after_one_another_are_one_or_a_contradiction(first, second, both):
+    found = both_prunings(parse_pruning(first), parse_pruning(second))
+    assert (None if found is None else str(found)) == both
+
+
+RULES = st.builds(
+    Pruning,
+    top_k=st.none() | st.integers(1, 4),
+    mass=st.none() | st.sampled_from([0.5, 0.8]),
+    ratio=st.none() | st.sampled_from([0.2, 0.5]),
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(VOCABULARY), st.integers(1, 9).map(float), min_size=1),
+    RULES,
+    RULES,
+)
+def test_vectors_pruned_further_equal_vectors_pruned_by_both_at_once(vector, first, second):
+    both = both_prunings(first, second)
+    if both is not None:
+        batch = from_terms([vector], COLUMNS)
+        further = prune(prune(batch, first), pruned_further(both, first))
+        assert further.weights.toarray().tolist() == prune(batch, both).weights.toarray().tolist()

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from sparse_ir.engines.opening import open_engine
 from sparse_ir.errors import ConfigError, VerificationError
+from sparse_ir.indexing.index import IndexSettings, index_corpus
 from sparse_ir.recipe import find_recipe, read_recipe, run_recipe
 from sparse_ir.resources import resource
 
@@ -96,10 +98,60 @@ def test_vectors_that_were_made_anew_are_indexed_anew(fruit, tmp_path):
     assert [o.skipped for o in run(path, "encode.document_pruning=top_k=1")] == [False, False]
 
 
+def test_a_recipe_keeps_to_its_folder_whatever_its_name(fruit, tmp_path, own_home):
+    stage = f"encode: {{corpus: {fruit}, out: {tmp_path / 'v'}, model: bm25, name: a/b}}"
+    path = tmp_path / "r.yaml"
+    for name in ("../../x", "..", "x", '""'):
+        path.write_text(f"name: {name}\nstages:\n  - {stage}\n")
+        assert not run(path)[0].skipped
+        assert run(path)[0].skipped
+    assert not (own_home.parent / "x").exists()
+    assert len(list((own_home / "recipes").glob("*/*.json"))) == 4
+
+
+def test_stages_whose_names_differ_in_a_sign_are_done_each_for_itself(fruit, tmp_path):
+    path = tmp_path / "r.yaml"
+    rows = [
+        f"  - encode: {{name: {name}, corpus: {fruit}, out: {tmp_path / out}, model: bm25}}"
+        for name, out in (("a/b", "1"), ("a-b", "2"), ("a b", "3"))
+    ]
+    path.write_text("\n".join(["stages:", *rows]))
+    assert [o.skipped for o in run(path)] == [False, False, False]
+    assert [o.skipped for o in run(path)] == [True, True, True]
+
+
 def test_what_was_made_and_is_gone_is_made_again(recipe, tmp_path):
     run(recipe)
     (tmp_path / "vectors" / "manifest.json").unlink()
     assert [o.skipped for o in run(recipe)] == [True, True, False]
+
+
+def test_changed_judgements_and_queries_are_evaluated_anew(recipe):
+    run(recipe)
+    judged = recipe.with_name("qrels.tsv")
+    judged.write_text(judged.read_text() + "q2\td1\t1\n")
+    second = run(recipe)
+    assert [o.skipped for o in second] == [True, False, True]
+    assert second[1].result["mean"] == {"mrr@10": 0.5}  # q2 is not asked
+    asked = recipe.with_name("q.jsonl")
+    asked.write_text(asked.read_text() + '{"_id": "q2", "text": "red apple"}\n')
+    assert run(recipe)[1].result["mean"] == {"mrr@10": 1.0}
+
+
+def test_an_evaluation_is_done_anew_when_its_index_has_another_number_of_documents(recipe):
+    run(recipe)
+    with open_engine("embedded") as engine:
+        assert engine.delete("fruit", ["d1"]) == 1
+        engine.refresh("fruit")
+    assert [o.skipped for o in run(recipe)] == [True, False, True]
+
+
+def test_an_index_that_another_command_made_anew_is_made_anew(recipe, write_jsonl):
+    run(recipe)
+    other = write_jsonl("other.jsonl", [{"_id": "x", "text": "a green pear"}])
+    index_corpus(IndexSettings(corpus=str(other), index="fruit", model="bm25", replace=True))
+    assert run(recipe)[0].result["documents"] == 4
+    assert [o.skipped for o in run(recipe)] == [True, True, True]
 
 
 @pytest.mark.parametrize(
@@ -111,6 +163,10 @@ def test_what_was_made_and_is_gone_is_made_again(recipe, tmp_path):
         ("stages: [{index: {corpus: c, indx: d}}]", "indx is not a setting. Did you mean index?"),
         ("stages: [{index: {index: d}}]", "corpus is missing"),
         ("stages: [{index: {corpus: c, limit: x}}]", "limit is 'x'"),
+        ("stages: [{index: {corpus: c, limit: 0}}]", "limit is 0. It must be at least 1."),
+        ("stages: [{index: {corpus: c, chunk_documents: 0}}]", "chunk_documents is 0"),
+        ("stages: [{encode: {corpus: c, out: v, limit: -1}}]", "limit is -1"),
+        ("stages: [{encode: {corpus: c, out: v, shard_documents: 0}}]", "shard_documents is 0"),
         ("stages: [{index: {corpus: a, name: x}}, {index: {corpus: b, name: x}}]", "same name"),
         ("stages: [index]", "stage 1"),
     ],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sparse_ir.data.corpora import PYTHON_DOCS
 from sparse_ir.data.files import open_binary
+from sparse_ir.data.parquet import parquet_count
 from sparse_ir.errors import SparseIRError
 
 _LINED = (".jsonl", ".ndjson", ".tsv", ".txt")
@@ -44,9 +45,7 @@ def _count(source: str) -> int | None:
 def _count_file(path: Path) -> int | None:
     name = path.name.removesuffix(".gz").removesuffix(".zst")
     if name.endswith(".parquet"):
-        import pyarrow.parquet as pq
-
-        return int(pq.read_metadata(path).num_rows)
+        return parquet_count(path)
     if not name.endswith(_LINED):
         return None
     lines = 0

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 STANDARD_INPUT = "-"
 _BUFFER_BYTES = 1 << 18
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_REFUSED = _FULL | {errno.EIO, errno.EROFS, errno.EFBIG}  # of a disk, and of no pipe
 
 
 @contextmanager
@@ -127,10 +128,12 @@ def writing(path: str | Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any
         raw = _create(final, temporary)
     except OSError as error:
         raise unwritable(target, error) from None
+    own = False  # whether what fails is this file, and not what the block reads
     try:
         with raw:
             with _encoded(raw, target.suffix, mode) as stream:
                 yield stream
+            own = temporary != final
             raw.flush()
             if temporary != final:
                 os.fsync(raw.fileno())
@@ -138,7 +141,7 @@ def writing(path: str | Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any
             temporary.replace(final)
             _sync_folder(final.parent)
     except OSError as error:
-        if error.errno in _FULL:
+        if own or error.errno in _REFUSED:
             raise unwritable(target, error) from None
         raise
     finally:
@@ -214,6 +217,8 @@ def unwritable(path: str | Path, error: OSError) -> StorageError:
     """Say that a file cannot be written, why, and what to do."""
     if error.errno in _FULL:
         what = "Make room or write elsewhere, then run the same command again."
+    elif error.errno in _REFUSED:
+        what = "Write elsewhere, then run the same command again."
     else:
         what = "Choose a place where you may write."
     return StorageError(f"{path}: cannot be written ({error.strerror or error}). {what}")

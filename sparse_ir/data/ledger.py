@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sparse_ir.errors import ConfigError, InputError, StorageError
 from sparse_ir.seals import sealed, unsealed
@@ -74,7 +74,8 @@ class Ledger:
         temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         line = json.dumps(sealed({"format": FORMAT, "settings": dict(settings)}))
         try:
-            _append(temporary, line)
+            temporary.unlink(missing_ok=True)  # of a killed process with this number
+            _append(temporary, line, mode="xb")
             temporary.replace(path)
         except OSError as error:
             temporary.unlink(missing_ok=True)
@@ -121,9 +122,18 @@ class Ledger:
         return sum(chunk.texts_cut for chunk in self.chunks)
 
     def acknowledge(self, chunk: Chunk) -> None:
-        """Write that a chunk is in; returns once the line is on disk."""
+        """Write that a chunk is in; returns once the line is on disk.
+
+        Raises:
+            StorageError: it cannot be written, or the ledger was removed meanwhile.
+        """
         try:
-            _append(self.path, json.dumps(sealed(chunk._asdict())))
+            _append(self.path, json.dumps(sealed(chunk._asdict())), mode="r+b")
+        except FileNotFoundError:
+            raise StorageError(
+                f"{self.path}: is gone: another run has ended this one, or it was deleted. Start "
+                "again with --replace."
+            ) from None
         except OSError as error:
             raise _no_write(self.path, error) from None
         self.chunks.append(chunk)
@@ -147,8 +157,9 @@ class Ledger:
         self.path.unlink(missing_ok=True)
 
 
-def _append(path: Path, line: str) -> None:
-    with path.open("ab") as stream:
+def _append(path: Path, line: str, *, mode: Literal["xb", "r+b"]) -> None:
+    with path.open(mode) as stream:
+        stream.seek(0, os.SEEK_END)
         stream.write(line.encode() + b"\n")
         stream.flush()
         os.fsync(stream.fileno())

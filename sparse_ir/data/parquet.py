@@ -45,6 +45,20 @@ def parquet_rows(path: str | Path) -> Iterator[Row]:
             raise InputError(f"cannot be read as Parquet ({brief(error)}).", path=path) from None
 
 
+def parquet_count(path: str | Path) -> int:
+    """How many rows a Parquet file says that it holds.
+
+    Raises:
+        InputError: the file cannot be read, or is no Parquet file.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except _failures() as error:
+        raise InputError(f"cannot be read as Parquet ({brief(error)}).", path=path) from None
+
+
 def arrow_rows(paths: Iterable[Path], label: str) -> Iterator[Row]:
     """Read Arrow stream files one after the other, as one numbered source.
 

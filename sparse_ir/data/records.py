@@ -40,7 +40,7 @@ def to_document(row: Mapping[str, Any]) -> Document:
     id_field = _field(row, DOC_ID_FIELDS, "id")
     text_field = _field(row, DOC_TEXT_FIELDS, "text")
     doc_id = row[id_field]
-    if type(doc_id) is not str or not doc_id.isprintable() or not doc_id:
+    if type(doc_id) is not str or not doc_id.isprintable() or not doc_id.strip():
         doc_id = to_id(doc_id)
     text = _text(row[text_field], text_field)
     title = _text(row.get("title"), "title")

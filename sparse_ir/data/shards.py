@@ -38,6 +38,7 @@ __all__ = [
     "Shard",
     "ShardManifest",
     "finish_shards",
+    "is_shard",
     "read_shard",
     "read_shard_manifest",
     "read_shards",
@@ -55,6 +56,11 @@ _SHARD_NAME = re.compile(r"^vectors-(\d{5,})\.parquet$")
 def shard_name(number: int) -> str:
     """The file name of a shard, counted from 0."""
     return f"vectors-{number:05d}.parquet"
+
+
+def is_shard(name: str) -> bool:
+    """Whether a file's name is that of a shard."""
+    return _SHARD_NAME.match(name) is not None
 
 
 def start_shards(

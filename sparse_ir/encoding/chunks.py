@@ -20,7 +20,7 @@ from sparse_ir.encoding.passages import (
 )
 from sparse_ir.encoding.pool import EncoderPool
 from sparse_ir.encoding.worker import Task
-from sparse_ir.errors import InputError
+from sparse_ir.errors import CorpusChangedError
 from sparse_ir.models.memory import return_free_memory
 from sparse_ir.models.ranks import Ranks
 from sparse_ir.pruning import NO_PRUNING, Pruning, prune
@@ -98,7 +98,7 @@ def encode_corpus(
         advance: Called with the number of documents finished.
 
     Raises:
-        InputError: the documents of a finished chunk are not those of the stopped run.
+        CorpusChangedError: the documents of a finished chunk are not those of the stopped run.
     """
     if passages.kind == EACH:
         documents = split_documents(documents, passages)
@@ -238,7 +238,7 @@ def _unfinished(
 def _pass_over(part: tuple[Document, ...], chunk: Chunk, number: int) -> None:
     if len(part) != chunk.documents or digest_documents(part) != chunk.digest:
         first = part[0].doc_id if part else "the end of the corpus"
-        raise InputError(
+        raise CorpusChangedError(
             f"the corpus is not the one this run was started with (chunk {number} differs, "
             f"at {first!r}). Give the same corpus, or start again with --replace."
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sparse_ir.config import require_least_one
 from sparse_ir.data.corpora import BadRow, corpus_bytes, read_documents, source_sha256
 from sparse_ir.data.ledger import Chunk
 from sparse_ir.data.shards import (
@@ -14,6 +15,7 @@ from sparse_ir.data.shards import (
     VOCABULARY_NAME,
     ShardManifest,
     finish_shards,
+    is_shard,
     read_shard_manifest,
     shard_paths,
     start_shards,
@@ -29,9 +31,14 @@ from sparse_ir.encoding.ledgers import (
     require_alike,
 )
 from sparse_ir.encoding.passages import parse_passages
-from sparse_ir.encoding.sources import STANDARD_INPUT, encoder_for, readable_twice
-from sparse_ir.errors import ConfigError
-from sparse_ir.models.loading import load_encoder
+from sparse_ir.encoding.sources import (
+    STANDARD_INPUT,
+    called_now,
+    encoder_for,
+    made_by,
+    readable_twice,
+)
+from sparse_ir.errors import ConfigError, CorpusChangedError, InputError
 from sparse_ir.models.ranks import Ranks
 from sparse_ir.pruning import parse_pruning
 from sparse_ir.vectors import vocabulary_hash
@@ -79,6 +86,9 @@ class EncodeSettings:
     passages: str = ""
     shard_documents: int = 4096
 
+    def __post_init__(self) -> None:
+        require_least_one(limit=self.limit, shard_documents=self.shard_documents)
+
 
 class EncodeReport(NamedTuple):
     """What an encoding run did.
@@ -107,8 +117,9 @@ def encode(
 ) -> EncodeReport:
     """Encode a corpus into Parquet shards with a manifest.
 
-    A killed or interrupted run loses nothing: call again with ``resume``. The manifest says
-    ``complete`` once every document is in.
+    A killed or interrupted run loses nothing: call again with ``resume``. With ``replace`` too,
+    one whose settings or corpus have changed is started again. The manifest says ``complete`` once
+    every document is in.
 
     Args:
         settings: What to read, how to weigh it, where to put it.
@@ -124,16 +135,25 @@ def encode(
     if ranks.processes > 1 and settings.corpus == STANDARD_INPUT:
         raise ConfigError("several processes cannot share standard input. Give a file or folder.")
     with ranks.joined(), locked(Path(settings.out), ranks):
-        return _encode(settings, ranks, advance)
+        try:
+            return _encode(settings, ranks, advance)
+        except CorpusChangedError:
+            # several processes may not all have noticed it
+            once = settings.corpus == STANDARD_INPUT or ranks.processes > 1
+            if once or not (settings.resume and settings.replace):
+                raise
+            return _encode(replace(settings, resume=False), ranks, advance)
 
 
 def _encode(settings: EncodeSettings, ranks: Ranks, advance: Callable[[int], None]) -> EncodeReport:
     started = time.monotonic()
     out = Path(settings.out)
     stopped = _look_up(out, settings)
-    if ranks.first_says(not stopped and _complete(out) and not settings.replace):
+    if ranks.first_says(not (stopped or settings.replace) and _complete(out)):
         _require_same(read_shard_manifest(out), settings)
         return _report(settings, read_shard_manifest(out), 0, [], started)
+    if ranks.first and not (stopped or settings.replace):
+        _require_free(out)
     skipped: list[BadRow] = []
     with (
         readable_twice(settings.corpus, settings.model) as corpus,
@@ -198,7 +218,12 @@ def _write_shards(
 def _look_up(out: Path, settings: EncodeSettings) -> list[Ledger]:
     if settings.replace and not settings.resume:
         return []
-    stopped = open_ledgers(out)
+    try:
+        stopped = open_ledgers(out)
+    except InputError:
+        if not settings.replace:
+            raise
+        return []  # one is damaged, and all are removed when the run starts again
     if settings.resume:
         return stopped
     if stopped:
@@ -211,6 +236,22 @@ def _look_up(out: Path, settings: EncodeSettings) -> list[Ledger]:
     return []
 
 
+def _require_free(out: Path) -> None:
+    """Refuse to empty a folder whose files nothing says to be those of a stopped run.
+
+    Raises:
+        ConfigError: naming the first.
+    """
+    names = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    begun = MANIFEST_NAME in names  # and killed before its first shard
+    for name in names:
+        if is_shard(name) or (name == VOCABULARY_NAME and not begun):
+            raise ConfigError(
+                f"{out} holds {name}, which a new run would remove. Use --replace, or another "
+                "folder."
+            )
+
+
 def _complete(out: Path) -> bool:
     return (out / MANIFEST_NAME).exists() and read_shard_manifest(out).complete
 
@@ -221,7 +262,7 @@ def _require_same(manifest: ShardManifest, settings: EncodeSettings) -> None:
     Raises:
         ConfigError: naming what differs.
     """
-    found = {
+    found: dict[str, tuple[Any, Any]] = {
         "corpus": (manifest.corpus, settings.corpus),
         "limit": (manifest.options.get("limit"), settings.limit),
         "document_pruning": (
@@ -230,11 +271,14 @@ def _require_same(manifest: ShardManifest, settings: EncodeSettings) -> None:
         ),
         "passages": (manifest.options.get("passages", ""), str(parse_passages(settings.passages))),
     }
-    if settings.model != "bm25":
-        encoder = load_encoder(settings.model, device="cpu")
-        found["model"] = (
-            manifest.model,
-            manifest.model if encoder.fingerprint == manifest.fingerprint else encoder.name,
+    if "precision" in manifest.options:  # it came later, as the checksum did
+        found["precision"] = (manifest.options["precision"], settings.precision)
+    if not made_by(settings.model, manifest.model, manifest.fingerprint):
+        found["model"] = (manifest.model, called_now(settings.model, manifest.model))
+    if manifest.corpus_sha256 and found["corpus"][0] == found["corpus"][1]:
+        found["corpus_sha256"] = (
+            manifest.corpus_sha256,
+            source_sha256(settings.corpus) or manifest.corpus_sha256,
         )
     for name, (before, now) in found.items():
         if before != now:

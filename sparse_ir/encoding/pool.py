@@ -46,6 +46,7 @@ class _Worker:
         facts: Of its encoder, once it is loaded.
         tasks: Given to it and not finished.
         told: Finished documents of the chunk under way that were told of.
+        failed: Whether it has said what went wrong; it goes then, which is no death.
     """
 
     def __init__(self, settings: WorkerSettings, said: queue.SimpleQueue[Any]) -> None:
@@ -53,6 +54,7 @@ class _Worker:
         self.facts: Facts | None = None
         self.tasks: deque[Task] = deque()
         self.told = 0
+        self.failed = False
         threads = {"OMP_NUM_THREADS": str(settings.threads)} if settings.threads else {}
         self.process = subprocess.Popen(  # noqa: S603 - this interpreter
             [sys.executable, "-c", _START],
@@ -192,6 +194,7 @@ class EncoderPool:
                 in question has been yielded.
             WorkerDiedError: workers died.
         """
+        self._replace_failed()
         source, finished = _Source(tasks), {}
         following = 0  # the number that is yielded next
         while True:
@@ -214,6 +217,13 @@ class EncoderPool:
                 following += 1
         if source.error is not None:
             raise source.error
+
+    def _replace_failed(self) -> None:
+        """Start workers in the place of those that have ended an earlier call."""
+        for place, worker in enumerate(self._workers):
+            if worker.failed:
+                worker.end()
+                self._workers[place] = _Worker(worker.settings, self._said)
 
     @property
     def _most(self) -> int:
@@ -239,6 +249,9 @@ class EncoderPool:
         worker, said = self._said.get()
         if worker not in self._workers:  # the last words of one that was replaced
             return None
+        if said is None and worker.failed:
+            return None
+        worker.failed = isinstance(said, Failed)
         number = worker.tasks[0].number if worker.tasks else 0
         try:
             if worker.facts is None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import sys
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparse_ir.data.corpora import read_documents
+from sparse_ir.data.files import unwritable
 from sparse_ir.encoding.devices import read_devices, threads_each
 from sparse_ir.encoding.pool import EncoderPool
 from sparse_ir.encoding.worker import WorkerSettings
-from sparse_ir.models.loading import load_encoder
+from sparse_ir.models.loading import DEFAULT, load_encoder
 from sparse_ir.resources import cache, home
 
 if TYPE_CHECKING:
@@ -26,18 +27,25 @@ STANDARD_INPUT = "-"
 
 @contextmanager
 def readable_twice(corpus: str, model: str | None) -> Iterator[str]:
-    """Give a source that can be read again, as BM25 needs: standard input goes to a spool file."""
+    """Give a source that can be read again, as BM25 needs: standard input goes to a spool file.
+
+    Raises:
+        StorageError: the spool file cannot be written.
+    """
     if corpus != STANDARD_INPUT or model != "bm25":
         yield corpus
         return
-    folder = cache() / "spool"
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".spool", delete=False) as spool:
-        shutil.copyfileobj(sys.stdin.buffer, spool)
+    spool = cache() / "spool" / f"{secrets.token_hex(8)}.spool"
     try:
-        yield spool.name
+        try:
+            spool.parent.mkdir(parents=True, exist_ok=True)
+            with spool.open("xb") as stream:
+                shutil.copyfileobj(sys.stdin.buffer, stream)
+        except OSError as error:
+            raise unwritable(spool, error) from None
+        yield str(spool)
     finally:
-        Path(spool.name).unlink(missing_ok=True)
+        spool.unlink(missing_ok=True)
 
 
 def devices_for(model: str | None, devices: str) -> tuple[str, ...]:
@@ -91,12 +99,38 @@ def encoder_for(
         yield pool
 
 
+def made_by(model: str | None, name: str, fingerprint: str) -> bool:
+    """Whether a model is the one that made vectors.
+
+    Args:
+        model: As ``encoder_for`` takes it; "bm25" is any that was fitted on the way.
+        name: What the vectors say of the model that made them.
+        fingerprint: As well.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    if model == "bm25":
+        return Path(name).name == _fitted_name(fingerprint) or Path(name, "bm25.json").is_file()
+    return load_encoder(model, device="cpu").fingerprint == fingerprint
+
+
+def called_now(model: str | None, before: str) -> str:
+    """What to call a model that is not the one which made vectors, though it may have its name."""
+    name = model or DEFAULT
+    return f"{name} with other files" if name == before else name
+
+
+def _fitted_name(fingerprint: str) -> str:
+    return f"bm25-{fingerprint[:16]}"
+
+
 def _fitted(corpus: str, *, limit: int | None, skip_bad: bool) -> Path:
     from sparse_ir.models.bm25 import Bm25Encoder
 
     documents = read_documents(corpus, limit=limit, on_bad=_ignore if skip_bad else None)
     fitted = Bm25Encoder.fit(document.content for document in documents)
-    folder = home() / "models" / f"bm25-{fitted.fingerprint[:16]}"
+    folder = home() / "models" / _fitted_name(fitted.fingerprint)
     fitted.save(folder)
     return folder
 

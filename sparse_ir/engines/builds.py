@@ -158,10 +158,15 @@ class Builds:
             raise storage_error(self.root / index, error) from None
         return before
 
-    def settle(self, build: Build) -> None:
-        """Mark a build as whole."""
+    def settle(self, build: Build, facts: Mapping[str, Any] | None = None) -> None:
+        """Mark a build as whole.
+
+        Args:
+            build: The build.
+            facts: What the mark shall say, so that it can be held against what is there later.
+        """
         try:
-            write_json(build.folder / WHOLE, {"whole": True})
+            write_json(build.folder / WHOLE, {"whole": True, **(facts or {})})
         except OSError as error:
             raise storage_error(build.folder, error) from None
 
@@ -169,12 +174,26 @@ class Builds:
         """Whether a build is marked as whole."""
         return (build.folder / WHOLE).is_file()
 
+    def whole(self, build: Build) -> dict[str, Any]:
+        """What the mark of a whole build says; empty where there is none.
+
+        Raises:
+            EngineError: it is damaged.
+        """
+        said = self._read(build, WHOLE) if self.settled(build) else {}
+        if not isinstance(said, dict):
+            raise self._damaged(build, WHOLE)
+        return said
+
     def previous(self, index: str) -> str:
         """The build that the published one took the place of; empty where it is gone.
 
         Raises:
-            IndexNotFoundError: there is no such index.
+            IndexNotFoundError: there is no such index, or the name is that of a build.
         """
+        name, of_build = _parts(index)
+        if of_build is not None:
+            raise IndexNotFoundError(f"{index!r} is a build. Name the index that it is of: {name}.")
         self.resolve(index)
         stamp = json.loads((self.root / index / POINTER).read_bytes()).get("previous", "")
         physical = f"{index}@{stamp}"

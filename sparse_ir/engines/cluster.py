@@ -42,10 +42,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_PAGE = 500
 _LAST_PATIENCE = 10.0  # seconds for a cluster that the run has given up, or a person who waits
 _LONGEST_MERGE = 24 * 3600.0  # seconds; a merge says nothing until it is done
-_MOST_KEPT = 10_000
 
 
 class ClusterEngine:
@@ -291,12 +289,17 @@ class ClusterEngine:
         loading, self._loading = self._loading, {}
         patience = min(self.options.patience, _LAST_PATIENCE)
         lifecycle = Lifecycle(self.connection.with_patience(patience))
-        for facts in loading.values():
-            try:
-                lifecycle.serve(facts)
-            except EngineError as error:
-                _log.warning("the settings of %s could not be restored: %s", facts.physical, error)
-        self._search.forget()
+        try:
+            for facts in loading.values():
+                try:
+                    lifecycle.serve(facts)
+                except EngineError as error:
+                    _log.warning(
+                        "the settings of %s could not be restored: %s", facts.physical, error
+                    )
+            self._search.forget()
+        finally:
+            self.connection.close()
 
     def __enter__(self) -> ClusterEngine:
         return self

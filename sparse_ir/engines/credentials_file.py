@@ -90,7 +90,7 @@ def _require_private(status: os.stat_result, path: Path) -> None:
 def _entries(text: str, known: Collection[str], path: Path) -> dict[str, dict[str, str]]:
     try:
         loaded = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # the latter of a date that there is not
         mark = getattr(error, "problem_mark", None)  # the error's own text repeats the line
         where = f", line {mark.line + 1}" if mark else ""
         raise ConfigError(f"{path}{where}: not YAML. Put values in quotes.") from None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparse_ir.engines.base import Failure, IndexStats, require_index_name, require_request
 from sparse_ir.engines.builds import Build, Builds, folder_bytes, not_found, require_vocabulary
 from sparse_ir.engines.local import answer, kept, scores_of, unchanged
+from sparse_ir.engines.memory_parts import number_of, parts
 from sparse_ir.engines.memory_table import Table
 from sparse_ir.errors import EngineError, IndexNotFoundError
 from sparse_ir.resources import home
@@ -88,8 +89,8 @@ class MemoryEngine:
 
     def settle(self, index: str) -> None:
         """Rewrite a build as one file and mark it as whole."""
-        self._table(index).compact()
-        self._builds.settle(self._builds.resolve(index))
+        build = self._builds.resolve(index)
+        self._table(index).compact(lambda facts: self._builds.settle(build, facts))
 
     def settled(self, index: str) -> bool:
         """Whether a build is marked as whole."""
@@ -216,10 +217,27 @@ class MemoryEngine:
         build = self._builds.resolve(index)
         table = self._tables.get(build.physical)
         if table is None or table.is_stale():
+            self._require_whole(build)
             space = self._builds.describe(build).dense
             table = Table(self._builds.vocabulary(build), build.folder, space)
             self._tables[build.physical] = table
         return table
+
+    def _require_whole(self, build: Build) -> None:
+        """See that the file is there which a build was settled as; earlier marks name none.
+
+        Raises:
+            EngineError: it is not.
+        """
+        said: dict[str, Any] = {}
+        for _ in range(2):  # another process may settle the build anew in between
+            said = self._builds.whole(build)
+            if said.get("part") is None or said["part"] in map(number_of, parts(build.folder)):
+                return
+        raise EngineError(
+            f"index {build.name!r}: {build.folder} lacks part {said['part']}, with which it held "
+            f"{said.get('documents', 0):,} documents. Index again with --replace."
+        )
 
 
 def default_path() -> Path:
@@ -242,8 +260,11 @@ class _BuildsInMemory:
         self._previous: dict[str, str] = {}
         self._whole: set[str] = set()
 
-    def settle(self, build: Build) -> None:
+    def settle(self, build: Build, facts: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         self._whole.add(build.physical)
+
+    def whole(self, build: Build) -> dict[str, Any]:  # noqa: ARG002 - all is here
+        return {}
 
     def settled(self, build: Build) -> bool:
         return build.physical in self._whole

@@ -59,6 +59,11 @@ def parts(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("part-*.parquet") if _NAME.fullmatch(path.name))
 
 
+def number_of(path: Path) -> int:
+    """The number of a file of a build."""
+    return _parsed(path)[0]
+
+
 def read_part(path: Path) -> Iterator[tuple[str, Row | None]]:
     """Yield each document of a file; None for one that it deletes.
 

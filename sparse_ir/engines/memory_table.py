@@ -15,7 +15,7 @@ from sparse_ir.engines.scoring import score_all
 from sparse_ir.types import Entry, ScoredDoc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -147,15 +147,20 @@ class Table:
         self._read.append(self._write(rows))
         self._changed.clear()
 
-    def compact(self) -> None:
-        """Rewrite everything as one file."""
-        if self._folder is None:
-            return
+    def compact(self, settle: Callable[[Mapping[str, Any]], None]) -> None:
+        """Rewrite everything as one file.
+
+        Args:
+            settle: Called with the number of documents and of that file, None for no file, before
+                the earlier ones are removed.
+        """
         self.flush()
-        if len(self._read) < 2:
-            return
-        earlier = self._read
-        self._read = [self._write(iter(self._rows.items()))]
+        earlier: list[Path] = []
+        if len(self._read) > 1:
+            earlier = self._read
+            self._read = [self._write(iter(self._rows.items()))]
+        part = parts.number_of(self._read[0]) if self._read else None
+        settle({"documents": len(self), "part": part})
         for path in earlier:  # from the earliest: no deletion goes before what it deletes
             path.unlink(missing_ok=True)
 

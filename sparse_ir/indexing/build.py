@@ -6,17 +6,20 @@ import hashlib
 import json
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sparse_ir.data.files import writing
+from filelock import FileLock, Timeout
+
+from sparse_ir.data.files import unwritable, writing
 from sparse_ir.data.ledger import Chunk, Ledger
 from sparse_ir.engines.base import require_index_name
-from sparse_ir.errors import ConfigError, EngineError
+from sparse_ir.errors import ConfigError, EngineError, InputError
 from sparse_ir.resources import home
 from sparse_ir.vectors import to_terms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -43,19 +46,46 @@ def ledger_path(engine: Engine, index: str) -> Path:
     return home() / "state" / where / f"{require_index_name(index)}.jsonl"
 
 
+@contextmanager
+def written_alone(engine: Engine, index: str) -> Iterator[None]:
+    """Keep other runs of an index on this machine away meanwhile.
+
+    Raises:
+        ConfigError: one is under way.
+        StorageError: the lock's file cannot be written.
+    """
+    path = ledger_path(engine, index).with_suffix(".lock")
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=2)  # a killed run ends within a second
+    except Timeout:
+        raise ConfigError(
+            f"another run is writing index {index!r} in {engine.address}. Wait for it, end it, or "
+            "use another name."
+        ) from None
+    except OSError as error:
+        raise unwritable(path, error) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def look_up(
     engine: Engine, index: str, *, resume: bool, replace: bool, aside: bool = False
 ) -> StoppedRun:
     """Decide how a run begins.
 
     ``resume`` goes on with an unfinished build and is content with a finished index; ``replace``
-    starts again; both together resume where they can and else start again. ``aside`` leaves a
-    published index alone, and so needs neither.
+    starts again, also where the ledger is damaged; both together resume where they can and else
+    start again. ``aside`` leaves a published index alone, and so needs neither.
 
     Raises:
+        InputError: the ledger of an unfinished build is damaged, and ``replace`` is not set.
         ConfigError: something is there and neither flag says what to do with it.
     """
-    ledger = Ledger.open(ledger_path(engine, index))
+    ledger = _stopped(ledger_path(engine, index), replace=replace)
     if ledger is not None and not engine.exists(str(ledger.settings.get("physical"))):
         ledger.remove()  # its build is gone: nothing to go on with
         ledger = None
@@ -179,7 +209,8 @@ class Build:
             The number of documents in the index.
 
         Raises:
-            EngineError: the engine holds another number of documents than was acknowledged.
+            EngineError: the engine holds another number of documents than was acknowledged, or none
+                was read.
         """
         found = self._count()
         drop = not self.engine.keeps_previous if drop_previous is None else drop_previous
@@ -194,7 +225,8 @@ class Build:
             The number of documents in the build.
 
         Raises:
-            EngineError: the engine holds another number of documents than was acknowledged.
+            EngineError: the engine holds another number of documents than was acknowledged, or none
+                was read.
         """
         found = self._count()
         self.engine.settle(self.physical)
@@ -212,6 +244,11 @@ class Build:
             raise EngineError(
                 f"index {self.index!r} holds {found:,} documents where {expected:,} were "
                 "acknowledged; it is not published. Start again with --replace."
+            )
+        if not self.ledger.documents:
+            raise EngineError(
+                f"no document was read, so index {self.index!r} is left as it was. Give a corpus "
+                "that holds some."
             )
         if not found and self.ledger.rejected:
             raise EngineError(
@@ -237,6 +274,16 @@ def kept_rejects(engine: Engine, index: str) -> tuple[int, Path | None]:
     path = ledger_path(engine, index).with_suffix(".rejects.jsonl")
     count = len(_lines(path))
     return count, path if count else None
+
+
+def _stopped(path: Path, *, replace: bool) -> Ledger | None:
+    try:
+        return Ledger.open(path)
+    except InputError:
+        if not replace:
+            raise
+        path.unlink(missing_ok=True)
+        return None
 
 
 def _lines(path: Path) -> list[str]:

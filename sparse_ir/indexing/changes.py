@@ -18,7 +18,7 @@ from sparse_ir.engines.stamp import (
     require_same_similarity,
 )
 from sparse_ir.errors import ConfigError, EngineError
-from sparse_ir.indexing.build import keep_rejects, ledger_path
+from sparse_ir.indexing.build import keep_rejects, ledger_path, written_alone
 from sparse_ir.models.loading import load_encoder
 from sparse_ir.models.memory import return_free_memory
 from sparse_ir.pruning import parse_pruning
@@ -86,6 +86,7 @@ def update_index(
 
     Raises:
         IndexNotFoundError: there is no such index.
+        ConfigError: another run is writing the index, or it holds passages.
         ModelMismatchError: the model is not the one that made the index.
         EngineError: the index was replaced meanwhile.
     """
@@ -96,27 +97,39 @@ def update_index(
     started = time.monotonic()
     engine = open_engine(settings.engine, options=settings.cluster_options())
     try:
-        # one build from beginning to end, wherever the name points meanwhile
-        physical = engine.resolve(settings.index)
-        stamp = engine.describe(physical)
-        if parse_passages(stamp.passages).kind == EACH:
-            raise ConfigError(
-                f"index {settings.index!r} holds passages, which cannot be updated in place. Index "
-                "the corpus again with --replace."
-            )
-        encoder = _encoder(settings, stamp)
-        update = _Update(engine, settings, physical, stamp, encoder, _dense(settings, stamp))
-        seen = update.write(advance)
-        deleted = update.delete_others(seen) if delete_missing else 0
-        engine.refresh(physical)
-        if engine.resolve(settings.index) != physical:
-            raise EngineError(
-                f"index {settings.index!r} was replaced during the update, which went into "
-                f"{physical!r}. Run the update again."
-            )
-        return update.report(deleted, time.monotonic() - started)
+        engine.resolve(settings.index)  # a name that is wrong is not locked, but said
+        with written_alone(engine, settings.index):
+            return _update(engine, settings, delete_missing, advance, started)
     finally:
         engine.close()
+
+
+def _update(
+    engine: Engine,
+    settings: IndexSettings,
+    delete_missing: bool,
+    advance: Callable[[int], None],
+    started: float,
+) -> UpdateReport:
+    # one build from beginning to end, wherever the name points meanwhile
+    physical = engine.resolve(settings.index)
+    stamp = engine.describe(physical)
+    if parse_passages(stamp.passages).kind == EACH:
+        raise ConfigError(
+            f"index {settings.index!r} holds passages, which cannot be updated in place. Index "
+            "the corpus again with --replace."
+        )
+    encoder = _encoder(settings, stamp)
+    update = _Update(engine, settings, physical, stamp, encoder, _dense(settings, stamp))
+    seen = update.write(advance)
+    deleted = update.delete_others(seen) if delete_missing else 0
+    engine.refresh(physical)
+    if engine.resolve(settings.index) != physical:
+        raise EngineError(
+            f"index {settings.index!r} was replaced during the update, which went into "
+            f"{physical!r}. Run the update again."
+        )
+    return update.report(deleted, time.monotonic() - started)
 
 
 def _encoder(settings: IndexSettings, stamp: Stamp) -> SparseEncoder:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparse_ir import __version__
+from sparse_ir.config import require_least_one
 from sparse_ir.data.corpora import BadRow, read_documents
 from sparse_ir.encoding.chunks import encode_corpus
 from sparse_ir.encoding.dense import open_dense
 from sparse_ir.encoding.devices import read_devices
 from sparse_ir.encoding.passages import EACH, WHOLE, parse_passages
-from sparse_ir.encoding.sources import encoder_for, readable_twice
+from sparse_ir.encoding.sources import (
+    STANDARD_INPUT,
+    called_now,
+    encoder_for,
+    made_by,
+    readable_twice,
+)
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.engines.options import ClusterOptions
 from sparse_ir.engines.stamp import (
@@ -24,12 +31,12 @@ from sparse_ir.engines.stamp import (
     require_same_dense,
     require_same_similarity,
 )
-from sparse_ir.errors import ConfigError
-from sparse_ir.indexing.build import Build, kept_rejects, look_up
+from sparse_ir.errors import ConfigError, CorpusChangedError
+from sparse_ir.indexing.build import Build, kept_rejects, look_up, written_alone
 from sparse_ir.indexing.ready import ReadyVectors, ready_documents
 from sparse_ir.indexing.vectors import VectorShards, is_shards
 from sparse_ir.models.ranks import Ranks
-from sparse_ir.pruning import parse_pruning
+from sparse_ir.pruning import Pruning, both_prunings, parse_pruning, pruned_further
 from sparse_ir.vectors import vocabulary_hash
 
 if TYPE_CHECKING:
@@ -107,6 +114,7 @@ class IndexSettings:
     patience: float = 600.0
 
     def __post_init__(self) -> None:
+        require_least_one(limit=self.limit, chunk_documents=self.chunk_documents)
         if self.dense_similarity and self.dense is None:
             raise ConfigError("dense_similarity goes with dense, which names the model.")
         if not self.corpus:
@@ -160,8 +168,9 @@ def index_corpus(
 ) -> IndexReport:
     """Encode a corpus and index it.
 
-    A killed or interrupted run loses nothing: call again with ``resume``. The index comes into
-    sight when everything is in and counted; until then a search finds what was there before.
+    A killed or interrupted run loses nothing: call again with ``resume``. With ``replace`` too,
+    one whose settings or corpus have changed is started again. The index comes into sight when
+    everything is in and counted; until then a search finds what was there before.
 
     Args:
         settings: What to read, how to weigh it, where to put it.
@@ -170,7 +179,9 @@ def index_corpus(
     Raises:
         ConfigError: the index exists, or an unfinished build of it, and neither ``resume`` nor
             ``replace`` is set; or a resumed run was started with other settings, or is finished
-            and holds no dense vectors, or others, where some are asked for.
+            and was made with another corpus, model, pruning or passages, or holds no dense vectors,
+            or others, where some are asked for; or another run is
+            writing the index.
         ModelMismatchError: as the last, with vectors of another dense model.
         InputError: the corpus cannot be read, or is not that of the stopped run.
         EngineError: the engine cannot be opened or lost documents.
@@ -182,25 +193,39 @@ def index_corpus(
         )
     engine = open_engine(settings.engine, options=settings.cluster_options())
     try:
-        found = look_up(
-            engine,
-            settings.index,
-            resume=settings.resume,
-            replace=settings.replace,
-            aside=settings.aside,
-        )
-        if found.ledger is None and found.published and not (settings.replace or settings.aside):
-            _require_dense(engine, settings)
-            return _already_there(engine, settings, started)
-        with (
-            readable_twice(settings.corpus, settings.model) as corpus,
-            _vector_source(settings, corpus, found.ledger) as encoder,
-        ):
-            return _run(
-                engine, settings, corpus, encoder, _dense(settings), found.ledger, advance, started
-            )
+        with written_alone(engine, settings.index):
+            try:
+                return _index(engine, settings, advance, started)
+            except CorpusChangedError:
+                once = settings.corpus == STANDARD_INPUT
+                if once or not (settings.resume and settings.replace):
+                    raise
+                return _index(engine, replace(settings, resume=False), advance, started)
     finally:
         engine.close()
+
+
+def _index(
+    engine: Engine, settings: IndexSettings, advance: Callable[[int], None], started: float
+) -> IndexReport:
+    found = look_up(
+        engine,
+        settings.index,
+        resume=settings.resume,
+        replace=settings.replace,
+        aside=settings.aside,
+    )
+    if found.ledger is None and found.published and not (settings.replace or settings.aside):
+        _require_same(engine.describe(settings.index), settings)
+        _require_dense(engine, settings)
+        return _already_there(engine, settings, started)
+    with (
+        readable_twice(settings.corpus, settings.model) as corpus,
+        _vector_source(settings, corpus, found.ledger) as encoder,
+    ):
+        return _run(
+            engine, settings, corpus, encoder, _dense(settings), found.ledger, advance, started
+        )
 
 
 def _run(
@@ -227,7 +252,7 @@ def _run(
         documents,
         encoder,
         chunk_documents=settings.chunk_documents,
-        pruning=parse_pruning(settings.document_pruning),
+        pruning=pruned_further(_pruning(settings, encoder), _stored_pruning(encoder)),
         passages=_read_as(settings, encoder),
         dense=dense,
         dense_passages=_passages(settings, encoder),
@@ -331,7 +356,7 @@ def _run_settings(
         "shards": settings.shards,
         "replicas": settings.replicas,
         "keep_vectors": settings.keep_vectors,
-        "document_pruning": str(parse_pruning(settings.document_pruning)),
+        "document_pruning": str(_pruning(settings, encoder)),
         "passages": str(_passages(settings, encoder)),
         "dense": None if dense is None else asdict(dense.space),
     }
@@ -353,6 +378,26 @@ def _passages(settings: IndexSettings, encoder: object) -> Passages:
     return parse_passages(settings.passages if stored is None else stored)
 
 
+def _pruning(settings: IndexSettings, encoder: object) -> Pruning:
+    """How documents are pruned: as is asked for, after what was done to stored vectors.
+
+    Raises:
+        ConfigError: both together are no pruning that a new document could be given.
+    """
+    asked, stored = parse_pruning(settings.document_pruning), _stored_pruning(encoder)
+    pruning = both_prunings(stored, asked)
+    if pruning is None:
+        raise ConfigError(
+            f"the vectors in {settings.vectors} are pruned by {str(stored)!r}, which cannot become "
+            f"{str(asked)!r}. Leave --document-pruning away, or encode again."
+        )
+    return pruning
+
+
+def _stored_pruning(encoder: object) -> Pruning:
+    return parse_pruning(getattr(encoder, "document_pruning", ""))
+
+
 def _read_as(settings: IndexSettings, encoder: object) -> Passages:
     """How documents go to the encoder: stored vectors of whole documents are given out as such.
 
@@ -372,13 +417,38 @@ def _stamp(
         query_fingerprints=encoder.query_fingerprints,
         vocabulary_hash=vocabulary_hash(encoder.vocabulary),
         vocabulary_size=len(encoder.vocabulary),
-        document_pruning=str(parse_pruning(settings.document_pruning)),
+        document_pruning=str(_pruning(settings, encoder)),
         corpus=settings.corpus,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         version=__version__,
         passages=str(_passages(settings, encoder)),
         dense=None if dense is None else dense.space,
     )
+
+
+def _require_same(stamp: Stamp, settings: IndexSettings) -> None:
+    """Refuse to call a finished index the result of a run with other settings.
+
+    Raises:
+        ConfigError: naming what differs.
+    """
+    shards = settings.vectors is not None and is_shards(settings.vectors)
+    source = VectorShards(settings.vectors or "") if shards else None
+    found: dict[str, tuple[object, object]] = {
+        "corpus": (stamp.corpus, settings.corpus),
+        "document_pruning": (stamp.document_pruning, str(_pruning(settings, source))),
+        "passages": (stamp.passages, str(_passages(settings, source))),
+    }
+    if source is not None and source.fingerprint != stamp.fingerprint:
+        found["model"] = (stamp.model, called_now(source.name, stamp.model))
+    elif settings.vectors is None and not made_by(settings.model, stamp.model, stamp.fingerprint):
+        found["model"] = (stamp.model, called_now(settings.model, stamp.model))
+    for name, (before, now) in found.items():
+        if before != now:
+            raise ConfigError(
+                f"index {settings.index!r} is finished, and its {name} was {before!r}, not "
+                f"{now!r}. Use --replace to build it anew, or another name."
+            )
 
 
 def _require_dense(engine: Engine, settings: IndexSettings) -> None:

@@ -54,8 +54,11 @@ def rollback(index: str, *, engine: str = "embedded") -> SwapReport:
     Rolling back twice leads back to where one was.
 
     Raises:
-        ConfigError: no earlier build is kept.
+        ConfigError: no earlier build is kept, or the name is that of a build.
     """
+    name, at, _ = index.partition("@")
+    if at:
+        raise ConfigError(f"{index!r} is a build. Name the index that is rolled back: {name}.")
     opened = open_engine(engine)
     try:
         before = opened.previous(index)

@@ -57,6 +57,7 @@ class StoredVectors:
         vocabulary: Sequence[str],
         shards: Iterator[SparseBatch],
         passages: str = "",
+        document_pruning: str = "",
     ) -> None:
         """Take what their maker says of them.
 
@@ -68,10 +69,12 @@ class StoredVectors:
             vocabulary: The term of every column.
             shards: All of them, some at a time.
             passages: As ``parse_passages`` takes it: what they are of.
+            document_pruning: As ``parse_pruning`` takes it: what was done to them.
         """
         self.path = path
         self.name = name
         self.passages = passages
+        self.document_pruning = document_pruning
         self.fingerprint = fingerprint
         self.query_fingerprints = query_fingerprints
         self.query_fingerprint = query_fingerprints[0]
@@ -177,4 +180,5 @@ class VectorShards(StoredVectors):
             vocabulary=read_vocabulary(path),
             shards=read_shards(path),
             passages=str(manifest.options.get("passages", "")),
+            document_pruning=manifest.document_pruning,
         )

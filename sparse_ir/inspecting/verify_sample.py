@@ -11,7 +11,7 @@ from sparse_ir.encoding.chunks import encode_chunk
 from sparse_ir.encoding.passages import EACH, parse_passages, split_documents
 from sparse_ir.errors import NoVectorsError
 from sparse_ir.inspecting.verify_scores import WeighedQuery
-from sparse_ir.pruning import parse_pruning, prune
+from sparse_ir.pruning import parse_pruning, prune, pruned_further
 from sparse_ir.vectors import make_batch, to_terms
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def draw_from_shards(folder: str, count: int, stamp_pruning: str, rng: random.Ra
     from sparse_ir.types import Document
 
     manifest, vocabulary = read_shard_manifest(folder), read_vocabulary(folder)
-    pruning = parse_pruning("" if manifest.document_pruning == stamp_pruning else stamp_pruning)
+    pruning = pruned_further(parse_pruning(stamp_pruning), parse_pruning(manifest.document_pruning))
     total = 0
     kept: list[tuple[str, SparseVector]] = []
     for batch in read_shards(folder):

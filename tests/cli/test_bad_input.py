@@ -27,6 +27,12 @@ def test_missing_file_proposes_the_nearest(sparse_ir, fruit):
     assert_one_line(index(sparse_ir, fruit.with_name("fruits.jsonl")), 3, "fruit.jsonl")
 
 
+def test_a_damaged_parquet_corpus(sparse_ir, tmp_path):
+    (tmp_path / "c.parquet").write_bytes(b"PAR1 and then nothing of a Parquet file")
+    outcome = index(sparse_ir, tmp_path / "c.parquet")
+    assert_one_line(outcome, 3, "c.parquet: cannot be read as Parquet")
+
+
 def test_empty_corpus(sparse_ir, write_jsonl):
     assert_one_line(index(sparse_ir, write_jsonl("empty.jsonl", [])), 3, "empty.jsonl", "no docum")
 

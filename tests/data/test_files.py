@@ -217,6 +217,33 @@ def test_a_full_disk_under_the_writer_of_the_block_is_a_storage_error_too(tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("number", [errno.EIO, errno.EROFS, errno.EFBIG])
+def test_a_disk_that_refuses_is_a_storage_error(tmp_path, number):
+    (tmp_path / "x").write_text("before")
+    with (
+        pytest.raises(StorageError, match=rf"x: cannot be written \({os.strerror(number)}\)"),
+        writing(tmp_path / "x"),
+    ):
+        raise OSError(number, os.strerror(number))
+    assert (tmp_path / "x").read_text() == "before"
+    assert list(tmp_path.iterdir()) == [tmp_path / "x"]
+
+
+def test_a_file_that_cannot_take_its_name_is_a_storage_error(tmp_path, monkeypatch):
+    def refuse(self, target):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(StorageError, match="Choose a place"), writing(tmp_path / "x") as stream:
+        stream.write("text")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_else_goes_wrong_in_the_block_is_raised_as_it_is(tmp_path):
+    with pytest.raises(ConnectionResetError), writing(tmp_path / "x"):
+        raise ConnectionResetError(errno.ECONNRESET, "reset")
+
+
 def test_other_errors_of_the_block_pass_unchanged(tmp_path):
     with pytest.raises(ConnectionResetError), writing(tmp_path / "x"):
         raise ConnectionResetError

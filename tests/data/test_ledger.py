@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sparse_ir.data.ledger import Chunk, Ledger, digest_documents
-from sparse_ir.errors import ConfigError, InputError
+from sparse_ir.errors import ConfigError, InputError, StorageError
 from sparse_ir.types import Document
 
 
@@ -66,3 +66,12 @@ def test_the_digest_sees_every_part_of_a_document():
     ]
     digests = {digest_documents([d]) for d in (base, *others)}
     assert len(digests) == 5
+
+
+def test_a_ledger_that_was_removed_meanwhile_is_not_begun_anew_in_the_middle(tmp_path):
+    ledger = Ledger.create(tmp_path / "l.jsonl", {})
+    ledger.acknowledge(chunk(0))
+    ledger.path.unlink()
+    with pytest.raises(StorageError, match="is gone"):
+        ledger.acknowledge(chunk(1))
+    assert not ledger.path.exists()

@@ -51,6 +51,8 @@ def test_whole_numbers_become_text(number):
 def test_ids_that_would_break_a_line_are_refused(unfit):
     with pytest.raises(RowError, match=r"has an (empty id|id with a tab)"):
         to_id(unfit)
+    with pytest.raises(RowError, match=r"has an (empty id|id with a tab)"):
+        to_document({"_id": unfit, "text": "a"})
 
 
 @pytest.mark.parametrize("unfit", [None, 1.0, True, ["a"], {"a": 1}])

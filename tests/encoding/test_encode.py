@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -135,3 +136,60 @@ def test_two_runs_of_one_machine_give_the_same_bytes_and_say_what_they_read(tmp_
     assert manifests[0].shards == manifests[1].shards  # their checksums
     assert manifests[0].corpus_sha256 == hashlib.sha256(corpus.read_bytes()).hexdigest()
     assert manifests[0].options["precision"] == "fp32"
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_replace_gets_past_a_damaged_ledger(write_jsonl, tmp_path, resume):
+    corpus, out = write_jsonl("c.jsonl", ROWS), tmp_path / "v"
+    settings = EncodeSettings(corpus=str(corpus), out=str(out), model="bm25")
+    out.mkdir()
+    (out / "ledger.jsonl").write_text("{broken\n")
+    with pytest.raises(InputError, match="start the run again with --replace"):
+        encode(replace(settings, resume=True))
+    assert encode(replace(settings, resume=resume, replace=True)).encoded == 50
+
+
+def test_resume_and_replace_start_again_where_the_corpus_has_changed(write_jsonl, tmp_path):
+    corpus, out = write_jsonl("c.jsonl", ROWS), tmp_path / "v"
+    settings = EncodeSettings(corpus=str(corpus), out=str(out), model="bm25", shard_documents=10)
+    done = []
+    with pytest.raises(ZeroDivisionError):  # in the third shard
+        encode(settings, advance=lambda n: done.append(n) or 1 // (sum(done) < 30))
+    corpus.write_text(corpus.read_text().replace("number3", "number8"))  # of the same size
+    report = encode(replace(settings, resume=True, replace=True))
+    assert (report.encoded, report.documents) == (50, 50)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [({"precision": "bf16"}, "whose precision was 'fp32'"), ({"model": None}, "whose model was")],
+)
+def test_resume_of_a_folder_that_was_finished_otherwise_is_refused(
+    write_jsonl, tmp_path, changed, said
+):
+    corpus = write_jsonl("c.jsonl", ROWS)
+    settings = EncodeSettings(
+        corpus=str(corpus), out=str(tmp_path / "v"), model="bm25", resume=True
+    )
+    encode(settings)
+    assert encode(settings).encoded == 0
+    with pytest.raises(ConfigError, match=said):
+        encode(replace(settings, **changed))
+    corpus.write_text(corpus.read_text().replace("apple", "grape"))
+    with pytest.raises(ConfigError, match="whose corpus_sha256 was"):
+        encode(settings)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("name", ["vocabulary.json", "vectors-00000.parquet"])
+def test_files_of_no_run_are_removed_only_when_asked(write_jsonl, tmp_path, name, resume):
+    out = tmp_path / "v"
+    out.mkdir()
+    (out / name).write_text("of somebody else")
+    settings = EncodeSettings(
+        corpus=str(write_jsonl("c.jsonl", ROWS)), out=str(out), model="bm25", resume=resume
+    )
+    with pytest.raises(ConfigError, match=rf"holds {name}, which .* Use --replace"):
+        encode(settings)
+    assert (out / name).read_text() == "of somebody else"
+    assert encode(replace(settings, replace=True)).documents == 50

@@ -159,6 +159,19 @@ def test_an_error_of_a_library_is_told_in_one_line(model):
             list(pool.encode([bad]))
 
 
+def test_a_worker_that_goes_after_its_error_is_not_started_again_for_nothing(model, caplog):
+    long = "apple tree " * 3_000_000  # encoding it takes seconds
+    with EncoderPool([WorkerSettings(model, "cpu")] * 2) as pool:
+        pids = pool.pids
+        results = pool.encode([Task(0, ("a",), (long,)), Task(1, ("b",), (None,))])
+        assert next(results).number == 0
+        with pytest.raises(EncodingError, match="encoder on cpu failed"):
+            next(results)
+        assert pool.pids == pids
+        assert "started again" not in caplog.text
+        assert_whole(list(pool.encode(TASKS)), model)  # all workers are there for another call
+
+
 def test_a_script_without_a_main_guard_encodes_on_several_devices(model, write_jsonl, tmp_path):
     corpus = write_jsonl("c.jsonl", [{"_id": str(i), "text": t} for i, t in enumerate(TEXTS)])
     script = (

@@ -125,9 +125,10 @@ def test_loading_settings_are_set_and_restored(engine):
 
 
 def test_loading_settings_are_restored_when_the_engine_is_closed_without_publishing(engine):
-    physical = engine.create(INDEX, make_stamp(), VOCABULARY)
-    assert list(engine.add(physical, [entry("a")])) == []
-    engine.close()
+    with open_engine(engine.address) as loading:
+        physical = loading.create(INDEX, make_stamp(), VOCABULARY)
+        assert list(loading.add(physical, [entry("a")])) == []
+        assert settings_of(engine, physical)["refresh_interval"] == "-1"
     assert settings_of(engine, physical)["refresh_interval"] == "1s"
 
 

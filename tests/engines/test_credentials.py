@@ -147,6 +147,7 @@ def test_a_file_that_is_named_must_exist(tmp_path):
         'https://u:hunter2@a:9200:\n  api_key: "abc"\n',
         "https://a:9200:\n  username: u\n  password: 0123\n",
         "https://a:9200:\n  apikey: hunter2\n",
+        "https://a:9200:\n  username: hunter2\n  password: 2024-13-01\n",
     ],
 )
 def test_a_damaged_file_is_one_line_that_repeats_nothing_of_it(own_home, text):

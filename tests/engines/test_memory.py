@@ -153,3 +153,30 @@ def test_no_changed_byte_gives_other_documents(folder, data):
         assert found == {f"d{i}": 1.0 + i for i in range(9)}
     finally:
         path.write_bytes(whole)
+
+
+def test_an_index_whose_files_are_missing_is_not_an_empty_one(folder):
+    with MemoryEngine(folder) as engine:
+        physical = engine.create("fruit", STAMP, TERMS)
+        list(engine.add(physical, [entry("a"), entry("b")]))
+        engine.publish("fruit", physical)
+        list(engine.add("fruit", [entry("c")]))
+        assert engine.delete("fruit", ["a"]) == 1
+    assert set(contents(folder)) == {"b", "c"}
+    first, *later = sorted(folder.glob("fruit/*/part-*.parquet"))
+    assert len(later) == 2
+    kept = first.read_bytes()
+    first.unlink()
+    with pytest.raises(EngineError, match="lacks part 0, with which it held 2 documents"):
+        contents(folder)
+    first.write_bytes(kept)
+    with MemoryEngine(folder) as engine:
+        engine.settle("fruit")  # as one file again
+    assert set(contents(folder)) == {"b", "c"}
+    (path,) = folder.glob("fruit/*/part-*.parquet")
+    path.unlink()
+    with pytest.raises(EngineError, match="lacks part 3, with which it held 2 documents"):
+        contents(folder)
+    (mark,) = folder.glob("fruit/*/whole.json")
+    mark.write_text('{"whole": true}')  # as earlier versions wrote it
+    assert contents(folder) == {}

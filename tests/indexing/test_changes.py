@@ -107,6 +107,15 @@ def test_a_build_aside_is_compared_swapped_in_and_rolled_back(sparse_ir, place, 
     assert "no earlier build" in outcome.err
 
 
+def test_a_build_is_not_rolled_back_but_an_index(sparse_ir, place, write_jsonl):
+    index(sparse_ir, place, write_jsonl("1.jsonl", ROWS), "--model", "bm25")
+    with open_engine(place[1]) as engine:
+        build = engine.resolve("changes")
+    outcome = sparse_ir("rollback", *place, "--index", build)
+    assert outcome.exit_code == 2
+    assert f"'{build}' is a build. Name the index that is rolled back: changes." in outcome.err
+
+
 def test_what_an_index_stands_for_is_not_deleted_as_a_build(sparse_ir, place, write_jsonl):
     report = json.loads(
         index(

@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 from sparse_ir.engines.opening import open_engine
-from sparse_ir.errors import ConfigError, InputError
+from sparse_ir.errors import ConfigError, EngineError, InputError
+from sparse_ir.indexing.build import written_alone
+from sparse_ir.indexing.changes import update_index
 from sparse_ir.indexing.index import IndexSettings, index_corpus
 
 DOCUMENTS = 600
@@ -80,6 +83,17 @@ def test_replace_throws_a_stopped_run_away(corpus):
     assert index_corpus(settings(corpus, replace=True)).encoded == DOCUMENTS
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_replace_gets_past_a_damaged_ledger(corpus, own_home, resume):
+    with pytest.raises(StopError):
+        index_corpus(settings(corpus), advance=stop_after(200))
+    (ledger,) = (own_home / "state").rglob("default.jsonl")
+    ledger.write_bytes(b"{broken\n" + ledger.read_bytes())
+    with pytest.raises(InputError, match="start the run again with --replace"):
+        index_corpus(settings(corpus, resume=True))
+    assert index_corpus(settings(corpus, resume=resume, replace=True)).encoded == DOCUMENTS
+
+
 def test_resume_with_other_settings_is_refused(corpus):
     with pytest.raises(StopError):
         index_corpus(settings(corpus), advance=stop_after(200))
@@ -97,9 +111,36 @@ def test_resume_with_another_corpus_is_refused(corpus):
         index_corpus(settings(corpus, resume=True))
 
 
+def test_resume_and_replace_start_again_where_the_corpus_has_changed(corpus):
+    with pytest.raises(StopError):
+        index_corpus(settings(corpus), advance=stop_after(200))
+    rows = corpus.read_text().splitlines()
+    rows[3] = json.dumps({"_id": "d3", "text": "changed meanwhile"})
+    corpus.write_text("\n".join(rows) + "\n")
+    report = index_corpus(settings(corpus, resume=True, replace=True))
+    assert report.encoded == report.documents == DOCUMENTS
+    index_corpus(settings(corpus, index="whole"))
+    assert content("default") == content("whole")
+
+
 def test_resume_of_a_finished_index_does_nothing(corpus):
     index_corpus(settings(corpus))
     assert index_corpus(settings(corpus, resume=True)).encoded == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"corpus": "python-docs"}, "its corpus was"),
+        ({"model": "default"}, "its model was"),
+        ({"document_pruning": "top_k=1"}, "its document_pruning was '', not 'top_k=1'"),
+        ({"passages": "max"}, "its passages was ''"),
+    ],
+)
+def test_resume_of_an_index_that_was_finished_with_other_settings_is_refused(corpus, changed, said):
+    index_corpus(settings(corpus))
+    with pytest.raises(ConfigError, match=said):
+        index_corpus(replace(settings(corpus, resume=True), **changed))
 
 
 def test_resume_of_nothing_starts(corpus):
@@ -114,6 +155,25 @@ def test_the_old_index_serves_until_the_new_one_is_whole(corpus, write_jsonl):
     assert len(content("default")) == DOCUMENTS
     index_corpus(settings(other, resume=True))
     assert set(content("default")) == {f"x{i}" for i in range(100)}
+
+
+def test_an_index_is_not_replaced_by_one_for_which_nothing_was_read(corpus, monkeypatch):
+    index_corpus(settings(corpus))
+    monkeypatch.setattr("sparse_ir.indexing.index.read_documents", lambda *a, **o: iter(()))
+    with pytest.raises(EngineError, match="no document was read"):
+        index_corpus(settings(corpus, replace=True))
+    assert len(content("default")) == DOCUMENTS
+
+
+def test_two_runs_of_one_index_are_kept_apart(corpus):
+    index_corpus(settings(corpus))
+    with open_engine("embedded") as engine, written_alone(engine, "default"):
+        with pytest.raises(ConfigError, match="another run is writing index 'default'"):
+            index_corpus(settings(corpus, replace=True))
+        with pytest.raises(ConfigError, match="another run is writing index 'default'"):
+            update_index(settings(corpus))
+        assert index_corpus(settings(corpus, index="other")).documents == DOCUMENTS
+    assert update_index(settings(corpus)).unchanged == DOCUMENTS
 
 
 def start(corpus, home, *options):
