@@ -28,6 +28,7 @@ from sparse_ir.serving.controls import read_controls
 from sparse_ir.serving.guard import FAILED, INTERNAL, Guard
 from sparse_ir.serving.metrics import MEDIA_TYPE
 from sparse_ir.serving.page.assets import asset, index_html
+from sparse_ir.serving.problems import PROBLEMS, describe_as_it_is
 from sparse_ir.serving.reference import reference_page
 from sparse_ir.serving.service import (
     Asked,
@@ -90,12 +91,14 @@ def make_app(service: Service, token: str) -> Guard:
         description="Learned sparse retrieval over HTTP.",
         docs_url=None,
         redoc_url=None,
+        responses=PROBLEMS,
     )
     _add_errors(app)
     _add_search(app, service)
     _add_state(app, service)
     _add_internal(app, service)
     _add_pages(app)
+    describe_as_it_is(app)
     return Guard(app, service, token)
 
 
