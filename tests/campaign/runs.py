@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from campaign.faults import FAULTS, NotHereError, go_back
-from campaign.jobs import JOBS, Place
+from campaign.jobs import JOBS, Place, alike
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +102,7 @@ def _one(fault: str, job: Job, place: Place, dice: random.Random) -> tuple[str, 
     except Exception as error:  # whatever it is, it is what the campaign looks for
         wrong.append(f"nothing to read in the end: {error!r}"[:300])
     else:
-        if found != place.world.wanted[job.name]:
+        if not alike(found, place.world.wanted[job.name]):
             wrong.append("another result")
     story = " | ".join([told.what, *said])
     if wrong:

@@ -190,7 +190,7 @@ class Reader:
                     "qrels.tsv", "--save-run", str(path)]  # fmt: skip
         elif path.name == "mined.jsonl":
             self._have_index("corpus-bm25", [])
-            made = ["mine", "--examples", "triplets.tsv", "--corpus", "corpus.jsonl", "--index",
+            made = ["mine", "--examples", "triplets.tsv", "--index",
                     "corpus-bm25", "--negatives", "2", "--out", str(path)]  # fmt: skip
         elif path.name in ("vectors", "anserini"):
             made = ["encode", "--corpus", "articles.jsonl", "--out", "vectors", *model]

@@ -99,9 +99,10 @@ def write_files(folder: Path, models: Models) -> None:
     corpus = "".join(json.dumps(row) + "\n" for row in rows)
     queries = "".join(json.dumps({"id": i, "text": text}) + "\n" for i, text, _ in QUERIES)
     judged = "query-id\tcorpus-id\tscore\n" + "".join(f"{q}\t{d}\t1\n" for q, _, d in QUERIES)
-    asked = [(w, text) for _, title, text in ARTICLES for w in [title, *text.split()[:5]]]
     triplets = "".join(
-        f"{words}\t{text}\t{ARTICLES[i % 8][2]}\n" for i, (words, text) in enumerate(asked)
+        f"{words}\t{text}\t{ARTICLES[(n + 1) % len(ARTICLES)][2]}\n"
+        for n, (_, title, text) in enumerate(ARTICLES)
+        for words in [title, *text.split()[:5]]
     )
     plain = {
         "articles.jsonl": corpus, "corpus.jsonl": corpus, "queries.jsonl": queries,
