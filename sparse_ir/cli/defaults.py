@@ -8,7 +8,7 @@ from sparse_ir.config import nearest, read_yaml
 from sparse_ir.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     import click
@@ -27,11 +27,7 @@ def default_map(path: Path, ctx: click.Context) -> dict[str, Any]:
     from sparse_ir.cli import main
 
     commands = {name: main.get_command(ctx, name) for name in main.list_commands(ctx)}
-    options = {
-        name: {p.name for p in command.params if p.name}
-        for name, command in commands.items()
-        if command is not None
-    }
+    options = {name: _names(command) for name, command in commands.items() if command is not None}
     values = read_yaml(path)
     _require_texts(path, values)
     common = {n: v for n, v in values.items() if not (n in commands and isinstance(v, dict))}
@@ -48,12 +44,33 @@ def default_map(path: Path, ctx: click.Context) -> dict[str, Any]:
         for name in section:
             if name not in names:
                 raise ConfigError(
-                    f"{path}: {command}.{name} is not a setting.{nearest(name, names)}"
+                    f"{path}: {command}.{name} is not a setting.{nearest(name, set(names))}"
                 )
-        merged[command] = {n: v for n, v in common.items() if n in names} | section
+        given = {n: v for n, v in common.items() if n in names} | section
+        merged[command] = dict(names[name](value) for name, value in given.items())
         if "devices" in names and "device" in common:  # one device is a list of one
             merged[command].setdefault("devices", common["device"])
     return merged
+
+
+def _names(command: click.Command) -> dict[str, Callable[[Any], tuple[str, Any]]]:
+    """What a command's settings may be called: as its parameters, or as its flags are written.
+
+    Returns:
+        Name -> what makes the parameter's name and value of a value; an option that may be given
+        several times takes a single value too.
+    """
+
+    def setting(name: str, multiple: bool) -> Callable[[Any], tuple[str, Any]]:
+        return lambda value: (name, [value] if multiple and not isinstance(value, list) else value)
+
+    found: dict[str, Callable[[Any], tuple[str, Any]]] = {}
+    for parameter in command.params:
+        if parameter.name is not None:
+            made = setting(parameter.name, bool(getattr(parameter, "multiple", False)))
+            flags = (flag[2:].replace("-", "_") for flag in parameter.opts if flag[:2] == "--")
+            found |= dict.fromkeys((parameter.name, *flags), made)
+    return found
 
 
 def _require_texts(path: Path, names: Iterable[object], *, within: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -65,3 +66,13 @@ def test_a_missing_package_is_one_line():
     assert ended.returncode == 1
     assert "'yaml' is not installed" in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+def test_settings_may_be_called_as_their_flags_are_written(sparse_ir, folder, fruit):
+    (folder / "sparse-ir.yaml").write_text(
+        "index: fruit\nengine: memory\nsearch: {filter: year>=2002, json: true}\n"
+    )
+    done = sparse_ir("index", "--corpus", fruit, "--model", "bm25")
+    assert done.exit_code == 0, done.err
+    hits = json.loads(sparse_ir("search", "sweet fruit").out)["hits"]
+    assert [hit["metadata"]["year"] for hit in hits] == [2002, 2003]

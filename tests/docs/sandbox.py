@@ -35,7 +35,7 @@ QUERIES = [
 SETTINGS = """\
 # What the pages leave to hours, in seconds.
 train: {steps: 2}
-adapt: {steps: 2, model: models/my-splade, assignments: [train.batch.queries=2]}
+adapt: {steps: 2, model: models/my-splade, set: [train.batch.queries=2]}
 """
 
 
