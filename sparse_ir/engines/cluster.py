@@ -284,22 +284,17 @@ class ClusterEngine:
             self._drop(physical)
 
     def close(self) -> None:
-        """Leave unfinished builds as a searching index is set up, and let go of the connections."""
+        """Leave unfinished builds as a searching index is set up; asked again, it opens again."""
         self.connection.interrupted.clear()
         loading, self._loading = self._loading, {}
         patience = min(self.options.patience, _LAST_PATIENCE)
         lifecycle = Lifecycle(self.connection.with_patience(patience))
-        try:
-            for facts in loading.values():
-                try:
-                    lifecycle.serve(facts)
-                except EngineError as error:
-                    _log.warning(
-                        "the settings of %s could not be restored: %s", facts.physical, error
-                    )
-            self._search.forget()
-        finally:
-            self.connection.close()
+        for facts in loading.values():
+            try:
+                lifecycle.serve(facts)
+            except EngineError as error:
+                _log.warning("the settings of %s could not be restored: %s", facts.physical, error)
+        self._search.forget()
 
     def __enter__(self) -> ClusterEngine:
         return self

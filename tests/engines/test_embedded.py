@@ -21,6 +21,7 @@ from sparse_ir.engines.embedded import EmbeddedEngine
 from sparse_ir.engines.embedded_settings import store_settings
 from sparse_ir.engines.stamp import Stamp
 from sparse_ir.errors import ConfigError, EngineError, IndexLockedError, StorageError
+from sparse_ir.seals import sealed
 from sparse_ir.types import Document, Entry
 
 if TYPE_CHECKING:
@@ -291,7 +292,7 @@ def test_a_vocabulary_that_is_not_the_stamps_is_damage():
 def rewrite_manifest(physical, **changes):
     path = folder(physical) / "manifest.json"
     manifest = json.loads(path.read_text())
-    path.write_text(json.dumps({**manifest, **changes}))
+    path.write_text(json.dumps(sealed({**manifest, **changes})))
 
 
 def test_a_build_of_another_minor_version_of_the_store_is_refused():
