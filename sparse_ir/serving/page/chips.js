@@ -1,7 +1,7 @@
 // The terms of a query as chips, and the dialog that changes what is done with one.
 
 import { isOwn } from "./bars.js";
-import { byId, el, number, plural } from "./dom.js";
+import { byId, el, focusKey, number, plural } from "./dom.js";
 import { isolated, plain, visible } from "./text.js";
 
 const SHOWN = matchMedia("(max-width: 40rem)").matches ? 6 : 14;
@@ -141,6 +141,10 @@ export function termDialog(each, set, done) {
     }
     done({ mode: mode === "model" ? "" : mode, value, require: byId("term-require").checked });
   };
+  // An answer may be drawn while the dialog is open: what opened it is another element then.
+  const opener = document.activeElement;
+  const back = () => opener.isConnected || focusKey(opener.dataset.key);
+  dialog.addEventListener("close", back, { once: true });
   dialog.showModal();
   form.querySelector("input:checked").focus();
 }

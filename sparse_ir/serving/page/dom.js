@@ -40,14 +40,19 @@ export function replace(node, ...children) {
   const key = node.contains(active) ? active.dataset.key : undefined;
   node.replaceChildren();
   append(node, children);
-  if (key === undefined) return;
-  for (const candidate of node.querySelectorAll("[data-key]")) {
+  if (key === undefined || focusKey(key, node)) return;
+  node.focus({ preventScroll: true });
+}
+
+/** Focus the element of that `data-key`; whether there is one. */
+export function focusKey(key, within = document) {
+  for (const candidate of within.querySelectorAll("[data-key]")) {
     if (candidate.dataset.key === key) {
       candidate.focus({ preventScroll: true });
-      return;
+      return true;
     }
   }
-  node.focus({ preventScroll: true });
+  return false;
 }
 
 export const byId = (id) => document.getElementById(id);
