@@ -84,28 +84,17 @@ def make_dense(tmp_path: Path) -> Callable[..., Path]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # whatever torch warns of when it is imported
-        import torch
-        import transformers
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    from tiny_bert import make_bert
 
     def make(name: str = "dense", *, seed: int = 0, similarity: str = "cosine") -> Path:
         folder = tmp_path / name
-        folder.mkdir()
         words = "apple pear plum fruit car road sweet red green blue stone drive truck a an is and"
-        vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words.split()]
-        (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
-        tokenizer = transformers.BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=64)
-        tokenizer.save_pretrained(folder)
-        config = transformers.BertConfig(
-            vocab_size=len(vocabulary), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-            intermediate_size=16, max_position_embeddings=64,
+        make_bert(
+            folder, words.split(), "BertModel", seed=seed, length=64, width=16, inner=16, layers=1,
+            heads=2,
         )  # fmt: skip
-        torch.manual_seed(seed)
-        model = transformers.BertModel(config)
-        with torch.no_grad():
-            for parameter in model.parameters():  # wide enough for texts to differ
-                if parameter.ndim == 2:
-                    parameter.normal_(std=0.5)
-        model.save_pretrained(folder)
         kind = json.dumps({"similarity_fn_name": similarity})
         (folder / "config_sentence_transformers.json").write_text(kind)
         return folder

@@ -8,6 +8,8 @@ import string
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tiny_bert import make_bert
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -103,23 +105,9 @@ def _write(path: Path, rows: list[dict[str, object]]) -> None:
 
 def _make_model(folder: Path, seed: int) -> Path:
     import torch
-    import transformers
 
-    folder.mkdir()
-    vocabulary = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *string.ascii_lowercase, *WORDS)
-    (folder / "vocab.txt").write_text("\n".join(dict.fromkeys(vocabulary)) + "\n")
-    tokenizer = transformers.BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=48)
-    tokenizer.save_pretrained(folder)
-    config = transformers.BertConfig(
-        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
-        intermediate_size=64, max_position_embeddings=48,
-    )  # fmt: skip
-    torch.manual_seed(seed)
-    model = transformers.BertForMaskedLM(config)
+    model = make_bert(folder, (*string.ascii_lowercase, *WORDS), seed=seed, length=48)
     with torch.no_grad():
-        for parameter in model.parameters():  # wide enough for texts to differ
-            if parameter.ndim == 2:
-                parameter.normal_(std=0.5)
         model.cls.predictions.bias -= 4.0  # sparse
     model.save_pretrained(folder)
     return folder

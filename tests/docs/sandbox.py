@@ -5,7 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import string
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tiny_bert import make_bert
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,41 +54,22 @@ class Models(NamedTuple):
 
 def make_models(folder: Path) -> Models:
     """Make them, of random weights."""
-    import torch
-    import transformers
-
     texts = " ".join(f"{title} {text}" for _, title, text in ARTICLES).lower()
     texts += " " + " ".join(text for _, text, _ in QUERIES)
     words = sorted({"".join(c for c in word if c.isalpha()) for word in texts.split()} - {""})
-    letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *words]
-    vocabulary += [f"##{letter}" for letter in letters]
+    letters = string.ascii_lowercase
+    vocabulary = (*letters, *words, *(f"##{letter}" for letter in letters))
 
-    def make(name: str, kind: Any, seed: int, **more: Any) -> Path:
-        target = folder / name
-        target.mkdir()
-        (target / "vocab.txt").write_text("\n".join(dict.fromkeys(vocabulary)) + "\n")
-        tokenizer = transformers.BertTokenizerFast(str(target / "vocab.txt"), model_max_length=512)
-        tokenizer.save_pretrained(target)
-        config = transformers.BertConfig(
-            vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2,
-            num_attention_heads=4, intermediate_size=64, max_position_embeddings=512, **more,
-        )  # fmt: skip
-        torch.manual_seed(seed)
-        model = kind(config)
-        with torch.no_grad():
-            for parameter in model.parameters():  # wide enough for texts to differ
-                if parameter.ndim == 2:
-                    parameter.normal_(std=0.5)
-        model.save_pretrained(target)
-        return target
+    def make(name: str, kind: str, seed: int, **more: Any) -> Path:
+        make_bert(folder / name, vocabulary, kind, seed=seed, length=512, **more)
+        return folder / name
 
     return Models(
-        make("splade", transformers.BertForMaskedLM, 1),
-        make("other", transformers.BertForMaskedLM, 2),
-        make("backbone", transformers.BertModel, 3),
-        make("dense", transformers.BertModel, 4),
-        make("cross-encoder", transformers.BertForSequenceClassification, 5, num_labels=1),
+        make("splade", "BertForMaskedLM", 1),
+        make("other", "BertForMaskedLM", 2),
+        make("backbone", "BertModel", 3),
+        make("dense", "BertModel", 4),
+        make("cross-encoder", "BertForSequenceClassification", 5, num_labels=1),
     )
 
 
