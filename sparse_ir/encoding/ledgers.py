@@ -7,9 +7,8 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from sparse_ir.data.ledger import Ledger
+from sparse_ir.data.locks import locked_by
 from sparse_ir.errors import ConfigError
 from sparse_ir.resources import cache
 
@@ -79,19 +78,9 @@ def locked(folder: Path, ranks: Ranks) -> Iterator[None]:
         ConfigError: one is writing into it.
     """
     name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:32]
-    locks = cache() / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(locks / f"{name}-{ranks.rank}.lock")
-    try:
-        lock.acquire(timeout=2)  # the processes of a killed run end within a second
-    except Timeout:
-        raise ConfigError(
-            f"another run is writing into {folder}. Wait for it, end it, or use another folder."
-        ) from None
-    try:
+    taken = f"another run is writing into {folder}. Wait for it, end it, or use another folder."
+    with locked_by(cache() / "locks" / f"{name}-{ranks.rank}.lock", taken=taken):
         yield
-    finally:
-        lock.release()
 
 
 class Counted:

@@ -9,10 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from filelock import FileLock, Timeout
-
-from sparse_ir.data.files import unwritable, writing
+from sparse_ir.data.files import writing
 from sparse_ir.data.ledger import Chunk, Ledger
+from sparse_ir.data.locks import locked_by
 from sparse_ir.engines.base import require_index_name
 from sparse_ir.errors import ConfigError, EngineError, InputError
 from sparse_ir.resources import home
@@ -54,22 +53,12 @@ def written_alone(engine: Engine, index: str) -> Iterator[None]:
         ConfigError: one is under way.
         StorageError: the lock's file cannot be written.
     """
-    path = ledger_path(engine, index).with_suffix(".lock")
-    lock = FileLock(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=2)  # a killed run ends within a second
-    except Timeout:
-        raise ConfigError(
-            f"another run is writing index {index!r} in {engine.address}. Wait for it, end it, or "
-            "use another name."
-        ) from None
-    except OSError as error:
-        raise unwritable(path, error) from None
-    try:
+    taken = (
+        f"another run is writing index {index!r} in {engine.address}. Wait for it, end it, or use "
+        "another name."
+    )
+    with locked_by(ledger_path(engine, index).with_suffix(".lock"), taken=taken):
         yield
-    finally:
-        lock.release()
 
 
 def look_up(
