@@ -18,7 +18,8 @@ from sparse_ir.engines.builds import (
     storage_error,
 )
 from sparse_ir.engines.embedded_shard import Point, Shard
-from sparse_ir.engines.local import answer, kept, scores_of, unchanged
+from sparse_ir.engines.local import answer
+from sparse_ir.engines.local_engine import LocalEngine
 from sparse_ir.errors import EngineError
 from sparse_ir.resources import home
 
@@ -28,15 +29,14 @@ if TYPE_CHECKING:
     from sparse_ir.engines.base import SearchRequest
     from sparse_ir.engines.filters import Filter
     from sparse_ir.engines.stamp import Stamp
-    from sparse_ir.types import Document, Entry, ScoredDoc, SparseVector
-    from sparse_ir.vectors import SparseBatch
+    from sparse_ir.types import Entry, ScoredDoc
 
 KIND = "embedded"
 BATCH_DOCUMENTS = 256
 BATCH_BYTES = 8 << 20
 
 
-class EmbeddedEngine:
+class EmbeddedEngine(LocalEngine):
     """Indexes kept by qdrant-edge below one folder of this machine.
 
     One process at a time holds an index; all engines of that process share it.
@@ -45,8 +45,7 @@ class EmbeddedEngine:
         path: The folder; by default ``indexes`` below ``resources.home()``.
     """
 
-    keeps_previous = False
-    writers = 1
+    _builds: Builds
 
     def __init__(self, path: Path | str | None = None) -> None:
         self._given = None if path is None else Path(path).expanduser().absolute()
@@ -59,25 +58,6 @@ class EmbeddedEngine:
     def address(self) -> str:
         """What ``open_engine`` takes to open this engine again."""
         return KIND if self._given is None else f"{KIND}:{self._given}"
-
-    def interrupt(self) -> None:
-        """Nothing waits here."""
-
-    def details(self, index: str) -> dict[str, str]:
-        """The physical name."""
-        return {"physical": self.resolve(index)}
-
-    def indexes(self) -> list[str]:
-        """Names of the published indexes, ascending."""
-        return self._builds.names()
-
-    def exists(self, index: str) -> bool:
-        """Whether there is a published index, or a build, of that name."""
-        return self._builds.exists(index)
-
-    def resolve(self, index: str) -> str:
-        """The physical name that a published index's name stands for."""
-        return self._builds.resolve(index).physical
 
     def create(self, index: str, stamp: Stamp, vocabulary: Sequence[str]) -> str:
         """Start a build; see ``Engine``."""
@@ -103,18 +83,6 @@ class EmbeddedEngine:
         """Optimise a build and mark it as whole."""
         self._shard(index).optimize()
         self._builds.settle(self._builds.resolve(index))
-
-    def settled(self, index: str) -> bool:
-        """Whether a build is marked as whole."""
-        return self._builds.settled(self._builds.resolve(index))
-
-    def builds(self, index: str) -> list[str]:
-        """Physical names of every build of a name, published or not, oldest first."""
-        return [build.physical for build in self._builds.builds(index)]
-
-    def previous(self, index: str) -> str:
-        """The build that the published one took the place of; empty where it is gone."""
-        return self._builds.previous(index)
 
     def add(self, index: str, entries: Iterable[Entry]) -> Iterator[Failure]:
         """Stream entries in and yield each refused for good; see ``Engine``."""
@@ -177,28 +145,6 @@ class EmbeddedEngine:
         """Read everything, in no particular order."""
         return self._shard(index).scan()
 
-    def unchanged(self, index: str, documents: Sequence[Document]) -> set[str]:
-        """Which documents are stored exactly so."""
-        return unchanged(self.get(index, [d.doc_id for d in documents]), documents)
-
-    def scores_of(
-        self, index: str, doc_ids: Sequence[str], queries: Sequence[SparseVector]
-    ) -> list[dict[str, float]]:
-        """Score given documents from their stored vectors; see ``Engine``."""
-        return scores_of(self.get(index, doc_ids), queries)
-
-    def seen(self, index: str, doc_ids: Sequence[str]) -> list[Document | None]:
-        """Read documents; here a search sees all that was written."""
-        return [entry and entry.document for entry in self.get(index, doc_ids)]
-
-    def rounded(self, index: str, batch: SparseBatch) -> SparseBatch:  # noqa: ARG002
-        """The batch itself: float32 is what is kept."""
-        return batch
-
-    def kept(self, vector: SparseVector) -> SparseVector:
-        """A vector with its weights as float32."""
-        return kept(vector)
-
     def stats(self, index: str) -> IndexStats:
         """Count documents and bytes on disk."""
         holder = self._holder(index)
@@ -206,18 +152,6 @@ class EmbeddedEngine:
             return IndexStats(*holder.stats())
         shard = self._shard(index)
         return IndexStats(shard.count(), folder_bytes(shard.build.folder))
-
-    def describe(self, index: str) -> Stamp:
-        """Read the stamp; the index may be held by another process."""
-        return self._builds.describe(self._builds.resolve(index))
-
-    def restamp(self, index: str, stamp: Stamp) -> None:
-        """Write another stamp; see ``Engine``."""
-        self._builds.restamp(self._builds.resolve(index), stamp)
-
-    def vocabulary(self, index: str) -> tuple[str, ...]:
-        """Every term a vector may hold, in column order."""
-        return self._builds.vocabulary(self._builds.resolve(index))
 
     def drop(self, index: str) -> None:
         """Remove an index with all its builds, or one build."""
@@ -261,9 +195,6 @@ class EmbeddedEngine:
 
     def __enter__(self) -> EmbeddedEngine:
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _holder(self, index: str) -> served.HeldIndex | None:
         """The server that answers for an index; none where this process can open it."""
