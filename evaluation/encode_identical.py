@@ -52,17 +52,27 @@ def finish(arguments):
     return time.monotonic() - began
 
 
+def finished(out):
+    return len(list(Path(out).glob("vectors-*.parquet")))
+
+
 def killed(args, out, seconds):
-    """Kill a run ``args.kills`` times; return how many shards there were at each moment."""
-    counts = []
+    """Kill a run ``args.kills`` times; return how many shards there were at each moment.
+
+    Each time after none to two more shards, and then within what a shard takes.
+    """
+    counts = [0]
     for number in range(args.kills):
         running = start(command(args, out, devices=args.devices, resume=number > 0))
-        time.sleep(random.uniform(0.25, 0.9) * seconds)
+        wanted = counts[-1] + random.choice((0, 1, 2))
+        while finished(out) < wanted and running.poll() is None:
+            time.sleep(0.05)
+        time.sleep(random.uniform(0.0, seconds / 12))
         os.killpg(running.pid, signal.SIGKILL)
         running.communicate()
-        counts.append(len(list(Path(out).glob("vectors-*.parquet"))))
+        counts.append(finished(out))
     finish(command(args, out, devices=args.devices, resume=True))
-    return counts
+    return counts[1:]
 
 
 def rows(out):
@@ -98,7 +108,7 @@ def main():
             finish(command(args, out, **options))
             found[name] = rows(out)
         out = Path(folder, "killed")
-        counts = killed(args, out, seconds / 2)
+        counts = killed(args, out, seconds)
         found[f"killed {args.kills} times, with {counts} of {len(shard_paths(one))} shards"] = rows(
             out
         )

@@ -24,7 +24,6 @@ from sparse_ir.errors import EncodingError, SparseIRError, WorkerDiedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from types import TracebackType
 
 _EACH = 2  # chunks of a worker
 _AHEAD = 2  # chunks a worker may be ahead of the slowest, more than its own
@@ -166,12 +165,7 @@ class EncoderPool:
     def __enter__(self) -> EncoderPool:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

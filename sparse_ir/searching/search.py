@@ -30,7 +30,6 @@ from sparse_ir.types import Query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-    from types import TracebackType
 
     from sparse_ir.engines.base import Engine, SearchRequest
     from sparse_ir.engines.stamp import Stamp
@@ -172,12 +171,7 @@ class Searcher:
     def __enter__(self) -> Searcher:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
