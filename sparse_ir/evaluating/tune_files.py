@@ -13,6 +13,8 @@ from sparse_ir.evaluating.charts import save_figure
 from sparse_ir.models.loading import MODEL
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from sparse_ir.evaluating.tune_settings import Choice, Point, Tuned, TuneSettings
 
 _GREY, _BLUE, _ORANGE = "#5A5A5A", "#0072B2", "#D55E00"
@@ -62,10 +64,19 @@ def _write_settings(path: Path, settings: TuneSettings, tuned: Tuned) -> Path:
         *_confirmation(settings, tuned),
         "# Use it with: sparse-ir --config tuned.yaml index …, and … search …",
     ]
+    return write_settings(path, lines, sections)
+
+
+def write_settings(path: Path, lines: Sequence[str], sections: Mapping[str, Any]) -> Path:
+    """Write settings by command, with lines of explanation above; returns the file.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
     with writing(path) as stream:
         stream.write("\n".join(lines) + "\n")
         if sections:
-            yaml.safe_dump(sections, stream, sort_keys=False)
+            yaml.safe_dump(dict(sections), stream, sort_keys=False)
     return path
 
 

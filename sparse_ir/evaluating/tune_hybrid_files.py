@@ -6,10 +6,8 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from sparse_ir.data.files import writing
-from sparse_ir.evaluating.tune_files import as_named, given
+from sparse_ir.evaluating.tune_files import as_named, given, write_settings
 from sparse_ir.models.loading import MODEL
 from sparse_ir.searching.fusion import DENSE, SPARSE
 
@@ -66,12 +64,8 @@ def _write_settings(path: Path, settings: TuneHybridSettings, tuned: TunedHybrid
         f"# {_told(tuned.chosen)}; the best side alone: {_told(tuned.best_single)}.",
         f"# Use it with: sparse-ir --config {path.name} search --index {settings.index} …",
     ]
-    with writing(path) as stream:
-        stream.write("\n".join(lines) + "\n")
-        if chosen:
-            sections = {command: dict(chosen) for command in ("search", "evaluate")}
-            yaml.safe_dump(sections, stream, sort_keys=False)
-    return path
+    sections = {command: dict(chosen) for command in ("search", "evaluate")} if chosen else {}
+    return write_settings(path, lines, sections)
 
 
 def _told(trial: Trial) -> str:

@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing (atheris) of all that reads what strangers write."""
