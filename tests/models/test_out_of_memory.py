@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -94,3 +96,28 @@ def test_batches_of_a_dense_model_are_halved_too(tiny, caplog):
     encoder.backbone.room = 5
     with pytest.raises(EncodingError, match=r"with a single text of \d+ tokens"):
         encoder.encode(TEXTS)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's own settings")
+def test_large_blocks_go_back_to_the_system_at_once():
+    """In a fresh process: after blocks of growing size glibc would keep the last ones."""
+    code = """if True:
+        import sys
+        import numpy as np, psutil
+        from sparse_ir.models.memory import keep_memory_flat
+        if sys.argv[1] == "flat":
+            keep_memory_flat()
+        for mb in (6, 10, 20, 30):  # each raises the size from which glibc asks the system
+            np.ones(mb << 17)
+        before = psutil.Process().memory_info().rss
+        above = [np.ones(5 << 17) for _ in range(20)]
+        kept = above.pop()
+        del above
+        print((psutil.Process().memory_info().rss - before) >> 20)
+    """
+    left = {
+        way: int(subprocess.check_output([sys.executable, "-c", code, way], text=True))
+        for way in ("flat", "as it is")
+    }
+    assert left["flat"] < 10  # the one of 5 MB that is held
+    assert left["as it is"] > 50  # 19 below it in the heap: the test would see no difference else
