@@ -120,9 +120,13 @@ def require_least_one(**settings: int | None) -> None:
             raise ConfigError(f"{name} is {value}. It must be at least 1.")
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Propose the known name closest to a mistyped one: " Did you mean …?", or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1)
+def nearest(name: object, known: Iterable[str]) -> str:
+    """Propose the known name closest to a mistyped one: " Did you mean …?", or nothing.
+
+    >>> nearest("indx", ["index", "search"]), nearest(None, ["index"])
+    (' Did you mean index?', '')
+    """
+    close = difflib.get_close_matches(str(name), list(known), n=1)  # YAML has names of any type
     return f" Did you mean {close[0]}?" if close else ""
 
 

@@ -7,6 +7,7 @@ caller decides whether that is the end.
 from __future__ import annotations
 
 import json
+import math
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -117,7 +118,14 @@ def _no_value(constant: str) -> None:
     del constant
 
 
-_json = json.JSONDecoder(parse_constant=_no_value)
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        raise ValueError(f"{number[:20]} is beyond the largest number of 64 bits")
+    return value
+
+
+_json = json.JSONDecoder(parse_constant=_no_value, parse_float=_finite)
 
 
 def _parse(line: str) -> Any:

@@ -124,6 +124,12 @@ def test_not_a_number_means_no_value(tmp_path):
     ]
 
 
+def test_a_number_beyond_64_bits_is_refused_and_not_taken_for_none(tmp_path):
+    rows = rows_of(tmp_path, "x.jsonl", '{"a": 6e666}\n{"a": 6e66}')
+    assert rows[0][1].reason == "is not JSON (6e666 is beyond the largest number of 64 bits)"
+    assert rows[1] == (2, {"a": 6e66})
+
+
 def test_line_separators_within_a_text_do_not_end_its_line(tmp_path):
     text = "a\u2028b\x85c\x0bd\rsame line"
     rows = rows_of(tmp_path, "x.jsonl", json.dumps({"t": text}, ensure_ascii=False))

@@ -29,7 +29,6 @@ from sparse_ir.seals import sealed, unsealed
 from sparse_ir.searching.control import parse_control, read_mask
 from sparse_ir.searching.fusion import parse_fusion
 from sparse_ir.training.scorers import parse_teacher
-from sparse_ir.types import Document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -87,18 +86,14 @@ def _seal(data: bytes) -> None:
 
 def _document(data: bytes) -> None:
     """What a cluster is sent and gives back."""
-    try:
-        row = json.loads(data)
-        document = Document(str(row.pop("id")), row.pop("text"), row.pop("title"), row)
-    except (ValueError, RecursionError, KeyError, AttributeError):
-        return
-    try:
-        packed = dumps(source_of(document))
-    except ValueError:
-        return
-    again = document_of(json.loads(packed))
-    if again != document:
-        raise AssertionError(f"{document} came back as {again}")
+    for document in read_documents(str(_file("documents.jsonl", data))):
+        try:
+            packed = dumps(source_of(document))
+        except ValueError:
+            continue
+        again = document_of(json.loads(packed))
+        if again != document:
+            raise AssertionError(f"{document} came back as {again}")
 
 
 def _filter(data: bytes) -> None:
