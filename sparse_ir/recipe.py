@@ -7,9 +7,10 @@ same settings, input and sparse-ir, and what it made is still there.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -128,8 +129,11 @@ def _row(row: Any, path: Path, number: int) -> tuple[str, str, dict[str, Any]]:
         )
     if not isinstance(settings, dict):
         raise ConfigError(f"{path}, stage {number} ({kind}): settings are missing.")
-    named = dict(settings)
-    return str(named.pop("name", f"{number}-{kind}")), kind, named
+    named = copy.deepcopy(settings)  # YAML lets two stages share a part; --set changes one
+    name = str(named.get("name", f"{number}-{kind}"))
+    if "name" not in {field.name for field in fields(STAGES[kind].settings)}:
+        named.pop("name", None)
+    return name, kind, named
 
 
 def _assign(
@@ -174,9 +178,10 @@ def run_recipe(
         if done is not None:
             yield Outcome(step.name, True, f"done already ({done['summary']})", done["result"])
             continue
+        key = _key(step)  # of what is read now, whatever becomes of it meanwhile
         with progress(step.name, total=step.stage.total(step.settings)) as advance:
             made = step.stage.run(step.settings, advance)
-        stored = {"key": _key(step), "summary": made.summary, "result": dict(made.result)}
+        stored = {"key": key, "summary": made.summary, "result": dict(made.result)}
         with writing(path) as stream:
             json.dump(stored, stream, indent=1, default=str)
         yield Outcome(step.name, False, made.summary, made.result)

@@ -134,7 +134,8 @@ def _tune_hybrid_key(settings: TuneHybridSettings) -> Any:
         stamps = [engine.describe(name).to_json() for name in names]
     finally:
         engine.close()
-    return [_dataset_files(settings.dataset), stamps]
+    models = [model_key(settings.model), model_key(settings.dense)]
+    return [_dataset_files(settings.dataset), stamps, models]
 
 
 def _dataset_files(chosen: BenchmarkDataset) -> Any:
@@ -143,10 +144,10 @@ def _dataset_files(chosen: BenchmarkDataset) -> Any:
 
 
 def _evaluate_key(settings: EvaluateSettings) -> Any:
-    judged: tuple[str | None, ...] = (settings.queries, settings.qrels)
+    judged = [settings.queries, settings.qrels, settings.mask or None]
     if settings.dataset is not None:
         dataset = open_dataset(settings.dataset, split=settings.split)
-        judged = (dataset.queries, dataset.qrels)
+        judged += [dataset.queries, dataset.qrels]
     engine = open_engine(settings.engine)
     try:
         indexes = [
@@ -229,7 +230,11 @@ def _distill_key(settings: DistillSettings) -> Any:
 
 def _train_key(settings: TrainSettings) -> Any:
     models = [settings.model.backbone, *(teacher.model for teacher in settings.teachers)]
-    return [*map(model_key, models), *map(_examples_key, settings.examples)]
+    chosen_by = []
+    if settings.validation is not None and settings.validation.dataset:
+        found = open_dataset(settings.validation.dataset, split=settings.validation.split)
+        chosen_by = [files_stamp(s) for s in (found.corpus, found.queries, found.qrels)]
+    return [*map(model_key, models), *map(_examples_key, settings.examples), *chosen_by]
 
 
 def model_key(model: str | None) -> Any:
@@ -261,7 +266,7 @@ STAGES: dict[str, Stage] = {
     "evaluate": Stage(
         settings=EvaluateSettings,
         run=_evaluate,
-        there=lambda s: True,
+        there=lambda s: s.save_run is None or Path(s.save_run).is_file(),
         input_key=_evaluate_key,
         total=lambda s: None,
     ),
@@ -271,7 +276,7 @@ STAGES: dict[str, Stage] = {
         there=lambda s: (Path(s.out) / "report.html").is_file(),
         input_key=lambda s: [
             [_dataset_files(dataset) for dataset in s.datasets],
-            [model_key(system.model) for system in s.systems],
+            [[model_key(system.model), model_key(system.dense)] for system in s.systems],
         ],
         total=lambda s: None,
     ),
@@ -279,7 +284,11 @@ STAGES: dict[str, Stage] = {
         settings=TuneSettings,
         run=_tune,
         there=lambda s: (Path(s.out) / "tuned.yaml").is_file(),
-        input_key=lambda s: [_dataset_files(s.dataset), model_key(s.model)],
+        input_key=lambda s: [
+            _dataset_files(s.dataset),
+            None if s.confirm is None else _dataset_files(s.confirm),
+            model_key(s.model),
+        ],
         total=lambda s: None,
     ),
     "tune_hybrid": Stage(

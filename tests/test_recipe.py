@@ -77,6 +77,52 @@ def test_a_changed_setting_runs_its_stage_and_what_reads_it(recipe):
     assert [o.skipped for o in changed] == [False, False, True]
 
 
+def test_a_part_that_two_stages_share_is_set_for_one_alone(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        "stages:\n"
+        "  - benchmark: {name: a, out: x, datasets: &d [{source: one}], systems: [{name: s}]}\n"
+        "  - benchmark: {name: b, out: y, datasets: *d, systems: [{name: s}]}\n"
+    )
+    first, second = read_recipe(path, ["a.datasets.0.source=other"]).steps
+    assert first.settings.datasets[0].source == "other"
+    assert second.settings.datasets[0].source == "one"
+    assert (first.name, first.settings.name) == ("a", "a")  # a benchmark's title
+
+
+def test_what_changed_while_a_stage_ran_is_noticed(recipe, fruit):
+    """The key is of what was there when the stage began to read."""
+    steps = read_recipe(recipe)
+    changed = []
+
+    @contextmanager
+    def changing(what, *, total=None):
+        yield lambda n: None
+        if not changed:
+            fruit.write_text(fruit.read_text() + '{"_id": "d5", "text": "A late quince."}\n')
+            changed.append(what)
+
+    list(run_recipe(steps, progress=changing))
+    again = run(recipe)
+    assert again[0].skipped is False
+    assert again[0].result["documents"] == 5
+
+
+def test_a_run_that_was_removed_is_written_again(recipe, tmp_path):
+    saved = tmp_path / "run.trec"
+    run(recipe, f"score.save_run={saved}")
+    saved.unlink()
+    assert [o.skipped for o in run(recipe, f"score.save_run={saved}")] == [True, False, True]
+    assert saved.is_file()
+
+
+def test_changed_judgements_are_noticed(recipe):
+    judged = recipe.with_name("qrels.tsv")
+    run(recipe)
+    judged.write_text("query-id\tcorpus-id\tscore\nq1\td2\t1\nother\td1\t1\n")
+    assert [o.skipped for o in run(recipe)] == [True, False, True]
+
+
 def test_a_changed_corpus_is_noticed(recipe, fruit):
     run(recipe)
     fruit.write_text(fruit.read_text() + json.dumps({"_id": "d5", "text": "a fig"}) + "\n")

@@ -12,6 +12,7 @@ from sparse_ir.cli.options import (
     refuse,
     search_options,
     split_names,
+    typed,
 )
 from sparse_ir.cli.output import note, print_json, print_table, progress
 
@@ -72,6 +73,8 @@ def evaluate(
     from sparse_ir.evaluating.bounds import parse_bounds, require_bounds, with_bounds
     from sparse_ir.evaluating.metrics import check_metrics
 
+    if run_file is not None and not typed("index"):
+        index = None  # of sparse-ir.yaml, for those who ask an index
     if (index is None) == (run_file is None):
         raise click.UsageError("Give --index NAME or --run FILE.")
     if run_file is not None:

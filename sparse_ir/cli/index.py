@@ -15,6 +15,7 @@ from sparse_ir.cli.options import (
     json_option,
     limit_option,
     passages_option,
+    refuse,
     resume_option,
     skip_bad_option,
 )
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from sparse_ir.indexing.index import IndexReport, IndexSettings
 
 _LISTED = 20
+_OF_A_BUILD = ("resume", "replace", "aside", "vectors", "document_pruning", "passages")
 
 
 @click.command()
@@ -102,7 +104,7 @@ def index(as_json: bool, update: bool, delete_missing: bool, **options: object) 
 
     settings = load_settings(IndexSettings, options, where="index")
     if update:
-        _require_no_build(settings)
+        refuse(_OF_A_BUILD, "and --update do not go together: it keeps the index as it was made")
         _update(settings, delete_missing=delete_missing, as_json=as_json)
         return
     if delete_missing:
@@ -115,16 +117,6 @@ def index(as_json: bool, update: bool, delete_missing: bool, **options: object) 
     else:
         _print(report)
     _refuse_if_rejected(report)
-
-
-def _require_no_build(settings: IndexSettings) -> None:
-    for name in ("resume", "replace", "aside", "vectors", "document_pruning", "passages"):
-        if getattr(settings, name):
-            flag = name.replace("_", "-")
-            raise click.UsageError(
-                f"--update and --{flag} do not go together: an update keeps the index and how it "
-                "was made."
-            )
 
 
 def _update(settings: IndexSettings, *, delete_missing: bool, as_json: bool) -> None:

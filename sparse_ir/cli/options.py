@@ -313,9 +313,14 @@ def refuse(names: Sequence[str], why: str) -> None:
         ConfigError: one of them was given.
     """
     for name in names:
-        if click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE:
+        if typed(name):
             flag = "-k" if name == "k" else f"--{name.replace('_', '-')}"
             raise ConfigError(f"{flag} {why}.")
+
+
+def typed(name: str) -> bool:
+    """Whether an option was given on the command line, not by a file of defaults."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def split_names(text: str) -> tuple[str, ...]:

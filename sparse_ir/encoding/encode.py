@@ -35,6 +35,7 @@ from sparse_ir.encoding.sources import (
     STANDARD_INPUT,
     called_now,
     encoder_for,
+    fitted_before,
     made_by,
     readable_twice,
 )
@@ -293,7 +294,7 @@ def _encoder(
 ) -> AbstractContextManager[SparseEncoder | EncoderPool]:
     model = settings.model
     if stopped and model == "bm25" and settings.resume:
-        model = str(stopped[0].settings["loaded"])  # fitted by the stopped run
+        model = fitted_before(stopped[0].settings, settings.corpus, settings.limit) or model
     return encoder_for(
         model,
         corpus,

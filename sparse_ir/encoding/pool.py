@@ -213,9 +213,10 @@ class EncoderPool:
             raise source.error
 
     def _replace_failed(self) -> None:
-        """Start workers in the place of those that have ended an earlier call."""
+        """Start workers in the place of those that an earlier call broke, or left at work."""
+        self._deaths = {}
         for place, worker in enumerate(self._workers):
-            if worker.failed:
+            if worker.failed or worker.tasks:
                 worker.end()
                 self._workers[place] = _Worker(worker.settings, self._said)
 

@@ -7,9 +7,9 @@ import shutil
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sparse_ir.data.corpora import read_documents
+from sparse_ir.data.corpora import corpus_bytes, read_documents
 from sparse_ir.data.files import unwritable
 from sparse_ir.encoding.devices import read_devices, threads_each
 from sparse_ir.encoding.pool import EncoderPool
@@ -18,7 +18,7 @@ from sparse_ir.models.loading import DEFAULT, load_encoder
 from sparse_ir.resources import cache, home
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from sparse_ir.models.base import SparseEncoder
 
@@ -46,6 +46,19 @@ def readable_twice(corpus: str, model: str | None) -> Iterator[str]:
         yield str(spool)
     finally:
         spool.unlink(missing_ok=True)
+
+
+def fitted_before(stopped: Mapping[str, Any], corpus: str, limit: int | None) -> str | None:
+    """The BM25 that a stopped run fitted to these documents; None where it read others.
+
+    Args:
+        stopped: The settings in the run's ledger.
+        corpus: What is to be read now.
+        limit: How much of it.
+    """
+    now = {"model": "bm25", "corpus": corpus, "limit": limit, "corpus_bytes": corpus_bytes(corpus)}
+    same = all(stopped.get(name) == value for name, value in now.items())
+    return str(stopped["loaded"]) if same else None
 
 
 def devices_for(model: str | None, devices: str) -> tuple[str, ...]:

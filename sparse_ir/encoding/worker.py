@@ -174,8 +174,12 @@ class _Inbox:
         return self._tasks[0] if self._tasks else None
 
     def _listen(self) -> None:
-        with suppress(EOFError, OSError, pickle.UnpicklingError):
+        code = 1  # of memory that is short, say: the parent hears that we died
+        try:
             while True:
                 self._tasks.append(pickle.load(self._stream))  # noqa: S301 - our own parent's
                 self._there.release()
-        os._exit(0)  # nobody is there to take what is under way
+        except (EOFError, OSError, pickle.UnpicklingError):
+            code = 0  # nobody is there to take what is under way
+        finally:
+            os._exit(code)

@@ -20,7 +20,7 @@ from sparse_ir.engines.builds import (
 from sparse_ir.engines.embedded_shard import Point, Shard
 from sparse_ir.engines.local import answer
 from sparse_ir.engines.local_engine import LocalEngine
-from sparse_ir.errors import EngineError
+from sparse_ir.errors import EngineError, IndexLockedError
 from sparse_ir.resources import home
 
 if TYPE_CHECKING:
@@ -154,8 +154,15 @@ class EmbeddedEngine(LocalEngine):
         return IndexStats(shard.count(), folder_bytes(shard.build.folder))
 
     def drop(self, index: str) -> None:
-        """Remove an index with all its builds, or one build."""
+        """Remove an index with all its builds, or one build, if no other process holds one."""
         builds = [self._builds.resolve(index)] if "@" in index else self._builds.builds(index)
+        for build in builds:
+            try:
+                self._shard(build.physical)
+            except IndexLockedError:
+                raise
+            except EngineError:
+                pass  # damaged, or of another version: that is why it goes
         for build in builds:
             self._let_go(build)
         self._builds.drop(index)

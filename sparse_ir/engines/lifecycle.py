@@ -187,10 +187,11 @@ class Lifecycle:
         before = self.targets(index)
         if before == [facts.physical]:
             return ""
-        previous = before[0] if before else facts.previous
+        others = [old for old in before if old != facts.physical]
+        previous = others[0] if others else facts.previous
         facts = facts._replace(previous=previous)
         self._connection.call("PUT", path(facts.physical, "_mapping"), {"_meta": facts.to_meta()})
-        moves = [{"remove": {"index": old, "alias": index}} for old in before]
+        moves = [{"remove": {"index": old, "alias": index}} for old in others]
         moves.append({"add": {"index": facts.physical, "alias": index}})
         try:
             self._connection.call("POST", "/_aliases", {"actions": moves})
@@ -198,7 +199,7 @@ class Lifecycle:
             # sent again because the answer was lost, it finds the old alias gone: that is done
             if self.targets(index) != [facts.physical]:
                 raise
-        return before[0] if before else ""
+        return others[0] if others else ""
 
     def facts(self, physical: str) -> Facts:
         """Read what a build says about itself.

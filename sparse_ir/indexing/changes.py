@@ -179,7 +179,7 @@ class _Update:
         self._encoder = encoder
         self._pruning = parse_pruning(stamp.document_pruning)
         self._passages = parse_passages(stamp.passages)
-        self._rejects = ledger_path(engine, settings.index).with_suffix(".rejects.jsonl")
+        self._rejects = ledger_path(engine, settings.index).with_suffix(".update-rejects.jsonl")
         self._rejects.unlink(missing_ok=True)
         self._skipped: list[BadRow] = []
         self._written = self._unchanged = self._rejected = self._cut = 0

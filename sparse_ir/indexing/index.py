@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparse_ir import __version__
 from sparse_ir.config import require_least_one
-from sparse_ir.data.corpora import BadRow, read_documents
+from sparse_ir.data.corpora import BadRow, corpus_bytes, read_documents
 from sparse_ir.encoding.chunks import encode_corpus
 from sparse_ir.encoding.dense import open_dense
 from sparse_ir.encoding.devices import read_devices
@@ -20,6 +20,7 @@ from sparse_ir.encoding.sources import (
     STANDARD_INPUT,
     called_now,
     encoder_for,
+    fitted_before,
     made_by,
     readable_twice,
 )
@@ -291,9 +292,7 @@ def _vector_source(
         return nullcontext(ReadyVectors(settings.vectors, model=settings.model))
     model = settings.model
     if ledger is not None and settings.resume and model == "bm25":
-        stopped = ledger.settings
-        if (stopped.get("model"), stopped.get("corpus")) == ("bm25", settings.corpus):
-            model = str(stopped["loaded"])  # fitted by the stopped run
+        model = fitted_before(ledger.settings, settings.corpus, settings.limit) or model
     return encoder_for(
         model,
         corpus,
@@ -346,6 +345,7 @@ def _run_settings(
     """What must be equal for a stopped run to go on."""
     return {
         "corpus": settings.corpus,
+        "corpus_bytes": corpus_bytes(settings.corpus),
         "model": settings.model,
         "loaded": encoder.name,
         "fingerprint": encoder.fingerprint,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.engines.opening import open_engine
-from sparse_ir.errors import ConfigError
+from sparse_ir.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
     from sparse_ir.engines.base import Engine
@@ -73,7 +73,10 @@ def rollback(index: str, *, engine: str = "embedded") -> SwapReport:
 
 
 def _swap(engine: Engine, index: str, candidate: str) -> SwapReport:
-    before = engine.resolve(index) if engine.exists(index) else ""
+    try:
+        before = engine.resolve(index) if engine.exists(index) else ""
+    except EngineError:  # it stands for several builds, or for one that is gone: this mends it
+        before = ""
     if candidate == before:
         raise ConfigError(f"index {index!r} stands for {candidate!r} already.")
     owner = candidate.partition("@")[0]

@@ -145,9 +145,16 @@ def made_aside(folder: Path, *, replace: bool = False) -> Iterator[Path]:
             made = Path(temporary) / "made"
             made.mkdir()
             yield made
-            if folder.exists():
-                folder.rename(Path(temporary) / "old")
-            made.rename(folder)
+            old = Path(temporary) / "old"
+            try:
+                if folder.exists():
+                    folder.rename(old)
+                made.rename(folder)
+            except BaseException:
+                if old.exists():  # it must not go with the temporary folder
+                    free = not folder.exists()
+                    old.rename(folder if free else folder.with_name(f"{folder.name}.old"))
+                raise
     except OSError as error:
         raise StorageError(
             f"{folder} cannot be written: {error.strerror or error}. Make room there, or name "

@@ -163,7 +163,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
     async def health() -> Response:
         if service.draining:
             return _json({"status": "draining"}, status=503)
-        return _json({"status": "ok", "indexes": list(service.indexes)})
+        return _json({"status": "ok"})
 
     @app.get("/metrics", summary="Figures for Prometheus")
     async def metrics() -> Response:

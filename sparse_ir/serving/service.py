@@ -323,7 +323,8 @@ class Service:
 
     async def _explain(self, index: ServedIndex, text: str, *, query: bool) -> Explanation:
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-        key = (index.searcher.stamp.fingerprint, query, digest)
+        owner = index.label if query else index.searcher.stamp.fingerprint
+        key = (owner, query, digest)
         if key not in self._explained:
             try:
                 found: Explanation = await self._do(

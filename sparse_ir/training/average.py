@@ -81,7 +81,10 @@ def average(settings: AverageSettings) -> AverageReport:
     folders = [Path(model) for model in settings.models]
     for folder in folders:
         if not (folder / _WEIGHTS).is_file():
-            raise ModelError(f"{folder} holds no {_WEIGHTS}. Give a folder that train wrote.")
+            raise ModelError(
+                f"{folder} holds no {_WEIGHTS}. Give a folder that train wrote, of a model that "
+                "reads queries and documents alike."
+            )
         if (folder / UNICOIL).is_file():
             raise ModelError(f"{folder} is a uniCOIL model; average knows SPLADE models alone.")
     for folder in folders[:-1]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +45,11 @@ class TraineeEncoder:
         """Look at a model; it goes on being trained."""
         self._trainee, self._tokenizer, self._settings = trainee, tokenizer, settings
         self._precision = precision
+
+    def reading(self, tokens: int) -> TraineeEncoder:
+        """One that reads so many tokens of a text and bounds no document's terms, as in a batch."""
+        read = replace(self._settings, max_length=tokens, document_terms=0)
+        return TraineeEncoder(self._trainee, self._tokenizer, read, precision=self._precision)
 
     def documents(self, texts: Sequence[str]) -> sparse.csr_array:
         """Weigh documents: float32, (texts, vocabulary)."""

@@ -155,9 +155,11 @@ class Miner:
             if hit.doc_id in one.relevant or _plain(text) in seen:
                 relevant.add(hit.doc_id)
                 continue
-            if rank < self._rules.skip_top or hit.doc_id in ids:
+            if hit.doc_id in ids:
                 continue
-            ids.add(hit.doc_id)
+            ids.add(hit.doc_id)  # by its best rank in any index
+            if rank < self._rules.skip_top:
+                continue
             kept.append(_Candidate(hit.doc_id, text, hit.score, (rank, index)))
         counts["relevant"] += len(relevant)
         return _distinct(kept)

@@ -67,9 +67,9 @@ class Parts:
         self._out = out
         self.folder = _folder(out)
         self._settings = json.loads(json.dumps(dict(settings), default=str))
-        self.whole = resume and not replace and out.exists() and not self.folder.exists()
+        done = resume and out.exists() and not self.folder.exists()
+        self.whole = done and self._made_so(out, replace=replace)
         if self.whole:
-            self._require_same(_read(_record(out)), out)
             return
         stored = _read(self.folder / _ABOUT) if resume else None
         if stored != self._settings:
@@ -77,6 +77,18 @@ class Parts:
                 self._require_same(stored, self.folder)
             shutil.rmtree(self.folder, ignore_errors=True)
             self._write(self.folder / _ABOUT)
+
+    def _made_so(self, out: Path, *, replace: bool) -> bool:
+        """Whether the finished file was made with these settings; without replace it must be."""
+        try:
+            made_with = _read(_record(out))
+        except InputError:
+            if not replace:
+                raise
+            return False
+        if not replace:
+            self._require_same(made_with, out)
+        return bool(made_with == self._settings)
 
     def path(self, number: int, suffix: str) -> Path:
         """Where a part lies or will lie; counted from 0."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 import transformers
 
-from sparse_ir.errors import TrainingError
+from sparse_ir.errors import ConfigError, TrainingError
 from sparse_ir.models.pretrained import quiet
 from sparse_ir.training import checkpoints
 from sparse_ir.training.arguments import arguments_on_device
@@ -144,16 +144,23 @@ def run(
     """Train from the last whole checkpoint, or from the start.
 
     Raises:
+        ConfigError: a process would have no text of a batch.
         TrainingError: the loss is no number, or memory is short.
     """
     transformers.set_seed(settings.seed)
+    rows = settings.batch_tokens // settings.max_tokens
+    if rows < world_size():
+        raise ConfigError(
+            f"batch_tokens {settings.batch_tokens} of {settings.max_tokens} are {rows} texts for "
+            f"{world_size()} processes. Raise batch_tokens, or start fewer."
+        )
     blocks = read_blocks(place.blocks, len(tokenizer), settings.max_tokens)
     model = new_lm(settings, blocks, len(tokenizer), on_cpu=arguments.device.type == "cpu")
     batches = MaskedBatches(
         blocks,
         tokenizer,
         steps=settings.steps,
-        rows=settings.batch_tokens // settings.max_tokens,
+        rows=rows,
         masking_share=settings.masking_share,
         seed=settings.seed,
         rank=rank(),

@@ -321,7 +321,9 @@ def _without(query: str, parts: Sequence[str]) -> str:
     if query.casefold() not in " ".join(left.casefold().split()):
         return left
     again = r"\s+".join(re.escape(word) for word in query.split())
-    return re.sub(again, " ", left, flags=re.IGNORECASE).strip()
+    # whole words; what is written without blanks has no letter of such a script beside it
+    whole = rf"(?<![a-z0-9_]){again}(?![a-z0-9_])"
+    return re.sub(whole, " ", left, flags=re.IGNORECASE).strip()
 
 
 def _sample(random: Random, spans: list[Span], n: int) -> list[Span]:

@@ -319,7 +319,7 @@ class ValidationSettings:
         every: Steps between two validations.
         metric: Decides which checkpoint is best.
         patience: Stop after so many validations without a better one; 0 for never.
-        documents: At most so many documents, the judged ones first; 0 for all.
+        documents: All judged documents, and others up to so many together; 0 for all.
         queries: At most so many queries; 0 for all.
     """
 

@@ -55,6 +55,8 @@ def start_settings(model: str) -> dict[str, Any]:
         "pooling": documents.pooling,
         "activation": documents.activation,
         "max_length": _length(documents),
+        "query_terms": documents.query_terms,
+        "document_terms": documents.document_terms,
     }
 
 

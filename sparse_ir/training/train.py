@@ -280,10 +280,12 @@ def _lambdas(
     if settings.model.query_encoder == "table":
         query = None  # it has as many terms as the query has tokens
     elif query == 0:
-        query = mean_terms(encoder.queries(_sample([t.queries for t in tables], _COUNTED)))
+        read = encoder.reading(settings.model.query_tokens)
+        query = mean_terms(read.queries(_sample([t.queries for t in tables], _COUNTED)))
     document = chosen.target_terms.document
     if document == 0:
-        document = mean_terms(encoder.documents(_sample([t.documents for t in tables], _COUNTED)))
+        read = encoder.reading(settings.model.document_tokens)
+        document = mean_terms(read.documents(_sample([t.documents for t in tables], _COUNTED)))
     return SparsityController(
         query,
         document,

@@ -76,3 +76,29 @@ def test_settings_may_be_called_as_their_flags_are_written(sparse_ir, folder, fr
     assert done.exit_code == 0, done.err
     hits = json.loads(sparse_ir("search", "sweet fruit").out)["hits"]
     assert [hit["metadata"]["year"] for hit in hits] == [2002, 2003]
+
+
+def test_the_index_of_a_file_is_for_those_who_ask_one(sparse_ir, folder, fruit, tmp_path):
+    """A run, vectors and a model are evaluated and exported beside it, as without the file."""
+    (folder / "sparse-ir.yaml").write_text("index: fruit\nquery_encoder: inference-free\n")
+    run, qrels = folder / "x.trec", folder / "qrels.tsv"
+    run.write_text("q1 Q0 d1 1 2.5 tag\n")
+    qrels.write_text("q1 0 d1 1\n")
+    scored = sparse_ir("evaluate", "--run", run, "--qrels", qrels, "--metrics", "mrr@10")
+    assert scored.exit_code == 0, scored.err
+    assert "1.0000" in scored.out
+    vectors = tmp_path / "v"
+    sparse_ir("encode", "--corpus", fruit, "--model", "bm25", "--out", vectors)
+    done = sparse_ir("export", "--vectors", vectors, "--out", tmp_path / "terms.jsonl")
+    assert done.exit_code == 0, done.err
+
+
+def test_a_tuned_index_is_updated_with_the_file_that_tuned_it(sparse_ir, folder, fruit):
+    (folder / "sparse-ir.yaml").write_text("index: {document_pruning: top_k=2}\n")
+    sparse_ir("index", "--corpus", fruit, "--model", "bm25", "--index", "fruit")
+    done = sparse_ir("index", "--corpus", fruit, "--index", "fruit", "--update")
+    assert done.exit_code == 0, done.err
+    assert "4 unchanged" in done.out
+    refused = sparse_ir("index", "--corpus", fruit, "--update", "--passages", "max:20")
+    assert refused.exit_code == 2
+    assert "--passages and --update do not go together" in refused.err

@@ -193,3 +193,30 @@ def test_files_of_no_run_are_removed_only_when_asked(write_jsonl, tmp_path, name
         encode(settings)
     assert (out / name).read_text() == "of somebody else"
     assert encode(replace(settings, replace=True)).documents == 50
+
+
+@pytest.mark.parametrize("stopped", [{"limit": 20}, {"corpus": "other"}])
+def test_bm25_of_a_stopped_run_is_not_taken_for_other_documents(write_jsonl, tmp_path, stopped):
+    """A recipe says both --resume and --replace: what differs is made anew, its IDF as well."""
+    rows = [{"_id": f"d{i}", "text": f"common word{i}"} for i in range(40)]
+    corpus = str(write_jsonl("c.jsonl", rows))
+    other = str(write_jsonl("o.jsonl", [{"_id": f"x{i}", "text": "strange"} for i in range(20)]))
+    if "corpus" in stopped:
+        stopped = {"corpus": other}
+    whole = EncodeSettings(
+        corpus=corpus, out=str(tmp_path / "v"), model="bm25", shard_documents=10, resume=True,
+        replace=True,
+    )  # fmt: skip
+
+    class StopError(Exception):
+        pass
+
+    def stop(n):
+        raise StopError
+
+    with pytest.raises(StopError):
+        encode(EncodeSettings(**{**vars(whole), **stopped}), advance=stop)
+    encode(whole)
+    encode(EncodeSettings(**{**vars(whole), "out": str(tmp_path / "fresh")}))
+    assert rows_of(tmp_path / "v") == rows_of(tmp_path / "fresh")
+    assert len(rows_of(tmp_path / "v")) == 40

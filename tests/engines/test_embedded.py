@@ -100,6 +100,17 @@ def test_an_index_open_in_another_process_is_said_to_be_locked_and_by_whom(holde
         assert [hit.doc_id for hit in engine.search("fruit", ALL)[0]] == ["d000001"]
 
 
+def test_an_index_that_another_process_holds_is_not_removed_under_it(holder):
+    with EmbeddedEngine() as engine:
+        with pytest.raises(IndexLockedError):
+            engine.drop("fruit")
+        assert engine.indexes() == ["fruit"]
+        holder.communicate()
+        assert [hit.doc_id for hit in engine.search("fruit", ALL)[0]] == ["d000001"]
+        engine.drop("fruit")
+        assert engine.indexes() == []
+
+
 def test_a_new_build_can_be_made_while_another_process_reads_the_old(holder):
     with EmbeddedEngine() as engine:
         build(engine, entry(2))

@@ -230,3 +230,28 @@ def test_an_interrupted_run_says_how_to_go_on(corpus, own_home, number, exit_cod
     resumed.communicate(timeout=60)
     assert resumed.returncode == 0
     assert len(content("default")) == DOCUMENTS
+
+
+@pytest.mark.parametrize("stopped", ["limit", "shorter"])
+def test_bm25_of_a_stopped_run_is_not_taken_for_more_documents(corpus, write_jsonl, stopped):
+    """With --resume and --replace, as recipes say it, words of the rest are known as well."""
+    lines = corpus.read_text().splitlines()
+    extra = json.dumps({"_id": "last", "text": "quince"})
+    first = settings(corpus, resume=True, replace=True)
+    if stopped == "limit":
+        corpus.write_text("\n".join([*lines, extra]) + "\n")
+        first = settings(corpus, resume=True, replace=True, limit=DOCUMENTS)
+    with pytest.raises(StopError):
+        index_corpus(first, advance=stop_after(100))
+    corpus.write_text("\n".join([*lines, extra]) + "\n")
+    index_corpus(settings(corpus, resume=True, replace=True))
+    assert set(content("default")["last"][1]) == {"quince"}
+
+
+def test_a_corpus_that_has_grown_is_not_gone_on_with(corpus):
+    with pytest.raises(StopError):
+        index_corpus(settings(corpus), advance=stop_after(100))
+    with corpus.open("a") as stream:
+        stream.write(json.dumps({"_id": "last", "text": "quince"}) + "\n")
+    with pytest.raises(ConfigError, match="corpus_bytes"):
+        index_corpus(settings(corpus, resume=True))

@@ -450,3 +450,12 @@ def test_bad_input_is_one_line(sparse_ir, corpus, examples, tmp_path, arguments,
 def test_an_index_that_is_none(corpus, examples, tmp_path):
     with pytest.raises(IndexNotFoundError):
         mine(settings(examples, corpus, tmp_path / "out.jsonl"))
+
+
+def test_the_top_of_one_index_is_not_taken_from_another(write_jsonl, corpus, examples, tmp_path):
+    """a5, a6, a7 are the best of a part of the documents, and no better than fourth of them all."""
+    part = write_jsonl("part.jsonl", [*CORPUS[4:], *PEARS])
+    both = (index(corpus), index(part, "part"))
+    out = tmp_path / "out.jsonl"
+    mine(settings(examples, corpus, out, indexes=both, skip_top=3, negatives=9))
+    assert negatives(out) == {"q1": ("a4", "a8")}

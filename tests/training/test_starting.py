@@ -56,3 +56,10 @@ def test_a_backbone_with_damaged_modules_is_one_clear_error(run, copy, content):
     (copy / "modules.json").write_text(content)
     with pytest.raises(ModelError, match=r"modules\.json"):
         run(model__backbone=str(copy), optimizer__steps=1)
+
+
+def test_the_bounds_on_terms_are_those_of_the_start(copy):
+    """A model that is adapted has as many terms as before, as its manual says."""
+    (copy / "sparse_ir.json").write_text(json.dumps({"query_terms": 3, "document_terms": 7}))
+    found = start_settings(str(copy))
+    assert (found["query_terms"], found["document_terms"]) == (3, 7)
