@@ -13,7 +13,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from sparse_ir.errors import ConfigError, InputError, StorageError
+from sparse_ir.errors import ConfigError, CorpusChangedError, InputError, StorageError
 from sparse_ir.seals import sealed, unsealed
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sparse_ir.types import Document
 
 FORMAT = 1
+_SIZE = "corpus_bytes"
 
 
 class Chunk(NamedTuple):
@@ -143,14 +144,21 @@ class Ledger:
 
         Raises:
             ConfigError: naming what differs.
+            CorpusChangedError: the corpus has another size.
         """
         for name, now in settings.items():
             before = self.settings.get(name)
-            if before != now:
-                raise ConfigError(
-                    f"cannot resume: {name} was {before!r} when the run was started and is "
-                    f"{now!r} now. Use the same, or start again with --replace."
+            if before == now or (name == _SIZE and before is None):  # earlier ledgers have none
+                continue
+            if name == _SIZE and now is not None:
+                raise CorpusChangedError(
+                    f"the corpus is not the one this run was started with (it had {before:,} bytes "
+                    f"and has {now:,}). Give the same corpus, or start again with --replace."
                 )
+            raise ConfigError(
+                f"cannot resume: {name} was {before!r} when the run was started and is {now!r} "
+                "now. Use the same, or start again with --replace."
+            )
 
     def remove(self) -> None:
         """The run is over: forget it."""

@@ -17,7 +17,7 @@ import pytest
 from sparse_ir.data.shards import read_shards, shard_paths
 from sparse_ir.encoding.encode import EncodeSettings, encode
 from sparse_ir.encoding.ledgers import locked
-from sparse_ir.errors import ConfigError
+from sparse_ir.errors import ConfigError, CorpusChangedError
 from sparse_ir.models.ranks import Ranks
 
 ROWS = [{"_id": f"d{i}", "text": f"apple tree number{i % 7} of {i}"} for i in range(230)]
@@ -212,7 +212,7 @@ def test_a_corpus_that_has_grown_is_not_gone_on_with(corpus, tmp_path):
     settings = EncodeSettings(
         corpus=str(corpus), out=str(out), model="bm25", shard_documents=2, resume=True
     )
-    with pytest.raises(ConfigError, match="cannot resume: corpus_bytes was"):
+    with pytest.raises(CorpusChangedError, match=r"it had [\d,]+ bytes and has [\d,]+\)"):
         encode(settings)
 
 
