@@ -345,7 +345,8 @@ def _run_settings(
     """What must be equal for a stopped run to go on."""
     return {
         "corpus": settings.corpus,
-        "corpus_bytes": corpus_bytes(settings.corpus),
+        # of BM25 alone, whose weights are of all documents: else a line may have been corrected
+        "corpus_bytes": corpus_bytes(settings.corpus) if settings.model == "bm25" else None,
         "model": settings.model,
         "loaded": encoder.name,
         "fingerprint": encoder.fingerprint,
