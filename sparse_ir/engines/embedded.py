@@ -115,10 +115,6 @@ class EmbeddedEngine(LocalEngine):
         """Make everything added so far durable."""
         self._shard(index).flush()
 
-    def refresh(self, index: str) -> None:
-        """Make everything added so far durable; it is searchable already."""
-        self._shard(index).flush()
-
     def search(self, index: str, requests: Sequence[SearchRequest]) -> list[list[ScoredDoc]]:
         """Answer each request completely, or raise; see ``Engine``."""
         holder = self._holder(index)

@@ -94,10 +94,6 @@ class MemoryEngine(LocalEngine):
         """Write what is pending."""
         self._table(index).flush()
 
-    def refresh(self, index: str) -> None:
-        """Write what is pending; it is searchable already."""
-        self._table(index).flush()
-
     def search(self, index: str, requests: Sequence[SearchRequest]) -> list[list[ScoredDoc]]:
         """Answer each request completely, or raise; see ``Engine``."""
         table = self._table(index)

@@ -6,10 +6,12 @@ import ctypes
 import gc
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
-
-
 _M_MMAP_THRESHOLD = -3  # of mallopt(3)
 _LARGE = 4 << 20  # bytes
 _KERNELS = "64"
@@ -31,10 +33,9 @@ def give_back_memory() -> None:
 
 def return_free_memory() -> None:
     """Return what is free already; glibc else keeps it, in pieces, and more of it hour by hour."""
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; musl has none
-        if trim is not None:
-            trim(0)
+    trim = _of_glibc("malloc_trim")
+    if trim is not None:
+        trim(0)
 
 
 def keep_memory_flat() -> None:
@@ -45,6 +46,11 @@ def keep_memory_flat() -> None:
     for the last 1,024 shapes; here for 64, unless ``ONEDNN_PRIMITIVE_CACHE_CAPACITY`` says else.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", _KERNELS)
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    set_option = _of_glibc("mallopt")
     if set_option is not None:
         set_option(_M_MMAP_THRESHOLD, _LARGE)
+
+
+def _of_glibc(name: str) -> Callable[..., int] | None:
+    """A function of the C library; None where it has none, as musl."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

@@ -51,20 +51,12 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def _run(data: bytes) -> None:
-    run = read_run(_file("run.trec", data))
-    write_run(FOLDER / "again.trec", run)
-    again = read_run(FOLDER / "again.trec")
-    if again != run:
-        raise AssertionError(f"{run} came back as {again}")
-
-
-def _qrels(data: bytes) -> None:
-    qrels = read_qrels(_file("qrels.tsv", data))
-    write_qrels(FOLDER / "again.tsv", qrels)
-    again = read_qrels(FOLDER / "again.tsv")
-    if again != qrels:
-        raise AssertionError(f"{qrels} came back as {again}")
+def _written_again(name: str, data: bytes, read: Callable[..., Any], write: Any) -> None:
+    found = read(_file(name, data))
+    write(FOLDER / f"again-{name}", found)
+    again = read(FOLDER / f"again-{name}")
+    if again != found:
+        raise AssertionError(f"{found} came back as {again}")
 
 
 def _ledger(data: bytes) -> None:
@@ -135,8 +127,8 @@ TARGETS: dict[str, Callable[[bytes], object]] = {
     ),
     "documents-parquet": lambda data: _read(read_documents(str(_file("c.parquet", data)))),
     "queries": lambda data: _read(read_queries(str(_file("queries", data)))),
-    "qrels": _qrels,
-    "run": _run,
+    "qrels": lambda data: _written_again("qrels.tsv", data, read_qrels, write_qrels),
+    "run": lambda data: _written_again("run.trec", data, read_run, write_run),
     "impacts": lambda data: _read(read_impacts(_file("impacts.jsonl", data))),
     "examples": lambda data: (
         open_examples(ExampleSettings(str(_file("examples.jsonl", data)))).folder
