@@ -3,7 +3,7 @@
     python evaluation/speed/encode_memory.py CORPUS [--documents 3000 30000] [--devices cpu]
         [--model FOLDER] [--precision bf16]
 
-Every process of the command is watched, ten times a second, from the first shard on: the one that
+Every process of the command is watched, fifty times a second, from the first shard on: the one that
 was called, the workers, and all together. The vectors are written and thrown away.
 """
 
@@ -38,7 +38,7 @@ def watch(command, out):
             now = (own, max(others, default=0.0), own + sum(others))
             if any(out.rglob("*.parquet")):
                 peaks = [max(pair) for pair in zip(peaks, now, strict=True)]
-            time.sleep(0.1)
+            time.sleep(0.02)
         if running.returncode:
             raise SystemExit(running.stderr.read().decode())
     return time.perf_counter() - began, peaks

@@ -21,7 +21,7 @@ from sparse_ir.encoding.passages import (
 from sparse_ir.encoding.pool import EncoderPool
 from sparse_ir.encoding.worker import Task
 from sparse_ir.errors import CorpusChangedError
-from sparse_ir.models.memory import keep_memory_flat, return_free_memory
+from sparse_ir.models.memory import return_free_memory
 from sparse_ir.models.ranks import Ranks
 from sparse_ir.pruning import NO_PRUNING, Pruning, prune
 from sparse_ir.types import Entry
@@ -106,7 +106,6 @@ def encode_corpus(
     if isinstance(encoder, EncoderPool):
         yield from _together(parts, encoder, pruning, passages, dense, dense_passages, advance)
         return
-    keep_memory_flat()
     for number, part in parts:
         yield encode_chunk(
             part,

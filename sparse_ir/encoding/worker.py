@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from sparse_ir import errors
 from sparse_ir.errors import SparseIRError
-from sparse_ir.models.memory import keep_memory_flat, return_free_memory
+from sparse_ir.models.memory import return_free_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -128,7 +128,6 @@ def main() -> None:
 def _work(settings: WorkerSettings, inbox: _Inbox, send: Callable[[Any], None]) -> None:
     from sparse_ir.models.loading import load_encoder
 
-    keep_memory_flat()
     encoder = load_encoder(settings.model, device=settings.device, **settings.options)
     send(
         Facts(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparse_ir.errors import ConfigError, ModelError
+from sparse_ir.models.memory import keep_memory_flat
 from sparse_ir.models.onnx_folder import GRAPH, is_onnx
 from sparse_ir.models.pickles import (
     PICKLES,
@@ -73,6 +74,7 @@ def load_encoder(
         ConfigError: a setting is wrong.
         StorageError: the bundled model cannot be unpacked into the cache.
     """
+    keep_memory_flat()
     name, folder = _find(name_or_path, trust_remote_code=trust_remote_code, weights=False)
     if queries not in QUERY_ENCODERS:
         raise ConfigError(f"query encoder is {queries!r}. Use {' or '.join(QUERY_ENCODERS)}.")
@@ -209,6 +211,7 @@ def load_dense(
         ModelError: there is no such model, or it is no dense encoder.
         ConfigError: a setting is wrong.
     """
+    keep_memory_flat()
     name, folder = find_model(name_or_path, trust_remote_code=trust_remote_code)
     from sparse_ir.models.backbone import BATCH_TOKENS, Options
     from sparse_ir.models.dense import DenseEncoder

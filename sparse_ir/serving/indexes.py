@@ -10,7 +10,6 @@ from sparse_ir.engines.addresses import is_cluster
 from sparse_ir.engines.opening import SCHEMES
 from sparse_ir.engines.stamp import require_same_model, require_same_reading
 from sparse_ir.models.loading import READY, load_encoder
-from sparse_ir.models.memory import keep_memory_flat
 from sparse_ir.searching.search import Searcher, SearchSettings
 
 if TYPE_CHECKING:
@@ -113,7 +112,6 @@ def open_indexes(settings: ServeSettings) -> dict[str, ServedIndex]:
         IndexLockedError: another process holds one.
         ModelError: a model cannot be loaded.
     """
-    keep_memory_flat()
     load = functools.cache(load_encoder)
     served: dict[str, ServedIndex] = {}
     try:

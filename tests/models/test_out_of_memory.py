@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 
@@ -121,3 +122,12 @@ def test_large_blocks_go_back_to_the_system_at_once():
     }
     assert left["flat"] < 10  # the one of 5 MB that is held
     assert left["as it is"] > 50  # 19 below it in the heap: the test would see no difference else
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "1"), ("0", "0")])
+def test_loading_an_encoder_asks_for_large_pages_unless_told_otherwise(given, expected):
+    code = "import os, sparse_ir; sparse_ir.load_encoder(); print(os.environ['THP_MEM_ALLOC_ENABLE'])"
+    others = {k: v for k, v in os.environ.items() if k != "THP_MEM_ALLOC_ENABLE"}
+    environ = others if given is None else {**others, "THP_MEM_ALLOC_ENABLE": given}
+    told = subprocess.check_output([sys.executable, "-c", code], text=True, env=environ)
+    assert told.strip() == expected
