@@ -126,8 +126,9 @@ def test_large_blocks_go_back_to_the_system_at_once():
 
 @pytest.mark.parametrize(("given", "expected"), [(None, "1"), ("0", "0")])
 def test_loading_an_encoder_asks_for_large_pages_unless_told_otherwise(given, expected):
-    code = "import os, sparse_ir; sparse_ir.load_encoder(); print(os.environ['THP_MEM_ALLOC_ENABLE'])"
-    others = {k: v for k, v in os.environ.items() if k != "THP_MEM_ALLOC_ENABLE"}
-    environ = others if given is None else {**others, "THP_MEM_ALLOC_ENABLE": given}
+    name = "THP_MEM_ALLOC_ENABLE"
+    code = f"import os, sparse_ir; sparse_ir.load_encoder(); print(os.environ[{name!r}])"
+    others = {key: value for key, value in os.environ.items() if key != name}
+    environ = others if given is None else {**others, name: given}
     told = subprocess.check_output([sys.executable, "-c", code], text=True, env=environ)
     assert told.strip() == expected
