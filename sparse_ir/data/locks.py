@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from sparse_ir.data.files import unwritable
 from sparse_ir.errors import ConfigError
+from sparse_ir.resources import cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,3 +43,21 @@ def locked_by(path: Path, *, taken: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def writing_alone(out: Path, *, process: int = 0) -> Iterator[None]:
+    """Keep other runs on this machine from writing the same file or folder for the block.
+
+    Args:
+        out: What the run writes.
+        process: The number of this one, where several belong to one run.
+
+    Raises:
+        ConfigError: another run is writing it.
+        StorageError: the cache, where the lock lies, cannot be written.
+    """
+    name = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:32]
+    taken = f"another run is writing {out}. Wait for it, end it, or write elsewhere."
+    with locked_by(cache() / "locks" / f"{name}-{process}.lock", taken=taken):
+        yield

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sparse_ir.config import require_least_one
 from sparse_ir.data.corpora import BadRow, corpus_bytes, read_documents, source_sha256
 from sparse_ir.data.ledger import Chunk
+from sparse_ir.data.locks import writing_alone
 from sparse_ir.data.shards import (
     MANIFEST_NAME,
     VOCABULARY_NAME,
@@ -25,7 +26,6 @@ from sparse_ir.encoding.chunks import encode_corpus
 from sparse_ir.encoding.ledgers import (
     Counted,
     ledger_paths,
-    locked,
     open_ledgers,
     own_ledger,
     require_alike,
@@ -135,7 +135,7 @@ def encode(
     ranks = Ranks.of_environment()
     if ranks.processes > 1 and settings.corpus == STANDARD_INPUT:
         raise ConfigError("several processes cannot share standard input. Give a file or folder.")
-    with ranks.joined(), locked(Path(settings.out), ranks):
+    with ranks.joined(), writing_alone(Path(settings.out), process=ranks.rank):
         try:
             return _encode(settings, ranks, advance)
         except CorpusChangedError:

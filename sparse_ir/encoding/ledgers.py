@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sparse_ir.data.ledger import Ledger
-from sparse_ir.data.locks import locked_by
 from sparse_ir.errors import ConfigError
-from sparse_ir.resources import cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -68,19 +65,6 @@ def own_ledger(
         if ledger.path.name == name:
             return ledger
     return Ledger.create(folder / name, settings)
-
-
-@contextmanager
-def locked(folder: Path, ranks: Ranks) -> Iterator[None]:
-    """Keep other runs on this machine from writing into the folder meanwhile.
-
-    Raises:
-        ConfigError: one is writing into it.
-    """
-    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:32]
-    taken = f"another run is writing into {folder}. Wait for it, end it, or use another folder."
-    with locked_by(cache() / "locks" / f"{name}-{ranks.rank}.lock", taken=taken):
-        yield
 
 
 class Counted:

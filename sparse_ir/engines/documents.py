@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from sparse_ir.engines.fields import escape_term, unescape_term
-from sparse_ir.engines.filters import AnyOf, as_number
+from sparse_ir.engines.filters import AnyOf, exact_number
 from sparse_ir.types import Document
 
 if TYPE_CHECKING:
@@ -143,7 +143,8 @@ def _clause(condition: Condition) -> dict[str, Any]:
                   if (bound := getattr(condition, name)) is not None}  # fmt: skip
         return {"range": {f"{field}.number": bounds}}
     should: list[dict[str, Any]] = [{"terms": {field: _spellings(condition.values)}}]
-    numbers = [n for n in map(as_number, condition.values) if n is not None]
+    # integers that no double equals are found by their digits alone
+    numbers = [n for n in map(exact_number, condition.values) if isinstance(n, float)]
     if numbers:
         should.append({"terms": {f"{field}.number": numbers}})
     return {"bool": {"should": should, "minimum_should_match": 1}}

@@ -17,7 +17,7 @@ import math
 import struct
 from typing import TYPE_CHECKING, Any
 
-from sparse_ir.engines.filters import AnyOf, Range, as_number
+from sparse_ir.engines.filters import AnyOf, Range, exact_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -97,7 +97,9 @@ def _value_token(field: str, value: Any) -> str | None:
         return _token(field, value)
     if isinstance(value, int | float):
         number = _exact(value)
-        return None if number is None else _token(field, number)
+        if number is not None:
+            return _token(field, number)
+        return _token(field, value) if isinstance(value, int) else None
     return None
 
 
@@ -105,7 +107,7 @@ def _text_tokens(field: str, text: str) -> Iterator[str]:
     yield _token(field, text)
     if text.lower() in ("true", "false"):
         yield _token(field, text.lower() == "true")
-    number = as_number(text)
+    number = exact_number(text)
     if number is not None:
         yield _token(field, number)
 

@@ -38,6 +38,7 @@ Condition: TypeAlias = AnyOf | Range
 Filter: TypeAlias = tuple[Condition, ...]
 
 _CONDITION = re.compile(r"^\s*([^\s=<>!]+)\s*(>=|<=|>|<|=)(.*)$", re.DOTALL)
+_INTEGER = re.compile(r"\s*[+-]?[0-9]{1,1000}\s*", re.ASCII)
 _BOUNDS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 
 
@@ -80,6 +81,14 @@ def as_number(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def exact_number(text: str) -> float | None:
+    """The number a text writes; an int where no float equals it, as beyond 2^53 or 1e308."""
+    if _INTEGER.fullmatch(text):
+        whole = int(text)
+        return whole if as_number(text) != whole else float(whole)
+    return as_number(text)
+
+
 def matches(metadata: Mapping[str, Any], conditions: Filter) -> bool:
     """Whether metadata satisfies every condition: the meaning that all engines share."""
     return all(_holds(metadata.get(c.field), c) for c in conditions)
@@ -99,7 +108,7 @@ def _equals(value: Any, text: str) -> bool:
     if isinstance(value, bool):
         return text.lower() == str(value).lower()
     if isinstance(value, int | float):
-        return as_number(text) == value
+        return exact_number(text) == value
     return False
 
 

@@ -16,7 +16,7 @@ from sparse_ir.models.memory import is_out_of_memory
 from sparse_ir.models.pretrained import load_pretrained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -152,7 +152,7 @@ class Backbone:
         *,
         step: int = 1,
         attention: Tensor | None = None,
-        **inputs: Tensor,
+        inputs: Mapping[str, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor, Any]:
         """Run one batch of token ids.
 
@@ -168,7 +168,7 @@ class Backbone:
         padded = pad(rows, self.padding, step=step, most=self.max_length)
         ids, mask = (torch.from_numpy(a).to(self.device) for a in padded)
         seen = mask if attention is None else attention.to(self.device)
-        on_device = {name: value.to(self.device) for name, value in inputs.items()}
+        on_device = {name: value.to(self.device) for name, value in (inputs or {}).items()}
         return ids, mask, self.model(input_ids=ids, attention_mask=seen, **on_device)
 
     @property

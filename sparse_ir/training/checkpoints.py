@@ -7,7 +7,6 @@ when a run is resumed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from contextlib import contextmanager
@@ -139,17 +138,9 @@ def _of_model(folder: Path) -> str:
 
 
 def _of_table(table: ExampleTable) -> str:
-    """The same wherever it lies and whenever it was made.
-
-    Of the texts it sees the sizes alone, as they may be many gigabytes.
-    """
-    digest = hashlib.sha256()
-    for name in ("queries", "documents"):
-        digest.update(f"{(table.folder / f'{name}.arrow').stat().st_size}\n".encode())
-    with (table.folder / "examples.arrow").open("rb") as stream:
-        while part := stream.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()
+    """The same wherever it lies and whenever it was made: texts, examples and what is relevant."""
+    files = sorted(table.folder.glob("*.arrow"))
+    return sha256_text(*(f"{path.name} {content_digest(path)}" for path in files))
 
 
 def is_same_run(folder: Path, settings: TrainSettings, content: Mapping[str, str]) -> bool:

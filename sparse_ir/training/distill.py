@@ -13,6 +13,7 @@ import numpy as np
 
 from sparse_ir.data.examples import ExampleSettings, ScoredExample, open_examples, write_examples
 from sparse_ir.data.files import writing
+from sparse_ir.data.locks import writing_alone
 from sparse_ir.errors import ConfigError
 from sparse_ir.training.bm25_teacher import fitted_bm25
 from sparse_ir.training.candidates import known_relevant, read_candidates
@@ -104,6 +105,7 @@ def distill(
     require_free(out, resume=settings.resume, replace=settings.replace)
     table = open_examples(settings.examples)
     with ExitStack() as stack:
+        stack.enter_context(writing_alone(out))
         stack.enter_context(advising(lower_batch_tokens(settings.teachers[0].batch_tokens)))
         teachers = [load_teacher(one, bm25=lambda: fitted_bm25(table)) for one in settings.teachers]
         identity = _identity(settings, table, teachers)
@@ -115,7 +117,7 @@ def distill(
         pairs = sum(len(_load(path)) for path in work)
         count = write_examples(out, _lines(settings, table, work))
         asked, encoded = (sum(getattr(s, name) for s in scorers) for name in ("asked", "encoded"))
-    parts.finish()
+        parts.finish()
     return DistillReport(str(out), count, pairs, asked, encoded, time.monotonic() - started)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sparse_ir.data.examples import ExampleSettings, open_examples
 from sparse_ir.data.examples_scored import example_line
 from sparse_ir.data.files import writing
+from sparse_ir.data.locks import writing_alone
 from sparse_ir.data.manifest import redact
 from sparse_ir.errors import ConfigError
 from sparse_ir.searching.search import Searcher, SearchSettings
@@ -136,6 +137,7 @@ def mine(settings: MineSettings, advance: Callable[[int], None] = lambda n: None
     require_free(out, resume=settings.resume, replace=settings.replace)
     table = open_examples(settings.examples)
     with ExitStack() as stack:
+        stack.enter_context(writing_alone(out))
         stack.enter_context(advising(_advice(settings)))
         searchers = [stack.enter_context(_open(one, settings)) for one in settings.indexes]
         teacher = None if settings.teacher is None else load_teacher(settings.teacher)
@@ -152,7 +154,7 @@ def mine(settings: MineSettings, advance: Callable[[int], None] = lambda n: None
         wanting = queries_of(table, known_relevant(settings.examples))
         work = _parts(settings, wanting, parts, miner, advance)
         counts = _join(out, work)
-    parts.finish()
+        parts.finish()
     found = {name: counts[name] for name in MineReport._fields[1:-1]}
     return MineReport(out=str(out), seconds=time.monotonic() - started, **found)
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparse_ir.data.corpora import read_documents
 from sparse_ir.data.files import STANDARD_INPUT
+from sparse_ir.data.locks import writing_alone
 from sparse_ir.errors import ConfigError
+from sparse_ir.models.ranks import Ranks
 from sparse_ir.training.pretraining_folder import Workplace
 
 if TYPE_CHECKING:
@@ -148,6 +150,13 @@ def pretrain(
         TrainingError: the loss is no number, or memory is short; the last checkpoint is kept.
         StorageError: a file cannot be written.
     """
+    with writing_alone(Path(settings.out), process=Ranks.of_environment().rank):
+        return _pretrain(settings, advance, say)
+
+
+def _pretrain(
+    settings: PretrainSettings, advance: Callable[[int], None], say: Callable[[str], None]
+) -> PretrainReport:
     from sparse_ir.training.gather import first_alone
     from sparse_ir.training.pretrainer import pretraining_arguments, run
     from sparse_ir.training.small_lm import save

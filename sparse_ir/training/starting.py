@@ -8,11 +8,13 @@ from sparse_ir.errors import ModelError
 from sparse_ir.models.loading import find_model
 from sparse_ir.models.sides import TableLayout, read_sides
 from sparse_ir.models.unicoil_files import read_unicoil
+from sparse_ir.training.settings import ModelSettings
 
 if TYPE_CHECKING:
     from sparse_ir.models.layouts import SpladeLayout
 
 _USUAL_LENGTH = 512
+_DROPPED = ModelSettings.drop_columns
 _TABLE_WEIGHT = 0.5  # of the loss of a query table trained beside a model, as the default model has
 
 
@@ -55,6 +57,7 @@ def start_settings(model: str) -> dict[str, Any]:
         "pooling": documents.pooling,
         "activation": documents.activation,
         "max_length": _length(documents),
+        "drop_columns": list(dict.fromkeys((*_DROPPED, *documents.drop_columns))),
         "query_terms": documents.query_terms,
         "document_terms": documents.document_terms,
     }

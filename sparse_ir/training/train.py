@@ -11,8 +11,10 @@ import torch
 import transformers
 
 from sparse_ir.data.examples import open_examples
+from sparse_ir.data.locks import writing_alone
 from sparse_ir.errors import TrainingError
 from sparse_ir.models.pretrained import quiet
+from sparse_ir.models.ranks import Ranks
 from sparse_ir.training import checkpoints, claims
 from sparse_ir.training.arguments import training_arguments
 from sparse_ir.training.backbone import Backbone, load_backbone, twin
@@ -90,6 +92,13 @@ def train(
         TrainingError: the loss is no number, the vectors collapsed, or memory is short; the last
             good checkpoint is kept.
     """
+    with writing_alone(Path(settings.out), process=Ranks.of_environment().rank):
+        return _train(settings, advance, say)
+
+
+def _train(
+    settings: TrainSettings, advance: Callable[[int], None], say: Callable[[str], None]
+) -> TrainReport:
     started = time.monotonic()
     transformers.set_seed(settings.seed)
     out = Path(settings.out)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from sparse_ir.data.locks import writing_alone
 from sparse_ir.data.shards import read_shards, shard_paths
 from sparse_ir.encoding.encode import EncodeSettings, encode
-from sparse_ir.encoding.ledgers import locked
 from sparse_ir.errors import ConfigError, CorpusChangedError
 from sparse_ir.models.ranks import Ranks
 
@@ -160,11 +160,11 @@ def test_processes_that_were_not_started_alike_are_refused(corpus, tmp_path, mor
 
 
 def test_two_runs_do_not_write_into_one_folder(corpus, tmp_path):
-    with locked(tmp_path / "out", Ranks()):
+    with writing_alone(tmp_path / "out"):
         process = start(corpus, tmp_path / "out", processes=1)
         _, err = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert "another run is writing into" in err
+    assert "another run is writing" in err
     finish(start(corpus, tmp_path / "out", processes=1))
 
 

@@ -379,6 +379,13 @@ def test_delete_and_search_by_filter(engine):
     assert ids(engine, {"apple": 1.0}) == ["b", "d"]
 
 
+def test_a_filter_tells_neighbours_beyond_2_to_the_53_apart(engine):
+    """Numbers of 64 bits are what many a document is known by; a float has 53."""
+    build(engine, *[entry(str(n), number=2**53 + n) for n in range(4)])
+    for n in (1, 3):
+        assert ids(engine, {"apple": 1.0}, filter=parse_filter([f"number={2**53 + n}"])) == [str(n)]
+
+
 def test_a_filter_does_not_shorten_the_answer(engine):
     entries = [entry(f"d{i:04}", {"apple": 2.0 + i}, keep=i % 50 == 0) for i in range(1000)]
     build(engine, *entries)

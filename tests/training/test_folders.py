@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from sparse_ir.config import load_settings
+from sparse_ir.data.locks import writing_alone
 from sparse_ir.errors import ConfigError
 from sparse_ir.training.pretrain import PretrainSettings
 from sparse_ir.training.pretraining_folder import Workplace
@@ -102,6 +103,27 @@ def test_a_backbone_that_was_trained_anew_makes_it_another_run(run, backbone, tm
     make_backbone(mine, seed=7)
     with pytest.raises(ConfigError, match=r"other model .*that holds has changed since"):
         run(model__backbone=str(mine), optimizer__steps=10, resume=True)
+
+
+def test_a_text_that_changed_within_its_length_makes_it_another_run(run, collection, tmp_path):
+    mine = tmp_path / "mine"
+    shutil.copytree(collection, mine)
+    examples = [{"source": str(mine), "layout": "beir"}]
+    run(examples=examples, optimizer__steps=10)
+    shutil.rmtree(tmp_path / "model")
+    corpus = mine / "corpus.jsonl"
+    corpus.write_text(corpus.read_text().replace("cat cat", "dog cat", 1))
+    with pytest.raises(ConfigError, match=r"other examples .*that holds has changed since"):
+        run(examples=examples, optimizer__steps=10, resume=True)
+
+
+def test_a_second_run_in_the_same_folder_is_refused_while_the_first_lives(run, tmp_path):
+    with (
+        writing_alone(tmp_path / "model"),
+        pytest.raises(ConfigError, match=r"another run is writing .*model\. Wait for it"),
+    ):
+        run(optimizer__steps=5)
+    run(optimizer__steps=5)
 
 
 def test_a_corpus_that_changed_makes_pretraining_another_run(tmp_path):

@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 
 from sparse_ir.data.examples import ExampleSettings, read_scored
+from sparse_ir.data.locks import writing_alone
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.errors import ConfigError, IndexNotFoundError, TrainingError
 from sparse_ir.indexing.index import IndexSettings, index_corpus
@@ -47,6 +48,14 @@ def settings(examples, corpus, out, **options):
     return MineSettings(
         ExampleSettings(str(examples), corpus=str(corpus)), str(out), **(base | options)
     )
+
+
+def test_a_second_run_that_writes_the_same_file_is_refused(corpus, examples, tmp_path):
+    index(corpus)
+    out = tmp_path / "mined.jsonl"
+    with writing_alone(out), pytest.raises(ConfigError, match="another run is writing"):
+        mine(settings(examples, corpus, out))
+    assert mine(settings(examples, corpus, out)).queries == 1
 
 
 @pytest.fixture

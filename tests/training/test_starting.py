@@ -63,3 +63,9 @@ def test_the_bounds_on_terms_are_those_of_the_start(copy):
     (copy / "sparse_ir.json").write_text(json.dumps({"query_terms": 3, "document_terms": 7}))
     found = start_settings(str(copy))
     assert (found["query_terms"], found["document_terms"]) == (3, 7)
+
+
+def test_what_the_start_never_weighs_stays_so(copy):
+    """A doc model's own terms beside those that training always leaves out."""
+    (copy / "sparse_ir.json").write_text(json.dumps({"drop_columns": ["special", "cat"]}))
+    assert start_settings(str(copy))["drop_columns"] == ["special", "unused", "cat"]
