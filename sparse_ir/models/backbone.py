@@ -9,14 +9,14 @@ import torch
 
 from sparse_ir.errors import ConfigError, ModelError
 from sparse_ir.models.batched import halved
-from sparse_ir.models.batches import length_step, maximal_length, pad, token_batches, tokenize
+from sparse_ir.models.batches import maximal_length, pad, token_batches, tokenize
 from sparse_ir.models.fingerprint import fingerprint, tokenizer_digest, weights_digest
 from sparse_ir.models.masked_lm import PRECISIONS, find_device, load_tokenizer
 from sparse_ir.models.memory import is_out_of_memory
 from sparse_ir.models.pretrained import load_pretrained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -147,28 +147,21 @@ class Backbone:
 
     @torch.inference_mode()
     def forward(
-        self,
-        rows: Sequence[Sequence[int]],
-        *,
-        step: int = 1,
-        attention: Tensor | None = None,
-        inputs: Mapping[str, Tensor] | None = None,
+        self, rows: Sequence[Sequence[int]], *, attention: Tensor | None = None, **inputs: Tensor
     ) -> tuple[Tensor, Tensor, Any]:
         """Run one batch of token ids.
 
         Args:
             rows: Token ids, special ones included.
-            step: The length of the batch is a multiple of this, see ``batches.length_step``.
             attention: Which tokens are read, (batch, tokens); by default all but padding.
             inputs: Whatever else the model takes.
 
         Returns:
             Ids and mask, (batch, tokens), and the model's output.
         """
-        padded = pad(rows, self.padding, step=step, most=self.max_length)
-        ids, mask = (torch.from_numpy(a).to(self.device) for a in padded)
+        ids, mask = (torch.from_numpy(a).to(self.device) for a in pad(rows, self.padding))
         seen = mask if attention is None else attention.to(self.device)
-        on_device = {name: value.to(self.device) for name, value in (inputs or {}).items()}
+        on_device = {name: value.to(self.device) for name, value in inputs.items()}
         return ids, mask, self.model(input_ids=ids, attention_mask=seen, **on_device)
 
     @property
@@ -180,7 +173,6 @@ class Backbone:
         """Run all rows, in batches of half the size from where memory runs out."""
         # a tokenizer without special tokens leaves nothing of ""
         left = np.array([i for i, row in enumerate(tokens) if row], np.int64)
-        step = length_step(self.options.precision, self.device.type)
         while len(left):
             batches = token_batches(
                 [len(tokens[i]) for i in left],
@@ -192,7 +184,7 @@ class Backbone:
                 chosen = left[batch]
                 rows = [tokens[i] for i in chosen]
                 try:
-                    made = self.forward(rows, step=step)
+                    made = self.forward(rows)
                 except (MemoryError, RuntimeError) as error:
                     if not is_out_of_memory(error):
                         raise

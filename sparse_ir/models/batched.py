@@ -42,10 +42,8 @@ class BatchedEncoder(ABC):
         max_length: Tokens read of a text, special ones included.
         batch_tokens: Upper bound of texts times longest text in a batch; halved where memory
             runs out.
-        length_step: The length of a batch is a multiple of this, see ``batches.length_step``.
     """
 
-    length_step: int = 1
     name: str
     tokenizer: Any
     max_length: int
@@ -156,8 +154,7 @@ class BatchedEncoder(ABC):
         Raises:
             ModelError: the model gives a weight that is not a number.
         """
-        fill, step = self.tokenizer.pad_token_id or 0, self.length_step
-        input_ids, mask = pad(rows, fill, step=step, most=self.max_length)
+        input_ids, mask = pad(rows, self.tokenizer.pad_token_id or 0)
         if input_ids.size == 0:  # a tokenizer without special tokens leaves nothing of ""
             return sparse.csr_array((len(rows), self.size), dtype=np.float32)
         found = sparse_rows(self._term_weights(torch.from_numpy(input_ids), torch.from_numpy(mask)))

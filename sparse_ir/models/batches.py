@@ -181,38 +181,15 @@ def token_batches(
         start += size
 
 
-def length_step(precision: str, device: str) -> int:
-    """Of what the lengths of batches are multiples.
-
-    In 16 bits on a CPU torch keeps kernels of attention for every length that it meets, half a MiB
-    each, for good (torch 2.15); of 512 lengths one in eight is met then.
-
-    Args:
-        precision: "bf16", "fp16" or another.
-        device: The kind, as "cpu".
-    """
-    return 8 if device == "cpu" and precision in ("bf16", "fp16") else 1
-
-
-def pad(
-    rows: Sequence[Sequence[int]], pad_id: int, *, step: int = 1, most: int = 0
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def pad(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Stack token ids, padded on the right.
 
-    Args:
-        rows: Token ids of each text.
-        pad_id: What fills a row.
-        step: The length is a multiple of this, unless that is above ``most``.
-        most: The length that the model reads; what a row has is never cut.
-
     Returns:
-        Ids and mask (1 for tokens, 0 for padding), both int64 of shape (texts, length), the length
-        that of the longest row or, with a step, somewhat more.
+        Ids and mask (1 for tokens, 0 for padding), both int64 of shape (texts, longest).
     """
     longest = max((len(row) for row in rows), default=0)
-    length = max(longest, min(most, -(-longest // step) * step))
-    ids = np.full((len(rows), length), pad_id, np.int64)
-    mask = np.zeros((len(rows), length), np.int64)
+    ids = np.full((len(rows), longest), pad_id, np.int64)
+    mask = np.zeros((len(rows), longest), np.int64)
     for i, row in enumerate(rows):
         ids[i, : len(row)] = row
         mask[i, : len(row)] = 1

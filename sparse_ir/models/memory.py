@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 _SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
 _M_MMAP_THRESHOLD = -3  # of mallopt(3)
 _LARGE = 4 << 20  # bytes
-_KERNELS = "64"
+_VARIABLES = {
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+    "LRU_CACHE_CAPACITY": "64",  # torch's own cache before oneDNN's
+    "THP_MEM_ALLOC_ENABLE": "1",
+}
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -41,15 +45,15 @@ def return_free_memory() -> None:
 def keep_memory_flat() -> None:
     """Prepare this process for batches of ever other shapes; called before torch is loaded.
 
-    glibc raises the size from which a block is the system's own and not a piece of the heap, up to
-    32 MiB, and pieces of ever other sizes leave gaps; here it stays at 4 MiB. oneDNN keeps kernels
-    for the last 1,024 shapes; here for 64. As the system's own blocks come anew each time, torch
-    takes them in pages of 2 MiB where the kernel has such on request: a fifth of the time else goes
-    into pages of 4 KiB. ``ONEDNN_PRIMITIVE_CACHE_CAPACITY`` and ``THP_MEM_ALLOC_ENABLE`` in the
-    environment say else.
+    Kernels are made for each shape of a batch, half a MiB of them in 16 bits: oneDNN keeps those of
+    the last 1,024 shapes, and torch does so once more; here it is 64 each. glibc raises the size
+    from which a block is the system's own and not a piece of the heap, up to 32 MiB, and pieces of
+    ever other sizes leave gaps; here it stays at 4 MiB. Such blocks come anew each time, and torch
+    takes them in pages of 2 MiB where the kernel has them on request: in pages of 4 KiB that costs
+    a tenth of the time. What the environment says of these variables counts instead.
     """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", _KERNELS)
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    for name, value in _VARIABLES.items():
+        os.environ.setdefault(name, value)
     set_option = _of_glibc("mallopt")
     if set_option is not None:
         set_option(_M_MMAP_THRESHOLD, _LARGE)

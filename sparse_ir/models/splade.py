@@ -11,7 +11,10 @@ import torch
 
 from sparse_ir.errors import ConfigError, ModelError
 from sparse_ir.models.batched import BATCH_TOKENS, BatchedEncoder, sparse_rows
-from sparse_ir.models.batches import length_step, maximal_length, named_tokens
+from sparse_ir.models.batches import (
+    maximal_length,
+    named_tokens,
+)
 from sparse_ir.models.fingerprint import splade_fingerprint, tokenizer_digest, weights_digest
 from sparse_ir.models.inference_free import InferenceFreeQueries
 from sparse_ir.models.layouts import SpladeLayout, read_layout
@@ -91,7 +94,6 @@ class SpladeEncoder(BatchedEncoder):
         )
         self._model = load_masked_lm(folder, trust_remote_code=trust_remote_code)
         self._model.to(self._device, precision)
-        self.length_step = length_step(precision, self._device.type)
         if len(self.tokenizer) > self._model.size:
             raise ModelError(
                 f"{folder}: the tokenizer knows {len(self.tokenizer)} tokens, the model only "

@@ -17,7 +17,7 @@ import transformers
 
 from sparse_ir.errors import ConfigError, ModelError
 from sparse_ir.models.batched import BATCH_TOKENS, BatchedEncoder
-from sparse_ir.models.batches import length_step, maximal_length, named_tokens, tokenize
+from sparse_ir.models.batches import maximal_length, named_tokens, tokenize
 from sparse_ir.models.fingerprint import (
     content_digest,
     fingerprint,
@@ -178,7 +178,6 @@ class UnicoilEncoder:
             )
         target = find_device(device)
         _move(body, target, precision)
-        self._length_step = length_step(precision, target.type)
         self._model = _Model(
             body,
             UnicoilWeights(*(None if t is None else t.to(target) for t in weights)),  # type: ignore[arg-type]
@@ -210,7 +209,7 @@ class UnicoilEncoder:
 
     def _side(self, tokenizer: Any, **own: Any) -> _Side:
         side = _Side(self._model, tokenizer, name=self.name, **own)
-        side.batch_tokens, side.length_step = self._batch_tokens, self._length_step
+        side.batch_tokens = self._batch_tokens
         return side
 
     @property

@@ -78,7 +78,7 @@ class CrossEncoder:
             inputs = {}
             if self._typed:
                 inputs["token_type_ids"] = torch.from_numpy(pad([types[i] for i in batch], 0)[0])
-            _, _, output = self._backbone.forward([rows[i] for i in batch], inputs=inputs)
+            _, _, output = self._backbone.forward([rows[i] for i in batch], **inputs)
             scores[batch] = output.logits[:, 0].double().cpu().numpy()
             advance(len(batch))
         return scores

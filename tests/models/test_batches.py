@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparse_ir.errors import ConfigError
-from sparse_ir.models.batches import length_step, maximal_length, pad, token_batches, tokenize
+from sparse_ir.models.batches import maximal_length, pad, token_batches, tokenize
 
 
 @pytest.fixture(scope="module")
@@ -107,24 +107,6 @@ def test_pad_fills_on_the_right():
 
 def test_pad_of_no_tokens_is_empty():
     assert pad([[], []], pad_id=0)[0].shape == (2, 0)
-
-
-def test_pad_to_a_step_reads_no_further_than_the_model():
-    assert pad([[5], [6, 7, 8]], pad_id=1, step=4, most=32)[0].tolist() == [
-        [5, 1, 1, 1],
-        [6, 7, 8, 1],
-    ]
-    assert pad([[5] * 5], pad_id=1, step=4, most=6)[0].shape == (1, 6)
-    assert pad([[5] * 5], pad_id=1, step=4, most=3)[0].shape == (1, 5)  # nothing is cut here
-    assert pad([[], []], pad_id=0, step=4, most=32)[0].shape == (2, 0)
-
-
-@pytest.mark.parametrize(
-    ("precision", "device", "step"),
-    [("bf16", "cpu", 8), ("fp16", "cpu", 8), ("fp32", "cpu", 1), ("bf16", "cuda", 1)],
-)
-def test_lengths_go_by_steps_in_16_bits_on_a_cpu(precision, device, step):
-    assert length_step(precision, device) == step
 
 
 BERT = {"model_type": "bert", "max_position_embeddings": 512, "pad_token_id": 0}

@@ -332,20 +332,6 @@ def test_16_bits_stay_close(tiny, encoder, precision):
     assert found.fingerprint == encoder.fingerprint
 
 
-@pytest.mark.parametrize(("precision", "lengths"), [("bf16", {8, 16, 30}), ("fp32", None)])
-def test_16_bit_batches_come_in_few_lengths(tiny, monkeypatch, precision, lengths):
-    """A model of 30 tokens meets multiples of 8 and 30; in float32 no text is padded alone."""
-    found = SpladeEncoder(tiny, precision=precision, device="cpu", batch_tokens=1, max_length=30)
-    seen = set()
-    hidden = found._model.hidden
-    monkeypatch.setattr(
-        found._model, "hidden", lambda ids, mask: seen.add(ids.shape[1]) or hidden(ids, mask)
-    )
-    texts = ["a " * count for count in (1, 3, 8, 9, 26, 40)]
-    found.encode_documents(texts)
-    assert seen == (lengths or {3, 5, 10, 11, 28, 30})
-
-
 @pytest.mark.skipif(not can_screen(torch.device("cpu")), reason="this processor has no VNNI")
 def test_int8_stays_close_in_any_batch(tiny, encoder):
     found = SpladeEncoder(tiny, precision="int8")
