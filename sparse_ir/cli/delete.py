@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -40,14 +39,12 @@ def delete(
     from sparse_ir.encoding.passages import EACH, PARENT, parse_passages
     from sparse_ir.engines.filters import AnyOf, parse_filter
     from sparse_ir.engines.opening import open_engine
-    from sparse_ir.indexing.build import written_alone
 
     if sum((bool(doc_ids), bool(filters), build is not None, everything)) != 1:
         raise click.UsageError("Give document ids, or --filter, --build NAME@STAMP, --everything.")
     conditions = parse_filter(filters)
     opened = open_engine(engine)
-    # what another run is just reading or building would come back with it
-    with closing(opened), written_alone(opened, (build or index).partition("@")[0]):
+    try:
         if build is not None:
             _drop(opened, build, yes=yes)
             return
@@ -61,6 +58,8 @@ def delete(
         else:
             deleted = opened.delete_matching(index, conditions)
         opened.refresh(index)
+    finally:
+        opened.close()
     click.echo(f"{deleted:,} documents deleted from index {index!r}.")
 
 

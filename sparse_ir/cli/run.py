@@ -25,8 +25,10 @@ def run(recipe: Path, assignments: tuple[str, ...], again: bool) -> None:
 
     RECIPE is a path, or the name of a bundled recipe such as demo.
     """
+    from sparse_ir.models.memory import keep_memory_flat
     from sparse_ir.recipe import find_recipe, read_recipe, run_recipe
 
+    keep_memory_flat()  # a stage before the first that encodes may load torch
     plan = read_recipe(find_recipe(recipe), assignments)
     with resumable(flag=""):
         for outcome in run_recipe(plan, again=again, progress=progress):

@@ -40,6 +40,7 @@ from sparse_ir.encoding.sources import (
     readable_twice,
 )
 from sparse_ir.errors import ConfigError, CorpusChangedError, InputError
+from sparse_ir.models.memory import keep_memory_flat
 from sparse_ir.models.ranks import Ranks
 from sparse_ir.pruning import parse_pruning
 from sparse_ir.vectors import vocabulary_hash
@@ -135,6 +136,7 @@ def encode(
     ranks = Ranks.of_environment()
     if ranks.processes > 1 and settings.corpus == STANDARD_INPUT:
         raise ConfigError("several processes cannot share standard input. Give a file or folder.")
+    keep_memory_flat()
     with ranks.joined(), writing_alone(Path(settings.out), process=ranks.rank):
         try:
             return _encode(settings, ranks, advance)

@@ -8,6 +8,7 @@ under escaped names (see ``fields.escape_term``). Whatever else the metadata hol
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 METADATA = "metadata"
 MORE = "metadata_more"
 HASH = "content_hash"
+_EXACT = 2**53  # from here on a double stands for several whole numbers
 LONGEST_ID = 512  # bytes; both servers refuse a whole batch for one longer id
 
 
@@ -143,13 +145,26 @@ def _clause(condition: Condition) -> dict[str, Any]:
                   if (bound := getattr(condition, name)) is not None}  # fmt: skip
         return {"range": {f"{field}.number": bounds}}
     should: list[dict[str, Any]] = [{"terms": {field: _spellings(condition.values)}}]
-    # integers that no double equals are found by their digits alone
-    numbers = [n for n in map(exact_number, condition.values) if isinstance(n, float)]
+    known = map(exact_number, condition.values)
+    numbers = [n for n in known if n is not None and abs(n) < _EXACT]
     if numbers:
         should.append({"terms": {f"{field}.number": numbers}})
     return {"bool": {"should": should, "minimum_should_match": 1}}
 
 
 def _spellings(values: tuple[str, ...]) -> list[str]:
-    truths = [v.lower() for v in values if v.lower() in ("true", "false")]
-    return list(dict.fromkeys([*values, *truths]))
+    """Texts that are equal to one of the values, as JSON writes them.
+
+    Of whole numbers from 2^53 on a server's double is that of neighbours too: their digits tell.
+    """
+    found = dict.fromkeys(values)
+    for value in values:
+        number = exact_number(value)
+        if value.lower() in ("true", "false"):
+            found[value.lower()] = None
+        elif number is not None and abs(number) >= _EXACT:
+            found[str(int(number))] = None
+            if isinstance(number, float):
+                found[json.dumps(number)] = None
+                found[orjson.dumps(number).decode()] = None
+    return list(found)

@@ -2,6 +2,7 @@
 
 A filter is a tuple of conditions that must all hold. A text names a value as a person writes it:
 ``year=2020`` holds for the number 2020 and for the text "2020"; ``draft=true`` for true and "true".
+Whole numbers are told apart to the last digit by ``=``; bounds are floats, exact to 2^53.
 A list in the metadata satisfies a condition when one of its elements does.
 """
 

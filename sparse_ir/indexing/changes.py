@@ -20,7 +20,7 @@ from sparse_ir.engines.stamp import (
 from sparse_ir.errors import ConfigError, EngineError
 from sparse_ir.indexing.build import keep_rejects, ledger_path, written_alone
 from sparse_ir.models.loading import load_encoder
-from sparse_ir.models.memory import return_free_memory
+from sparse_ir.models.memory import keep_memory_flat, return_free_memory
 from sparse_ir.pruning import parse_pruning
 from sparse_ir.vectors import to_terms
 
@@ -95,6 +95,7 @@ def update_index(
             "--delete-missing needs the whole corpus. Leave --limit and --skip-bad away."
         )
     started = time.monotonic()
+    keep_memory_flat()
     engine = open_engine(settings.engine, options=settings.cluster_options())
     try:
         engine.resolve(settings.index)  # a name that is wrong is not locked, but said

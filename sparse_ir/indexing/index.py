@@ -36,6 +36,7 @@ from sparse_ir.errors import ConfigError, CorpusChangedError
 from sparse_ir.indexing.build import Build, kept_rejects, look_up, written_alone
 from sparse_ir.indexing.ready import ReadyVectors, ready_documents
 from sparse_ir.indexing.vectors import VectorShards, is_shards
+from sparse_ir.models.memory import keep_memory_flat
 from sparse_ir.models.ranks import Ranks
 from sparse_ir.pruning import Pruning, both_prunings, parse_pruning, pruned_further
 from sparse_ir.vectors import vocabulary_hash
@@ -192,6 +193,7 @@ def index_corpus(
         raise ConfigError(
             "index writes from one process. Under torchrun run encode, then index --vectors FOLDER."
         )
+    keep_memory_flat()
     engine = open_engine(settings.engine, options=settings.cluster_options())
     try:
         with written_alone(engine, settings.index):

@@ -6,6 +6,7 @@ import ctypes
 import gc
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ _LARGE = 4 << 20  # bytes
 _VARIABLES = {
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
     "LRU_CACHE_CAPACITY": "64",  # torch's own cache before oneDNN's
-    "THP_MEM_ALLOC_ENABLE": "1",
 }
+_HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -43,7 +44,9 @@ def return_free_memory() -> None:
 
 
 def keep_memory_flat() -> None:
-    """Prepare this process for batches of ever other shapes; called before torch is loaded.
+    """Prepare this process for batches of ever other shapes, unless it has loaded torch already.
+
+    A program that has is not ours: its memory is left as it is.
 
     Kernels are made for each shape of a batch, half a MiB of them in 16 bits: oneDNN keeps those of
     the last 1,024 shapes, and torch does so once more; here it is 64 each. glibc raises the size
@@ -52,10 +55,14 @@ def keep_memory_flat() -> None:
     takes them in pages of 2 MiB where the kernel has them on request: in pages of 4 KiB that costs
     a tenth of the time. What the environment says of these variables counts instead.
     """
+    if "torch" in sys.modules:
+        return
     for name, value in _VARIABLES.items():
         os.environ.setdefault(name, value)
+    if _HUGE_PAGES.exists():
+        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     set_option = _of_glibc("mallopt")
-    if set_option is not None:
+    if set_option is not None and "MALLOC_MMAP_THRESHOLD_" not in os.environ:
         set_option(_M_MMAP_THRESHOLD, _LARGE)
 
 

@@ -129,7 +129,11 @@ def contents(tables: Sequence[ExampleTable], settings: TrainSettings) -> dict[st
         )
         for name in chosen
     }
-    return {f"examples {i} ({t.name})": _of_table(t) for i, t in enumerate(tables, 1)} | models
+    learnt = {
+        f"examples and texts {i} ({table.name})": _of_table(table)
+        for i, table in enumerate(tables, 1)
+    }
+    return learnt | models
 
 
 def _of_model(folder: Path) -> str:

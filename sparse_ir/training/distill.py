@@ -99,13 +99,17 @@ def distill(
         StorageError: the disk is full.
         TrainingError: memory ran out.
     """
-    started = time.monotonic()
     _check(settings)
+    with writing_alone(Path(settings.out)):
+        return _distill(settings, advance)
+
+
+def _distill(settings: DistillSettings, advance: Callable[[int], None]) -> DistillReport:
+    started = time.monotonic()
     out = Path(settings.out)
     require_free(out, resume=settings.resume, replace=settings.replace)
     table = open_examples(settings.examples)
     with ExitStack() as stack:
-        stack.enter_context(writing_alone(out))
         stack.enter_context(advising(lower_batch_tokens(settings.teachers[0].batch_tokens)))
         teachers = [load_teacher(one, bm25=lambda: fitted_bm25(table)) for one in settings.teachers]
         identity = _identity(settings, table, teachers)
@@ -117,7 +121,7 @@ def distill(
         pairs = sum(len(_load(path)) for path in work)
         count = write_examples(out, _lines(settings, table, work))
         asked, encoded = (sum(getattr(s, name) for s in scorers) for name in ("asked", "encoded"))
-        parts.finish()
+    parts.finish()
     return DistillReport(str(out), count, pairs, asked, encoded, time.monotonic() - started)
 
 

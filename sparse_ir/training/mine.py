@@ -131,13 +131,17 @@ def mine(settings: MineSettings, advance: Callable[[int], None] = lambda n: None
         StorageError: the disk is full.
         TrainingError: memory ran out.
     """
-    started = time.monotonic()
     _check(settings)
+    with writing_alone(Path(settings.out)):
+        return _mine(settings, advance)
+
+
+def _mine(settings: MineSettings, advance: Callable[[int], None]) -> MineReport:
+    started = time.monotonic()
     out = Path(settings.out)
     require_free(out, resume=settings.resume, replace=settings.replace)
     table = open_examples(settings.examples)
     with ExitStack() as stack:
-        stack.enter_context(writing_alone(out))
         stack.enter_context(advising(_advice(settings)))
         searchers = [stack.enter_context(_open(one, settings)) for one in settings.indexes]
         teacher = None if settings.teacher is None else load_teacher(settings.teacher)
@@ -154,7 +158,7 @@ def mine(settings: MineSettings, advance: Callable[[int], None] = lambda n: None
         wanting = queries_of(table, known_relevant(settings.examples))
         work = _parts(settings, wanting, parts, miner, advance)
         counts = _join(out, work)
-        parts.finish()
+    parts.finish()
     found = {name: counts[name] for name in MineReport._fields[1:-1]}
     return MineReport(out=str(out), seconds=time.monotonic() - started, **found)
 

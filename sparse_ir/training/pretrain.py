@@ -6,7 +6,9 @@ folder, which ``train`` takes as its backbone.
 
 from __future__ import annotations
 
+import os
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +17,6 @@ from sparse_ir.data.corpora import read_documents
 from sparse_ir.data.files import STANDARD_INPUT
 from sparse_ir.data.locks import writing_alone
 from sparse_ir.errors import ConfigError
-from sparse_ir.models.ranks import Ranks
 from sparse_ir.training.pretraining_folder import Workplace
 
 if TYPE_CHECKING:
@@ -150,7 +151,8 @@ def pretrain(
         TrainingError: the loss is no number, or memory is short; the last checkpoint is kept.
         StorageError: a file cannot be written.
     """
-    with writing_alone(Path(settings.out), process=Ranks.of_environment().rank):
+    first = os.environ.get("RANK", "0") == "0"  # torchrun starts one process per device
+    with writing_alone(Path(settings.out)) if first else nullcontext():
         return _pretrain(settings, advance, say)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +16,6 @@ from sparse_ir.data.examples import open_examples
 from sparse_ir.data.locks import writing_alone
 from sparse_ir.errors import TrainingError
 from sparse_ir.models.pretrained import quiet
-from sparse_ir.models.ranks import Ranks
 from sparse_ir.training import checkpoints, claims
 from sparse_ir.training.arguments import training_arguments
 from sparse_ir.training.backbone import Backbone, load_backbone, twin
@@ -92,7 +93,8 @@ def train(
         TrainingError: the loss is no number, the vectors collapsed, or memory is short; the last
             good checkpoint is kept.
     """
-    with writing_alone(Path(settings.out), process=Ranks.of_environment().rank):
+    first = os.environ.get("RANK", "0") == "0"  # torchrun starts one process per device
+    with writing_alone(Path(settings.out)) if first else nullcontext():
         return _train(settings, advance, say)
 
 

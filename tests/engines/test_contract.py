@@ -382,8 +382,11 @@ def test_delete_and_search_by_filter(engine):
 def test_a_filter_tells_neighbours_beyond_2_to_the_53_apart(engine):
     """Numbers of 64 bits are what many a document is known by; a float has 53."""
     build(engine, *[entry(str(n), number=2**53 + n) for n in range(4)])
-    for n in (1, 3):
-        assert ids(engine, {"apple": 1.0}, filter=parse_filter([f"number={2**53 + n}"])) == [str(n)]
+    for n in range(4):
+        asked = parse_filter([f"number=+{2**53 + n}"])
+        assert ids(engine, {"apple": 1.0}, filter=asked) == [str(n)]
+    assert engine.delete_matching("fruit", parse_filter([f"number={2**53}"])) == 1
+    assert ids(engine, {"apple": 1.0}) == ["1", "2", "3"]
 
 
 def test_a_filter_does_not_shorten_the_answer(engine):

@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import torch
 from sparse_ir.errors import EncodingError
 from sparse_ir.models.backbone import Backbone, Options
 from sparse_ir.models.dense import DenseEncoder
+from sparse_ir.models.memory import keep_memory_flat
 from sparse_ir.models.splade import SpladeEncoder
 
 TEXTS = [f"the cat sat on {'a mat ' * (i % 5)}{i}" for i in range(60)]
@@ -124,11 +126,41 @@ def test_large_blocks_go_back_to_the_system_at_once():
     assert left["as it is"] > 50  # 19 below it in the heap: the test would see no difference else
 
 
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.skipif(not HUGE_PAGES.exists(), reason="this kernel has no large pages")
+@pytest.mark.parametrize("command", ["encode", "index"])
 @pytest.mark.parametrize(("given", "expected"), [(None, "1"), ("0", "0")])
-def test_loading_an_encoder_asks_for_large_pages_unless_told_otherwise(given, expected):
+def test_large_pages_are_asked_for_before_torch_is_there(
+    tmp_path, write_jsonl, command, given, expected
+):
+    """torch reads the variable once, when it first takes memory: later is too late."""
     name = "THP_MEM_ALLOC_ENABLE"
-    code = f"import os, sparse_ir; sparse_ir.load_encoder(); print(os.environ[{name!r}])"
+    code = f"""if True:
+        import os, sys
+        from sparse_ir.cli import main
+        class Finder:
+            def find_spec(self, module, path=None, target=None):
+                if module == "torch":
+                    print("seen", os.environ.get({name!r}), file=sys.stderr)
+        sys.meta_path.insert(0, Finder())
+        main()
+    """
+    corpus = write_jsonl("corpus.jsonl", [{"_id": "1", "text": "one"}])
+    where = ["--out", str(tmp_path / "v")] if command == "encode" else ["--engine", "memory"]
     others = {key: value for key, value in os.environ.items() if key != name}
-    environ = others if given is None else {**others, name: given}
-    told = subprocess.check_output([sys.executable, "-c", code], text=True, env=environ)
-    assert told.strip() == expected
+    done = subprocess.run(
+        [sys.executable, "-c", code, command, "--corpus", str(corpus), *where],
+        env=others if given is None else {**others, name: given},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"seen {expected}" in done.stderr
+
+
+def test_the_memory_of_a_program_that_has_torch_is_left_as_it_is(monkeypatch):
+    monkeypatch.delenv("LRU_CACHE_CAPACITY", raising=False)
+    keep_memory_flat()
+    assert "LRU_CACHE_CAPACITY" not in os.environ
