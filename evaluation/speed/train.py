@@ -3,9 +3,9 @@
     python evaluation/speed/train.py TRIPLETS [--device cuda]
 
 TRIPLETS is whatever ``sparse-ir train --examples`` takes, with one negative or more an example.
-Both sides start from the bundled model, see the same texts in batches of the same size, cut at the
-same lengths, and minimise cross entropy over the batch with hard negatives plus FLOPS. Each round
-runs each side in a process of its own, in turns; the figures are medians over the rounds. Memory is
+Both sides start from the bundled model, see texts of the same file in batches of the same size, cut
+at the same lengths, and minimise cross entropy over the batch with hard negatives plus FLOPS. Each
+round runs each side in a process of its own, in turns; the figures are medians. Memory is
 the peak of the process above what it held when the model was loaded.
 """
 

@@ -1,4 +1,4 @@
-"""Linear layers in int8, for CPUs without bfloat16 products.
+"""Linear layers in int8, for CPUs with VNNI.
 
 Weights have a scale for each output, states one for each token, measured as they come: a text's
 vector does not depend on its batch. One scale for all, as torch's dynamic quantisation has it,
