@@ -111,6 +111,20 @@ def serve_options(command: Any) -> Any:
     show_default=True,
     help="As in search.",
 )
+@click.option(
+    "--hybrid",
+    default="",
+    metavar="HOW",
+    help="Fuse, as in search, what does not say so itself; a request's hybrid=sparse=1 does not.",
+)
+@click.option(
+    "--words-index",
+    cls=_Names,
+    multiple=True,
+    metavar="[INDEX=]WORDS",
+    help="Take words of hybrid searches from this index, made with --model bm25.",
+)
+@click.option("--dense", metavar="MODEL", help="As in search, for hybrid searches.")
 def serve(**options: object) -> None:
     """Serve indexes over HTTP: a search page, JSON, figures for Prometheus.
 

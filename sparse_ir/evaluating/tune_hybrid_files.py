@@ -12,8 +12,13 @@ from sparse_ir.models.loading import MODEL
 from sparse_ir.searching.fusion import DENSE, SPARSE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sparse_ir.evaluating.tune_hybrid import Trial, TunedHybrid, TuneHybridSettings
     from sparse_ir.searching.fusion import Fusion
+
+
+_OF_SERVE = ("hybrid", "words_index", "dense", "query_encoder")
 
 
 def search_settings(fusion: Fusion, words_index: str | None) -> dict[str, Any]:
@@ -64,8 +69,14 @@ def _write_settings(path: Path, settings: TuneHybridSettings, tuned: TunedHybrid
         f"# {_told(tuned.chosen)}; the best side alone: {_told(tuned.best_single)}.",
         f"# Use it with: sparse-ir --config {path.name} search --index {settings.index} …",
     ]
-    sections = {command: dict(chosen) for command in ("search", "evaluate")} if chosen else {}
-    return write_settings(path, lines, sections)
+    sections = {"search": dict(chosen), "evaluate": dict(chosen), "serve": _served(chosen)}
+    return write_settings(path, lines, {name: said for name, said in sections.items() if said})
+
+
+def _served(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """What of it a server takes, which has its index's own model and one word for a side alone."""
+    found = {name: value for name, value in chosen.items() if name in _OF_SERVE}
+    return {"hybrid": f"{DENSE}=1", **found} if "dense_only" in chosen else found
 
 
 def _told(trial: Trial) -> str:

@@ -238,8 +238,15 @@ class Searcher:
             for query, terms, hits in zip(queries, weighed, found, strict=True)
         ]
 
-    def with_hybrid(self, hybrid: str) -> Searcher:
+    def with_hybrid(
+        self, hybrid: str, *, words_index: str | None = None, dense: str | None = None
+    ) -> Searcher:
         """The same open index and model, fused as ``hybrid`` says; close this one only.
+
+        Args:
+            hybrid: As ``SearchSettings`` has it.
+            words_index: Where words come from, if they are a side; by default as in the settings.
+            dense: What encodes queries for dense vectors, likewise.
 
         Raises:
             ConfigError: ``parse_fusion`` does not take it, or the index lacks one of its sides.
@@ -251,8 +258,8 @@ class Searcher:
             self.settings,
             hybrid=hybrid,
             dense_only=False,
-            dense=self.settings.dense if DENSE in sides else None,
-            words_index=self.settings.words_index if WORDS in sides else None,
+            dense=(dense or self.settings.dense) if DENSE in sides else None,
+            words_index=(words_index or self.settings.words_index) if WORDS in sides else None,
         )
         other._sides = Sides(other.settings, like=self._sides)
         other._sides.open(self.engine, self.stamp)

@@ -34,15 +34,39 @@ class ServedIndex:
         searcher: Answers its queries.
         filters: Its metadata fields with values, ``{"field", "values"}`` each.
         hybrid: The same with a fusion, as ``Searcher.with_hybrid`` takes it; the last few are kept.
+        fusion: How a search is fused that does not say so itself.
     """
 
-    def __init__(self, label: str, searcher: Searcher) -> None:
-        """Read the first documents, for what there is to filter by."""
+    def __init__(
+        self,
+        label: str,
+        searcher: Searcher,
+        *,
+        fusion: str = "",
+        words: str | None = None,
+        dense: str | None = None,
+    ) -> None:
+        """Read the first documents, for what there is to filter by, and try the default fusion.
+
+        Args:
+            label: What clients call it.
+            searcher: Answers its queries.
+            fusion: How a search is fused that does not say so itself.
+            words: Its index of words, if it has one.
+            dense: What encodes queries for its dense vectors, if not what the index names.
+
+        Raises:
+            ConfigError: the index lacks a side of the default fusion.
+        """
         self.label = label
         self.searcher = searcher
         self.filters = self._read_filters()
         self._physical = searcher.engine.resolve(searcher.settings.index)
-        self.hybrid = functools.lru_cache(_FUSIONS)(searcher.with_hybrid)
+        self.fusion = fusion
+        fused = functools.partial(searcher.with_hybrid, words_index=words, dense=dense)
+        self.hybrid = functools.lru_cache(_FUSIONS)(fused)
+        if fusion:
+            self.hybrid(fusion)
 
     def ask(
         self, searcher: Searcher, pairs: Sequence[tuple[Query, SearchRequest]]
@@ -93,6 +117,7 @@ class ServedIndex:
             "model": self.searcher.stamp.model,
             "filters": self.filters,
             "query_encoder": settings.query_encoder,
+            "hybrid": self.fusion,
         }
 
 
@@ -120,7 +145,13 @@ def open_indexes(settings: ServeSettings) -> dict[str, ServedIndex]:
             search = SearchSettings(index=name, engine=engine, query_encoder=settings.query_encoder)
             searcher = Searcher(search, load=load)
             try:
-                served[label] = ServedIndex(label, searcher)
+                served[label] = ServedIndex(
+                    label,
+                    searcher,
+                    fusion=settings.hybrid,
+                    words=settings.words.get(label),
+                    dense=settings.dense,
+                )
             except BaseException:
                 searcher.close()
                 raise

@@ -198,10 +198,10 @@ class Service:
         index = self.index(asked.label)
         self._require_text(asked.q, "q", empty=bool(asked.controls.pin))
         request = self._request(asked)
-        searcher = index.searcher
-        if asked.hybrid:
-            _require_shallow(asked.hybrid)
-            searcher = await self.in_engine(index, lambda: index.hybrid(asked.hybrid))
+        searcher, hybrid = index.searcher, asked.hybrid or index.fusion
+        if hybrid:
+            _require_shallow(hybrid)
+            searcher = await self.in_engine(index, lambda: index.hybrid(hybrid))
         weighed = await self._weigh(index, asked)
         encoded = time.perf_counter()
         request = _checked(request._replace(terms=weighed.searched))
@@ -209,7 +209,7 @@ class Service:
             self._thread_of(index),
             lambda pairs: index.ask(searcher, pairs),
             (Query("1", asked.q), request),
-            kind=(index.label, asked.hybrid),
+            kind=(index.label, hybrid),
         )
         found = time.perf_counter()
         rows = hit_rows(hits, first=asked.offset + 1)

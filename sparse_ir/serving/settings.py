@@ -28,6 +28,10 @@ class ServeSettings:
         no_key: Whether an address beyond this machine may go without a key.
         allowed_hosts: More names that requests without a key may call this server by.
         query_encoder: As ``SearchSettings`` has it.
+        hybrid: How searches that do not say so themselves are fused, as ``SearchSettings`` has it.
+        words_index: Indexes of words, each the name of one for the first index, or
+            "INDEX=WORDS" for another; each on the engine of its index.
+        dense: What encodes queries for dense vectors; None for what made the index's.
         max_concurrent: Requests worked on or waiting, at most; others are refused.
         max_connections: Open connections, at most.
         max_batch: Queries weighed or searched together, at most; 1 turns batching off.
@@ -47,6 +51,9 @@ class ServeSettings:
     no_key: bool = False
     allowed_hosts: tuple[str, ...] = ()
     query_encoder: str = MODEL
+    hybrid: str = ""
+    words_index: tuple[str, ...] = ()
+    dense: str | None = None
     max_concurrent: int = 64
     max_connections: int = 512
     max_batch: int = 32
@@ -63,6 +70,7 @@ class ServeSettings:
         twice = next((name for name in self.index if self.index.count(name) > 1), None)
         if twice is not None:
             raise ConfigError(f"index {twice!r} is given twice. Leave one out.")
+        _ = self.words
         if self.key:
             require_key(self.key, "the key")
         elif not self.no_key and not is_loopback(self.host):
@@ -70,6 +78,26 @@ class ServeSettings:
                 f"{self.host} can be reached from other machines. Give a key ({KEY_VARIABLE} or "
                 "--api-key-file), listen on 127.0.0.1, or say --no-key if anyone may search."
             )
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The index of words of each index that has one.
+
+        Raises:
+            ConfigError: one is for an index that is not served, or an index has two.
+        """
+        found: dict[str, str] = {}
+        for text in self.words_index:
+            label, _, name = text.rpartition("=")
+            label = label or self.index[0]
+            if label not in self.index:
+                raise ConfigError(
+                    f"--words-index {text}: index {label!r} is not served. Serve it with --index."
+                )
+            if label in found:
+                raise ConfigError(f"--words-index: index {label!r} has two. Leave one out.")
+            found[label] = name
+        return found
 
     @property
     def max_url_bytes(self) -> int:

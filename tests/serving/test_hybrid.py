@@ -1,0 +1,56 @@
+"""Fused searches over HTTP: the answers are those of ``search`` with the same settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from sparse_ir.errors import ConfigError
+from sparse_ir.searching.search import SearchSettings, search
+from sparse_ir.serving.settings import ServeSettings
+
+FUSED = "sparse=0.3,words=0.7"
+
+
+def found(engine, text, **how):
+    """What ``search`` finds: ids with scores. An embedded index opens where nobody serves it."""
+    (result,) = search(text, SearchSettings(index="fruit", engine=engine, **how))
+    return [(hit.doc_id, pytest.approx(hit.score, rel=1e-6)) for hit in result.hits]
+
+
+def served(answer):
+    """What the server found, likewise."""
+    assert answer.status == 200, answer.text
+    return [(hit["doc_id"], hit["score"]) for hit in answer.json["hits"]]
+
+
+def test_a_request_fuses_with_the_words_of_another_index(start, engine):
+    asked = "sweet red fruit"
+    fused, alone = found(engine, asked, hybrid=FUSED, words_index="more"), found(engine, asked)
+    assert len(fused) == 3
+    running = start(words_index=("more",))
+    assert served(running.get("/search", q=asked, hybrid=FUSED)) == fused
+    assert served(running.get("/search", q=asked)) == alone
+
+
+def test_what_says_nothing_is_fused_as_the_server_was_told(start, engine):
+    asked = "green fruit"
+    fused = found(engine, asked, hybrid=FUSED, words_index="more")
+    alone = found(engine, asked, hybrid="sparse=1")
+    running = start(words_index=("fruit=more",), hybrid=FUSED)
+    assert served(running.get("/search", q=asked)) == fused
+    assert served(running.get("/search", q=asked, hybrid="sparse=1")) == alone
+    assert running.get("/indexes").json["indexes"][0]["hybrid"] == FUSED
+
+
+def test_a_default_that_cannot_be_is_refused_before_anything_is_served(start):
+    with pytest.raises(ConfigError, match="dense"):
+        start(hybrid="rrf:sparse,dense")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(("pears=more",), "index 'pears' is not served"), (("more", "fruit=more"), "'fruit' has two")],
+)
+def test_words_of_no_index_and_two_for_one_are_refused(words, message):
+    with pytest.raises(ConfigError, match=message):
+        ServeSettings(index=("fruit",), words_index=words)
