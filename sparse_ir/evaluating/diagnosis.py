@@ -61,9 +61,11 @@ def term_uses(
     having = Counter(term for terms in asked.values() for term in terms)
     chosen = [term for term, _ in sorted(having.items(), key=lambda x: (-x[1], x[0]))[:most]]
     gains = _gains(answered, asked, qrels, set(chosen))
+    heaviest = {q: max(terms.values()) for q, terms in asked.items() if terms}
     uses = []
     for term in chosen:
         own = [q for q, terms in asked.items() if term in terms]
+        weights = [asked[q][term] / heaviest[q] for q in own]
         expanded = sum(not written(term, texts[q]) for q in own)
         uses.append(
             TermUse(
@@ -72,6 +74,7 @@ def term_uses(
                 queries=len(own) / len(asked),
                 expanded=expanded / len(own),
                 gain=sum(gains[term]) / len(own),
+                weight=sum(weights) / len(own),
             )
         )
     return uses

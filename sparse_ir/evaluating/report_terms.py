@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from sparse_ir.evaluating.results import Results, TermUse
 
 MOST = 10  # terms a list
+COMMON = 0.25  # from this share of the documents on a term is common
+HEAVY = 0.5  # from this share of a query's heaviest weight on a term is heavy
 EXPANDED = 0.9  # from this share of its queries on a term counts as an expansion
 
 
@@ -41,6 +43,7 @@ def _lists(terms: list[TermUse], most: int) -> list[TermList]:
     stored = [use for use in terms if use.documents > 0]
     useless = [use for use in asked if use.expanded >= EXPANDED and use.gain <= 0]
     harmful = [use for use in asked if use.gain < 0]
+    wacky = [use for use in asked if use.documents >= COMMON and use.weight >= HEAVY]
     return [
         TermList(
             "In most queries",
@@ -52,6 +55,13 @@ def _lists(terms: list[TermUse], most: int) -> list[TermList]:
             "The terms that the largest share of the documents has; each makes an index larger "
             "and a search slower.",
             sorted(stored, key=lambda use: -use.documents)[:most],
+        ),
+        TermList(
+            "Heavy though common",
+            "Terms that at least a quarter of the documents has, and that weigh half as much as a "
+            "query's heaviest term or more: they tell little and cost much (wacky weights, "
+            "Mackenzie et al., 2021, arXiv 2110.11540).",
+            sorted(wacky, key=lambda use: -use.documents * use.weight)[:most],
         ),
         TermList(
             "Expansions that do not help",

@@ -211,11 +211,11 @@ def _terms(results: Results) -> Iterator[str]:
             if found.terms:
                 yield f"{found.title}. {found.meaning}"
                 yield table(
-                    ["Term", "Queries", "Documents", "Added", "Gain"],
+                    ["Term", "Queries", "Documents", "Added", "Weight", "Gain"],
                     [
                         [
                             *(escape(use.term, 60), percent(use.queries), percent(use.documents)),
-                            *(percent(use.expanded), signed(use.gain, 4)),
+                            *(percent(use.expanded), percent(use.weight), signed(use.gain, 4)),
                         ]
                         for use in found.terms
                     ],

@@ -66,6 +66,7 @@ class TermUse:
         queries: Share of the queries that have it.
         expanded: Of those queries, the share whose text does not hold it.
         gain: Mean over those queries of nDCG@10 with the term, less nDCG@10 without it.
+        weight: Mean over those queries of its weight as a share of the heaviest term's.
     """
 
     term: str
@@ -73,6 +74,7 @@ class TermUse:
     queries: float
     expanded: float
     gain: float
+    weight: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ def test_shares_are_of_judged_queries_and_of_documents():
     assert [use.queries for use in uses] == [1.0, 0.5, 0.5]
     assert [use.documents for use in uses] == [0.5, 0.0, 0.0]
     assert [use.expanded for use in uses] == [0.0, 1.0, 0.0]
+    assert [use.weight for use in uses] == [1.0, 0.5, 0.25]  # of 2 in q1, of 1 in q2
 
 
 def test_only_the_commonest_terms_are_looked_at():

@@ -214,13 +214,15 @@ def test_the_hardest_queries_have_the_lowest_mean_over_the_systems_that_have_it(
 
 def test_useless_terms_are_expansions_without_gain_and_harmful_ones_have_the_lowest():
     terms = [
-        TermUse("rare", 0.1, 0.1, 1.0, -0.5),
-        TermUse("common", 0.2, 0.9, 1.0, 0.0),
-        TermUse("helps", 0.3, 0.8, 1.0, 0.1),
-        TermUse("written", 0.9, 0.7, 0.2, -0.1),
+        TermUse("rare", 0.1, 0.1, 1.0, -0.5, 0.9),
+        TermUse("common", 0.2, 0.9, 1.0, 0.0, 0.9),
+        TermUse("helps", 0.3, 0.8, 1.0, 0.1, 0.6),
+        TermUse("written", 0.9, 0.7, 0.2, -0.1, 0.5),
         TermUse("unasked", 1.0, 0.0, 0.0, 0.0),
     ]
-    used, stored, useless, harmful = term_lists(results(outcome("a", 0.5, terms=terms)))[0].lists
+    shown = term_lists(results(outcome("a", 0.5, terms=terms)))[0].lists
+    used, stored, wacky, useless, harmful = shown
+    assert [use.term for use in wacky.terms] == ["written", "helps"]  # .45 and .18
     assert [use.term for use in used.terms] == ["common", "helps", "written", "rare"]
     assert [use.term for use in stored.terms][:2] == ["unasked", "written"]
     assert [use.term for use in useless.terms] == ["common", "rare"]
