@@ -38,7 +38,7 @@ DUELS = (
 HARDEST = "The queries with the lowest mean over all systems, and how many documents are relevant."
 TERMS = (
     "Share of the queries and of the documents that have a term. Added: of those queries, the "
-    "share whose text does not hold it as a word. Weight: its mean share of those queries' heaviest "
+    "share whose text does not hold it as a word. Weight: its mean share of their heaviest "
     "weight. Gain: mean nDCG@10 of those queries with the term, less that without it; below 0 the "
     "term did harm."
 )
