@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparse_ir.cli.options import ENCODING_PRECISIONS, json_option, split_names
+from sparse_ir.cli.options import ENCODING_PRECISIONS, json_option, min_grade_option, split_names
 from sparse_ir.cli.output import note, print_json, print_table
 from sparse_ir.cli.stopping import resumable
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     "--dense", metavar="MODEL", help="The dense model of systems that search dense vectors."
 )
 @click.option("--split", default="test", show_default=True, help="The datasets' judgements.")
+@min_grade_option
 @click.option(
     "--metrics",
     default="ndcg@10,mrr@10,recall@100",
@@ -59,6 +60,7 @@ def benchmark(
     systems: Path | None,
     engines: Sequence[str],
     split: str,
+    min_grade: int | None,
     metrics: str,
     clients: str,
     as_json: bool,
@@ -87,7 +89,9 @@ def benchmark(
         {
             **options,
             "name": Path(options["out"]).name,
-            "datasets": [_dataset(text, split) for text in datasets],
+            "datasets": [
+                {**_dataset(text), "split": split, "min_grade": min_grade} for text in datasets
+            ],
             "systems": chosen,
             "metrics": split_names(metrics),
             "clients": _numbers(clients),
@@ -104,11 +108,11 @@ def benchmark(
     click.echo(f"Report: {written[0]}")
 
 
-def _dataset(text: str, split: str) -> dict[str, str]:
+def _dataset(text: str) -> dict[str, str]:
     name, equals, source = text.partition("=")
     if not equals or Path(text).is_dir():
-        return {"source": text, "split": split}
-    return {"source": source, "split": split, "name": name}
+        return {"source": text}
+    return {"source": source, "name": name}
 
 
 def _numbers(text: str) -> list[int]:

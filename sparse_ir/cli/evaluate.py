@@ -9,6 +9,7 @@ import click
 from sparse_ir.cli.options import (
     engine_option,
     json_option,
+    min_grade_option,
     refuse,
     search_options,
     split_names,
@@ -40,11 +41,7 @@ _FEW = 0.1  # even where one passage a query is judged, systems that work find f
     show_default=True,
     help="Comma-separated: ndcg@k, mrr@k, map@k, recall@k, precision@k, judged@k.",
 )
-@click.option(
-    "--min-grade",
-    type=click.IntRange(min=1),
-    help="Grades from here on are relevant for all but nDCG. Default: 1, or the dataset's.",
-)
+@min_grade_option
 @engine_option
 @click.option("--model", help="Another query encoder that fits the index.")
 @click.option("-k", "k", type=int, help="Hits per query. Default: as many as the metrics need.")

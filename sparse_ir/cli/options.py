@@ -323,6 +323,13 @@ def typed(name: str) -> bool:
     return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
+min_grade_option = click.option(
+    "--min-grade",
+    type=click.IntRange(min=1),
+    help="Grades from here on are relevant for all but nDCG. Default: 1, or the dataset's.",
+)
+
+
 def split_names(text: str) -> tuple[str, ...]:
     """Split a comma-separated option."""
     return tuple(name.strip() for name in text.split(",") if name.strip())

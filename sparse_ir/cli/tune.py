@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparse_ir.cli.options import ENCODING_PRECISIONS, engine_option, json_option
+from sparse_ir.cli.options import ENCODING_PRECISIONS, engine_option, json_option, min_grade_option
 from sparse_ir.cli.output import note, print_json, print_table
 from sparse_ir.cli.stopping import resumable
 
@@ -22,6 +22,7 @@ _SHOWN = 12
 @click.argument("dataset")
 @click.option("--out", required=True, help="Folder for the settings found.")
 @click.option("--split", default="dev", show_default=True, help="The dataset's judgements.")
+@min_grade_option
 @click.option("--confirm", help="Another dataset, to compare the setting found with no pruning.")
 @click.option("--confirm-split", default="test", show_default=True, help="Its judgements.")
 @click.option("--model", help="Folder or hub id of the model. Default: the bundled one.")
@@ -50,6 +51,7 @@ _SHOWN = 12
 def tune(
     dataset: str,
     split: str,
+    min_grade: int | None,
     confirm: str | None,
     confirm_split: str,
     as_json: bool,
@@ -68,7 +70,7 @@ def tune(
     swept = ("document_pruning", "query_pruning", "two_step")
     values = {name: value for name, value in options.items() if name not in swept}
     values |= {name: _choices(options[name]) for name in swept if options[name]}
-    values["dataset"] = {"source": dataset, "split": split}
+    values["dataset"] = {"source": dataset, "split": split, "min_grade": min_grade}
     if confirm is not None:
         values["confirm"] = {"source": confirm, "split": confirm_split}
     settings = load_settings(TuneSettings, values, where="tune")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparse_ir.cli.options import engine_option, index_option, json_option
+from sparse_ir.cli.options import engine_option, index_option, json_option, min_grade_option
 from sparse_ir.cli.output import print_json, print_table, progress
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ _SHOWN = 10
 @click.argument("dataset")
 @click.option("--out", required=True, help="Folder for the settings found.")
 @click.option("--split", default="dev", show_default=True, help="The dataset's judgements.")
+@min_grade_option
 @index_option
 @engine_option
 @click.option("--words-index", metavar="NAME", help="An index made with --model bm25, for words.")
@@ -39,7 +40,9 @@ _SHOWN = 10
     "--first", "queries", type=click.IntRange(min=1), help="Only the first so many judged queries."
 )
 @json_option
-def tune_hybrid(dataset: str, split: str, as_json: bool, **options: Any) -> None:
+def tune_hybrid(
+    dataset: str, split: str, min_grade: int | None, as_json: bool, **options: Any
+) -> None:
     """Try every way to fuse an index's sides on judged queries; choose the best.
 
     DATASET is a name of evaluation/benchmarks.yaml or a folder in BEIR layout. The setting found is
@@ -50,7 +53,8 @@ def tune_hybrid(dataset: str, split: str, as_json: bool, **options: Any) -> None
     from sparse_ir.evaluating.tune_hybrid import tune_hybrid as find
     from sparse_ir.evaluating.tune_hybrid_files import write_tuned_hybrid
 
-    values = {**options, "dataset": {"source": dataset, "split": split}}
+    asked = {"source": dataset, "split": split, "min_grade": min_grade}
+    values = {**options, "dataset": asked}
     settings = load_settings(TuneHybridSettings, values, where="tune-hybrid")
     with progress("queries") as advance:
         tuned = find(settings, advance=advance)
