@@ -11,6 +11,7 @@ from sparse_ir.config import require_least_one
 from sparse_ir.data.corpora import BadRow, corpus_bytes, read_documents, source_sha256
 from sparse_ir.data.ledger import Chunk
 from sparse_ir.data.locks import writing_alone
+from sparse_ir.data.shard_manifest import write_shard_manifest
 from sparse_ir.data.shards import (
     MANIFEST_NAME,
     VOCABULARY_NAME,
@@ -315,9 +316,11 @@ def _begin(
     stopped: list[Ledger],
     ranks: Ranks,
 ) -> Ledger:
+    whole = settings.model == "bm25" or ranks.processes > 1
     wanted: dict[str, Any] = {
         "corpus": settings.corpus,
-        "corpus_bytes": corpus_bytes(settings.corpus),
+        # elsewhere the digests of the chunks tell, and a bad line may be mended
+        "corpus_bytes": corpus_bytes(settings.corpus) if whole else None,
         "model": settings.model,
         "loaded": encoder.name,
         "fingerprint": encoder.fingerprint,
@@ -335,11 +338,21 @@ def _begin(
     if goes_on and settings.replace:
         goes_on = all(one.settings.get(name) == wanted[name] for one in stopped for name in wanted)
     if ranks.first_says(goes_on):
+        if ranks.first:
+            _note_corpus(out, settings.corpus)
         return own_ledger(out, stopped, ranks, wanted)
     if ranks.first:
         _start(out, settings, encoder)
     ranks.wait()
     return own_ledger(out, [], ranks, wanted)
+
+
+def _note_corpus(out: Path, corpus: str) -> None:
+    """Have the manifest say what is read now; what was read before is the same, chunk by chunk."""
+    manifest = read_shard_manifest(out)
+    digest = source_sha256(corpus) or manifest.corpus_sha256
+    if digest != manifest.corpus_sha256:
+        write_shard_manifest(out, replace(manifest, corpus_sha256=digest))
 
 
 def _start(out: Path, settings: EncodeSettings, encoder: SparseEncoder | EncoderPool) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import json
 import os
 import subprocess
 import sys
 from dataclasses import replace
+from random import Random
 
 import pytest
 
-from sparse_ir.data.shards import read_shard_manifest, read_shards
+from sparse_ir.data.shards import read_shard_manifest, read_shards, shard_paths
 from sparse_ir.encoding.chunks import encode_corpus
 from sparse_ir.encoding.encode import EncodeSettings, encode
 from sparse_ir.errors import ConfigError, InputError
@@ -113,6 +116,45 @@ def test_another_corpus_is_noticed_where_a_run_goes_on():
     done = [_line_of(chunk)]
     with pytest.raises(InputError, match="not the one this run was started with"):
         list(encode_corpus([Document("a", "pear")], encoder, chunk_documents=1, done=done))
+
+
+def _bad_line(rows):
+    lines = [json.dumps(row) + "\n" for row in rows]
+    return "".join([*lines[:6], '{"_id": "d6"\n', *lines[7:]]).encode()
+
+
+def _cut_gzip(rows):
+    whole = gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode())
+    return whole[:-12]
+
+
+@pytest.mark.parametrize(
+    ("name", "damaged", "said"),
+    [("c.jsonl", _bad_line, r"c\.jsonl, line 7"), ("c.jsonl.gz", _cut_gzip, r"c\.jsonl\.gz")],
+)
+def test_a_corpus_that_was_damaged_in_the_middle_is_mended_and_gone_on_with(
+    tmp_path, name, damaged, said
+):
+    random = Random(3)
+    rows = [
+        {"_id": f"d{i}", "text": "".join(random.choices("abcdefghij ", k=100_000))}
+        for i in range(8)
+    ]
+    corpus, out = tmp_path / name, tmp_path / "out"
+    corpus.write_bytes(damaged(rows))
+    settings = EncodeSettings(corpus=str(corpus), out=str(out), shard_documents=2)
+    with pytest.raises(InputError, match=said):
+        encode(settings)
+    assert shard_paths(out)  # what came before is kept
+    content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    corpus.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    report = encode(replace(settings, resume=True))
+    assert 0 < report.encoded < 8
+    again = replace(settings, out=str(tmp_path / "again"))
+    encode(again)
+    assert rows_of(out) == rows_of(tmp_path / "again")
+    told = read_shard_manifest(out).corpus_sha256
+    assert told == read_shard_manifest(tmp_path / "again").corpus_sha256
 
 
 def _line_of(chunk):
