@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparse_ir.evaluating.benchmark import benchmark
-from sparse_ir.evaluating.published import read_published
+from sparse_ir.evaluating.published import PublishedRow, read_published
 from sparse_ir.evaluating.report import write_report
 from sparse_ir.evaluating.significance import compare_systems
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from sparse_ir.evaluating.benchmark_settings import BenchmarkSettings
+    from sparse_ir.evaluating.benchmark_settings import BenchmarkDataset, BenchmarkSettings
     from sparse_ir.evaluating.results import Results
 
 
@@ -22,8 +22,7 @@ def report_benchmark(
 ) -> tuple[Results, list[Path]]:
     """Measure systems on datasets and write the report; see ``benchmark``.
 
-    Published figures stand beside those of a benchmark that was searched under its own name, with
-    the judgements that everybody reports.
+    Published figures stand beside the measured ones, see ``published_for``.
 
     Returns:
         What was measured, and the files of the report, the page first.
@@ -32,13 +31,19 @@ def report_benchmark(
         StorageError: the report cannot be written.
     """
     results = benchmark(settings, tell=tell)
-    named = {
-        chosen.called
-        for chosen in settings.datasets
-        if chosen.called == chosen.source and chosen.split == "test"
-    }
-    published = [row for row in read_published() if row.dataset in named]
     files = write_report(
-        results, Path(settings.out), significance=compare_systems, published=published
+        results,
+        Path(settings.out),
+        significance=compare_systems,
+        published=published_for(settings.datasets),
     )
     return results, files
+
+
+def published_for(datasets: Sequence[BenchmarkDataset]) -> list[PublishedRow]:
+    """What others report on the datasets, by their names; test splits alone.
+
+    A folder that is given the name of one, as in ``beir-scifact=FOLDER``, counts as that one.
+    """
+    named = {chosen.called for chosen in datasets if chosen.split == "test"}
+    return [row for row in read_published() if row.dataset in named]

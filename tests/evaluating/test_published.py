@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sparse_ir.errors import InputError
+from sparse_ir.evaluating.benchmark_settings import BenchmarkDataset
 from sparse_ir.evaluating.published import PublishedRow, read_published
+from sparse_ir.evaluating.reported import published_for
 
 HEADER = "dataset,system,metric,value,source\n"
 # BEIR without CQADupStack, MS MARCO and the sets that may not be downloaded by everyone.
@@ -38,6 +40,13 @@ def test_means_over_the_thirteen_beir_sets_are_those_that_the_authors_give():
         values = {row.dataset: row.value for row in read_published() if row.system == system}
         found = sum(values[f"beir-{name}"] for name in THIRTEEN) / 13
         assert found == pytest.approx(mean, abs=0.0015), system
+
+
+def test_published_figures_go_by_the_name_a_dataset_is_given():
+    named = BenchmarkDataset("data/scifact", name="beir-scifact")
+    assert {row.dataset for row in published_for([named])} == {"beir-scifact"}
+    assert published_for([BenchmarkDataset("data/scifact")]) == []
+    assert published_for([BenchmarkDataset("beir-scifact", split="dev")]) == []
 
 
 def test_rows_are_read_as_they_stand(published):
