@@ -23,8 +23,6 @@ LEFT_OUT = (
     "pyarrow",
     "qdrant_edge",
     "ranx",
-    "safetensors",
-    "tokenizers",
     "torch",
     "transformers",
 )
@@ -101,15 +99,16 @@ def test_query_only_installs_dependencies_of_the_project_and_no_others():
     assert set(lines_of("query-only.txt")) <= {name for pair in known for name in pair}
 
 
-def test_query_only_can_index_and_search_in_a_cluster(server_url, write_jsonl, tmp_path):
-    corpus = write_jsonl("fruit.jsonl", [{"_id": "d1", "text": "An apple is a sweet fruit."}])
-    program = (
-        f"import sys; sys.modules.update(dict.fromkeys({LEFT_OUT!r}))\n"
-        "from sparse_ir.cli import run\n"
-        "run(sys.argv[1:])\n"
-    )
+@pytest.fixture
+def run(server_url, tmp_path):
+    """Call the command line, without those modules: ``run(LEFT_OUT, "search", ...)``."""
 
-    def sparse_ir(*arguments: str) -> str:
+    def call(left_out: tuple[str, ...], *arguments: str) -> str:
+        program = (
+            f"import sys; sys.modules.update(dict.fromkeys({left_out!r}))\n"
+            "from sparse_ir.cli import run\n"
+            "run(sys.argv[1:])\n"
+        )
         place = ["--engine", server_url("opensearch"), "--index", "test-query-only"]
         done = subprocess.run(
             [sys.executable, "-c", program, *arguments, *place],
@@ -120,7 +119,24 @@ def test_query_only_can_index_and_search_in_a_cluster(server_url, write_jsonl, t
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    sparse_ir("index", "--corpus", str(corpus), "--model", "bm25", "--replace")
-    answer = json.loads(sparse_ir("search", "apples", "--json"))
+    return call
+
+
+def test_query_only_can_index_and_search_in_a_cluster(run, write_jsonl):
+    corpus = write_jsonl("fruit.jsonl", [{"_id": "d1", "text": "An apple is a sweet fruit."}])
+
+    run(LEFT_OUT, "index", "--corpus", str(corpus), "--model", "bm25", "--replace")
+    answer = json.loads(run(LEFT_OUT, "search", "apples", "--json"))
 
     assert [hit["doc_id"] for hit in answer["hits"]] == ["d1"]
+
+
+def test_query_only_searches_by_the_table_of_a_model_what_others_indexed(run, write_jsonl):
+    corpus = write_jsonl("fruit.jsonl", [{"_id": "d1", "text": "An apple is a sweet fruit."}])
+
+    run((), "index", "--corpus", str(corpus), "--replace")
+    by_table = ("search", "sweet apple", "--query-encoder", "inference-free", "--json")
+    answer = json.loads(run(LEFT_OUT, *by_table))
+
+    assert [hit["doc_id"] for hit in answer["hits"]] == ["d1"]
+    assert answer == json.loads(run((), *by_table))
