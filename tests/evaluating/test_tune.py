@@ -155,7 +155,12 @@ def test_the_settings_of_a_hybrid_search_name_its_models(tmp_path, fusion, named
     (path, _) = write_tuned_hybrid(settings, TunedHybrid((trial,), trial, trial, 1))
     sections = yaml.safe_load(path.read_text())
     hybrid = {"hybrid": str(trial.fusion)}
-    assert sections == {"search": hybrid | named, "evaluate": hybrid | named}
+    served = {name: value for name, value in named.items() if name != "model"}
+    assert sections == {
+        "search": hybrid | named,
+        "evaluate": hybrid | named,
+        "serve": hybrid | served,  # a server has its index's own model
+    }
 
 
 def test_no_index_is_left_behind(collection, tmp_path, sparse_ir):
