@@ -101,7 +101,9 @@ def test_examples_that_changed_meanwhile_are_noticed(train, tmp_path):
     train(stop=13)
     qrels = tmp_path / "words" / "qrels" / "train.tsv"
     qrels.write_text(qrels.read_text().replace("q0\td0\t1", "q0\td1\t1"))
-    with pytest.raises(ConfigError, match=r"was made with other examples and texts 1 .*changed since"):
+    with pytest.raises(
+        ConfigError, match=r"was made with other examples and texts 1 .*changed since"
+    ):
         train(resume=True)
     assert train(resume=True, replace=True) == [1] * 20
 
