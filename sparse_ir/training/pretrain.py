@@ -6,18 +6,16 @@ folder, which ``train`` takes as its backbone.
 
 from __future__ import annotations
 
-import os
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparse_ir.data.corpora import read_documents
 from sparse_ir.data.files import STANDARD_INPUT
-from sparse_ir.data.locks import writing_alone
 from sparse_ir.errors import ConfigError
 from sparse_ir.training.pretraining_folder import Workplace
+from sparse_ir.training.work_folder import training_alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -151,8 +149,7 @@ def pretrain(
         TrainingError: the loss is no number, or memory is short; the last checkpoint is kept.
         StorageError: a file cannot be written.
     """
-    first = os.environ.get("RANK", "0") == "0"  # torchrun starts one process per device
-    with writing_alone(Path(settings.out)) if first else nullcontext():
+    with training_alone(Path(settings.out)):
         return _pretrain(settings, advance, say)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +11,6 @@ import torch
 import transformers
 
 from sparse_ir.data.examples import open_examples
-from sparse_ir.data.locks import writing_alone
 from sparse_ir.errors import TrainingError
 from sparse_ir.models.pretrained import quiet
 from sparse_ir.training import checkpoints, claims
@@ -35,7 +32,7 @@ from sparse_ir.training.topics import cluster, topic_count
 from sparse_ir.training.trainer import SpladeTrainer, freeze, load_weights
 from sparse_ir.training.unicoil import UnicoilModel, load_unicoil_backbone, start_lexical
 from sparse_ir.training.validation import read_validation, validate
-from sparse_ir.training.work_folder import work_folder
+from sparse_ir.training.work_folder import training_alone, work_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,8 +90,7 @@ def train(
         TrainingError: the loss is no number, the vectors collapsed, or memory is short; the last
             good checkpoint is kept.
     """
-    first = os.environ.get("RANK", "0") == "0"  # torchrun starts one process per device
-    with writing_alone(Path(settings.out)) if first else nullcontext():
+    with training_alone(Path(settings.out)):
         return _train(settings, advance, say)
 
 

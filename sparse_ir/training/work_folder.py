@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from sparse_ir.data.files import unwritable, writing
+from sparse_ir.data.locks import writing_alone
 from sparse_ir.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,6 +23,19 @@ def work_folder(out: Path) -> Path:
     """Where the checkpoints and logs of a run lie: beside the model, as ``NAME-training``."""
     out = out if out.name not in ("", "..") else out.resolve()
     return out.with_name(f"{out.name}-training")
+
+
+def training_alone(out: Path) -> AbstractContextManager[None]:
+    """Keep other runs on this machine from training the same model for the block.
+
+    Under torchrun, which starts a process for each device, the first one holds the lock for all.
+
+    Raises:
+        ConfigError: another run trains it.
+        StorageError: the cache, where the lock lies, cannot be written.
+    """
+    first = os.environ.get("RANK", "0") == "0"
+    return writing_alone(out) if first else nullcontext()
 
 
 def require_ours(folder: Path, command: str) -> None:

@@ -164,7 +164,7 @@ def test_two_runs_do_not_write_into_one_folder(corpus, tmp_path):
         process = start(corpus, tmp_path / "out", processes=1)
         _, err = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert "another run is writing" in err
+    assert f"another run is writing {tmp_path / 'out'}. Wait for it" in err
     finish(start(corpus, tmp_path / "out", processes=1))
 
 
