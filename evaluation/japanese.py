@@ -4,7 +4,7 @@
     cd DATA && sparse-ir run japanese
 
 jaquad is the collection in BEIR layout with ``triplets.bm25.jsonl.gz`` (query, positive, mined
-negative). Only its training half is used: paragraphs that a training query asks for, the first
+negative); ``--lay-out-only`` does as much for one in any other language and stops there. Only its training half is used: paragraphs that a training query asks for, the first
 5,000 triplets among them, and for validation 300 training queries about other paragraphs, with
 1,000 paragraphs to find them in. Two tables are printed: how a tokenizer agrees with MeCab on 500
 paragraphs that it was not learnt from, and BM25's nDCG@10 on the validation queries by how the
@@ -38,12 +38,16 @@ def write(path: Path, items) -> None:
         stream.writelines(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
 
 
+def _there(data: Path, name: str) -> Path:
+    return data / name if (data / name).exists() else data / f"{name}.gz"
+
+
 def lay_out(data: Path, out: Path) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
     """Write what the recipe reads; return all paragraphs, validation queries and their answers."""
     lines = (data / "qrels" / "train.tsv").read_text("utf-8").splitlines()[1:]
     answers = dict(line.split("\t")[:2] for line in lines)
     training = set(answers.values())
-    paragraphs = [row for row in rows(data / "corpus.jsonl.gz") if row["_id"] in training]
+    paragraphs = [row for row in rows(_there(data, "corpus.jsonl")) if row["_id"] in training]
     queries = {row["_id"]: row for row in rows(data / "queries.jsonl") if row["_id"] in answers}
     found = (row for row in rows(data / "triplets.bm25.jsonl.gz") if row["neg"] in training)
     triplets = [row for row, _ in zip(found, range(TRIPLETS), strict=False)]
@@ -144,8 +148,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--lay-out-only", action="store_true", help="write the files, no tables")
     arguments = parser.parse_args()
     texts, queries, answers = lay_out(arguments.data, arguments.out)
+    if arguments.lay_out_only:
+        return
     print_agreement(list(texts.values()))
     words = japanese_words()
     cuts = {

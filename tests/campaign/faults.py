@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from campaign.damage import flip
@@ -14,12 +16,12 @@ from campaign.damage import flip
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from campaign.jobs import Job, Place
     from campaign.process import Ended
 
 FAKETIME = "libfaketime.so.1"
+SLEEP = Path(__file__).with_name("clock")
 
 
 class Told(NamedTuple):
@@ -81,8 +83,6 @@ def worker_killed(job: Job, place: Place, dice: random.Random) -> Told:
     workers = process.workers()
     if workers:
         with suppress(ProcessLookupError):
-            import os
-
             os.kill(dice.choice(workers), signal.SIGKILL)
     return Told(f"kill -9 of one of {len(workers)} workers", [process.end()])
 
@@ -127,6 +127,7 @@ def clock(job: Job, place: Place, dice: random.Random) -> Told:
             "FAKETIME_TIMESTAMP_FILE": str(control),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "PYTHONPATH": os.pathsep.join([str(SLEEP), os.environ.get("PYTHONPATH", "")]),
         },
     )
     jumps = [dice.choice(("-400d", "+400d", "-1h", "+3d")) for _ in range(3)]
@@ -247,8 +248,6 @@ def _mount(*arguments: str) -> None:
 
 
 def _faketime() -> str:
-    from pathlib import Path
-
     for folder in Path("/usr/lib").glob("*/faketime"):
         if (folder / FAKETIME).is_file():
             return str(folder / FAKETIME)
