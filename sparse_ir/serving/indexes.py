@@ -10,6 +10,7 @@ from sparse_ir.engines.addresses import is_cluster
 from sparse_ir.engines.opening import SCHEMES
 from sparse_ir.engines.stamp import require_same_model, require_same_reading
 from sparse_ir.models.loading import READY, load_encoder
+from sparse_ir.searching.control import read_mask
 from sparse_ir.searching.search import Searcher, SearchSettings
 
 if TYPE_CHECKING:
@@ -136,14 +137,16 @@ def open_indexes(settings: ServeSettings) -> dict[str, ServedIndex]:
         IndexNotFoundError: there is no such index.
         IndexLockedError: another process holds one.
         ModelError: a model cannot be loaded.
+        InputError: the mask cannot be read.
     """
     load = functools.cache(load_encoder)
+    mask = read_mask(settings.mask)  # once: a pipe gives it to the first reader alone
     served: dict[str, ServedIndex] = {}
     try:
         for label in settings.index:
             name, engine = split_label(label, settings.engine)
             search = SearchSettings(index=name, engine=engine, query_encoder=settings.query_encoder)
-            searcher = Searcher(search, load=load)
+            searcher = Searcher(search, load=load, mask=mask)
             try:
                 served[label] = ServedIndex(
                     label,

@@ -32,6 +32,7 @@ class ServeSettings:
         words_index: Indexes of words, each the name of one for the first index, or
             "INDEX=WORDS" for another; each on the engine of its index.
         dense: What encodes queries for dense vectors; None for what made the index's.
+        mask: A file of terms that are never searched by, as ``SearchSettings`` has it.
         max_concurrent: Requests worked on or waiting, at most; others are refused.
         max_connections: Open connections, at most.
         max_batch: Queries weighed or searched together, at most; 1 turns batching off.
@@ -54,6 +55,7 @@ class ServeSettings:
     hybrid: str = ""
     words_index: tuple[str, ...] = ()
     dense: str | None = None
+    mask: str = ""
     max_concurrent: int = 64
     max_connections: int = 512
     max_batch: int = 32
