@@ -125,6 +125,12 @@ def serve_options(command: Any) -> Any:
     help="Take words of hybrid searches from this index, made with --model bm25.",
 )
 @click.option("--dense", metavar="MODEL", help="As in search, for hybrid searches.")
+@click.option(
+    "--mask",
+    default="",
+    metavar="FILE",
+    help="Terms that no query is searched by, one a line; read at the start.",
+)
 def serve(**options: object) -> None:
     """Serve indexes over HTTP: a search page, JSON, figures for Prometheus.
 

@@ -19,6 +19,7 @@ from sparse_ir.models.pretrained import load_pretrained
 from sparse_ir.models.saved_files import without_traces
 from sparse_ir.models.sides import Sides, read_sides
 from sparse_ir.models.splade import SpladeEncoder
+from sparse_ir.models.unicoil_files import read_unicoil
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,6 +125,11 @@ def open_source(model: str | None, *, queries: bool = False) -> Source:
         ModelError: there is no such model, it is no masked LM, or it prunes documents by a ratio.
     """
     name, folder = find_model(model)
+    if read_unicoil(folder) is not None:
+        raise ModelError(
+            f"{folder} is a uniCOIL model, and only masked LMs are exported. Encode with "
+            "sparse-ir, and export the vectors."
+        )
     sides = read_sides(folder)
     layout = sides.documents
     if layout.prune_ratio and not queries:

@@ -123,13 +123,18 @@ class Searcher:
     """An open index with its query encoder; close it, or use it in a ``with`` statement."""
 
     def __init__(
-        self, settings: SearchSettings, *, load: Callable[..., SparseEncoder] = load_encoder
+        self,
+        settings: SearchSettings,
+        *,
+        load: Callable[..., SparseEncoder] = load_encoder,
+        mask: frozenset[str] | None = None,
     ) -> None:
         """Open the index and load the model.
 
         Args:
             settings: How queries are answered.
             load: In the place of ``load_encoder``, for whoever has several indexes open.
+            mask: Terms that are never searched by, in the place of the settings' file, likewise.
 
         Raises:
             IndexNotFoundError: there is no such index.
@@ -144,7 +149,7 @@ class Searcher:
             require=settings.require,
             lexical_only=settings.lexical_only,
         )
-        self._mask = read_mask(settings.mask)
+        self._mask = read_mask(settings.mask) if mask is None else mask
         self._conditions = parse_filter(settings.filters)
         self._pruning = parse_pruning(settings.query_pruning)
         self._two_step = parse_two_step(settings.two_step)

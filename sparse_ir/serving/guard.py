@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
-import ipaddress
 import json
 import logging
 import socket
@@ -14,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sparse_ir.serving.connections import WHEN_LEFT
+from sparse_ir.serving.settings import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
@@ -201,7 +201,7 @@ class Guard:
             return
         given = headers.get(b"host", b"").decode("latin-1").lower()
         name = given if given.endswith("]") else given.rpartition(":")[0] or given
-        if name not in self._hosts and not _is_address(name):
+        if name not in self._hosts and not is_address(name):
             raise Refusal(
                 421,
                 f"this server does not go by the name {name!r}. Start it with "
@@ -258,15 +258,6 @@ class _Answer:
             headers.append((b"www-authenticate", b"Bearer"))
         await self({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await self({"type": "http.response.body", "body": body})
-
-
-def _is_address(name: str) -> bool:
-    """Whether a host is an IP address rather than a name."""
-    try:
-        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return False
-    return True
 
 
 def _digest(secret: str) -> bytes:

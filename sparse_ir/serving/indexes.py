@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 from sparse_ir.engines.addresses import is_cluster
 from sparse_ir.engines.opening import SCHEMES
 from sparse_ir.engines.stamp import require_same_model, require_same_reading
+from sparse_ir.errors import ConfigError
 from sparse_ir.models.loading import READY, load_encoder
+from sparse_ir.searching.control import read_mask
 from sparse_ir.searching.search import Searcher, SearchSettings
+from sparse_ir.types import Query
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sparse_ir.engines.base import SearchRequest
     from sparse_ir.serving.settings import ServeSettings
-    from sparse_ir.types import Query, ScoredDoc
+    from sparse_ir.types import ScoredDoc
 
 _FUSIONS = 8
 _LOOKED_AT = 1000  # documents, for values to filter by
@@ -46,7 +49,7 @@ class ServedIndex:
         words: str | None = None,
         dense: str | None = None,
     ) -> None:
-        """Read the first documents, for what there is to filter by, and try the default fusion.
+        """Read the first documents, for what there is to filter by, and try what fusions need.
 
         Args:
             label: What clients call it.
@@ -56,7 +59,9 @@ class ServedIndex:
             dense: What encodes queries for its dense vectors, if not what the index names.
 
         Raises:
-            ConfigError: the index lacks a side of the default fusion.
+            ConfigError: the index lacks a side of the default fusion; that of words is none.
+            IndexNotFoundError: there is no such index of words.
+            ModelMismatchError: the dense model is not the one that made the index.
         """
         self.label = label
         self.searcher = searcher
@@ -65,8 +70,20 @@ class ServedIndex:
         self.fusion = fusion
         fused = functools.partial(searcher.with_hybrid, words_index=words, dense=dense)
         self.hybrid = functools.lru_cache(_FUSIONS)(fused)
-        if fusion:
-            self.hybrid(fusion)
+        by_words = "words=1" if words is not None else ""
+        by_dense = "dense=1" if dense is not None and searcher.stamp.dense is not None else ""
+        for tried in filter(None, (fusion, by_words, by_dense)):
+            self.hybrid(tried)
+
+    def search_once(self) -> None:
+        """Search, as a request would: what is loaded lazily, is loaded now.
+
+        Raises:
+            ConfigError: the engine cannot search by a side of the default fusion.
+        """
+        fused = [self.hybrid(self.fusion)] if self.fusion else []
+        for searcher in (self.searcher, *fused):
+            searcher.search([Query("1", "first")], k=1)
 
     def ask(
         self, searcher: Searcher, pairs: Sequence[tuple[Query, SearchRequest]]
@@ -133,17 +150,20 @@ def open_indexes(settings: ServeSettings) -> dict[str, ServedIndex]:
     """Open all indexes and read the first documents of each.
 
     Raises:
+        ConfigError: a setting fits none of them.
         IndexNotFoundError: there is no such index.
         IndexLockedError: another process holds one.
         ModelError: a model cannot be loaded.
+        InputError: the mask cannot be read.
     """
     load = functools.cache(load_encoder)
+    mask = read_mask(settings.mask)  # once: a pipe gives it to the first reader alone
     served: dict[str, ServedIndex] = {}
     try:
         for label in settings.index:
             name, engine = split_label(label, settings.engine)
             search = SearchSettings(index=name, engine=engine, query_encoder=settings.query_encoder)
-            searcher = Searcher(search, load=load)
+            searcher = Searcher(search, load=load, mask=mask)
             try:
                 served[label] = ServedIndex(
                     label,
@@ -155,6 +175,11 @@ def open_indexes(settings: ServeSettings) -> dict[str, ServedIndex]:
             except BaseException:
                 searcher.close()
                 raise
+        if settings.dense is not None and not any(i.searcher.stamp.dense for i in served.values()):
+            raise ConfigError(
+                f"--dense {settings.dense}: no index that is served holds dense vectors. Leave it "
+                "out, or index with --dense."
+            )
     except BaseException:
         close_indexes(served)
         raise

@@ -23,7 +23,6 @@ from sparse_ir.errors import (
 )
 from sparse_ir.models.loading import READY
 from sparse_ir.searching.control import NO_CONTROL
-from sparse_ir.searching.fusion import parse_fusion
 from sparse_ir.searching.query import build_request
 from sparse_ir.serving.answers import (
     by_term,
@@ -37,6 +36,7 @@ from sparse_ir.serving.answers import (
 from sparse_ir.serving.batching import Batcher, BusyError
 from sparse_ir.serving.indexes import close_indexes, open_indexes
 from sparse_ir.serving.metrics import Metrics
+from sparse_ir.serving.settings import require_shallow
 from sparse_ir.types import Document, Query, ScoredDoc
 
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ T = TypeVar("T")
 _REMEMBERED = 512  # explanations of documents and queries, about 30 kB each
 _LONGEST_REMEMBERED = 20_000  # characters of a text whose explanation is
 _MOST_FILTERS = 50
-_DEEPEST = 1000  # hits of each side of a hybrid search
 _HITS = 10  # where nobody says
 
 
@@ -121,7 +120,7 @@ class Service:
     """
 
     def __init__(self, settings: ServeSettings) -> None:
-        """Open the indexes and load the models; errors as in ``open_indexes``."""
+        """Open the indexes, load the models and search once; errors as in ``open_indexes``."""
         self.settings = settings
         self.metrics = Metrics()
         self.draining = False
@@ -129,7 +128,7 @@ class Service:
         self.indexes = open_indexes(settings)
         try:
             for index in self.indexes.values():
-                index.searcher.search([Query("1", "first")], k=1)  # what is loaded lazily, is now
+                index.search_once()
         except BaseException:
             close_indexes(self.indexes)
             raise
@@ -200,7 +199,7 @@ class Service:
         request = self._request(asked)
         searcher, hybrid = index.searcher, asked.hybrid or index.fusion
         if hybrid:
-            _require_shallow(hybrid)
+            require_shallow(hybrid)
             searcher = await self.in_engine(index, lambda: index.hybrid(hybrid))
         weighed = await self._weigh(index, asked)
         encoded = time.perf_counter()
@@ -394,12 +393,6 @@ def _place(index: ServedIndex) -> str:
     """The cluster of an index; empty for this process, whose indexes one thread uses."""
     address = index.searcher.engine.address
     return address if is_cluster(address) else ""
-
-
-def _require_shallow(hybrid: str) -> None:
-    fusion = parse_fusion(hybrid)
-    if fusion is not None and fusion.depth > _DEEPEST:
-        raise ConfigError(f"depth is {fusion.depth}. At most {_DEEPEST} hits of a side are fused.")
 
 
 def _check(searcher: Searcher, control: TermControl) -> list[None]:

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 from sparse_ir.errors import ConfigError
 from sparse_ir.models.loading import MODEL
+from sparse_ir.searching.fusion import parse_fusion
 
 KEY_VARIABLE = "SPARSE_IR_SERVE_KEY"
 """The environment variable of the key. SPARSE_IR_API_KEY is a cluster's, which no client gets."""
 
 _KEY = re.compile(r"[!-~]{16,512}\Z")
+_HOST_NAME = re.compile(r"[^\s/:]+\Z")
+_DEEPEST = 1000  # hits of each side of a hybrid search
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class ServeSettings:
         words_index: Indexes of words, each the name of one for the first index, or
             "INDEX=WORDS" for another; each on the engine of its index.
         dense: What encodes queries for dense vectors; None for what made the index's.
+        mask: A file of terms that are never searched by, as ``SearchSettings`` has it.
         max_concurrent: Requests worked on or waiting, at most; others are refused.
         max_connections: Open connections, at most.
         max_batch: Queries weighed or searched together, at most; 1 turns batching off.
@@ -54,6 +58,7 @@ class ServeSettings:
     hybrid: str = ""
     words_index: tuple[str, ...] = ()
     dense: str | None = None
+    mask: str = ""
     max_concurrent: int = 64
     max_connections: int = 512
     max_batch: int = 32
@@ -71,6 +76,13 @@ class ServeSettings:
         if twice is not None:
             raise ConfigError(f"index {twice!r} is given twice. Leave one out.")
         _ = self.words
+        require_shallow(self.hybrid)
+        for name in self.allowed_hosts:
+            if not _HOST_NAME.match(name) and not is_address(name):
+                raise ConfigError(
+                    f"--allowed-host {name!r} is no name of a host, and no request would bear it. "
+                    "Write it without scheme, port and path, as in search.example."
+                )
         if self.key:
             require_key(self.key, "the key")
         elif not self.no_key and not is_loopback(self.host):
@@ -124,11 +136,31 @@ def require_key(key: str, where: str) -> str:
     return key
 
 
+def require_shallow(hybrid: str) -> None:
+    """Refuse a fusion of more hits than a server fuses.
+
+    Raises:
+        ConfigError: it goes deeper, or ``parse_fusion`` does not take it.
+    """
+    fusion = parse_fusion(hybrid)
+    if fusion is not None and fusion.depth > _DEEPEST:
+        raise ConfigError(
+            f"--hybrid: depth is {fusion.depth}. At most {_DEEPEST} hits of a side are fused by a "
+            "server."
+        )
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address."""
     if host.lower() == "localhost":
         return True
+    return is_address(host) and ipaddress.ip_address(host.strip("[]")).is_loopback
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address rather than a name."""
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return False
+    return True

@@ -277,3 +277,18 @@ def test_what_is_missing_or_wrong_is_one_clear_line(castorini, save, tmp_path):
         load_encoder(folder, device="cpu")
     with pytest.raises(ModelError, match="has no inference-free query side"):
         load_encoder(folder, queries="inference-free")
+
+
+@pytest.mark.parametrize("layout", ["onnx", "opensearch-ml", "eland"])
+@pytest.mark.parametrize("castorini", [False, True])
+def test_an_export_is_refused_in_one_line(save, sparse_ir, tmp_path, castorini, layout):
+    folder = save(castorini=castorini)
+    out = tmp_path / "out"
+    done = sparse_ir("export", "--format", layout, "--model", folder, "--out", out)
+    assert done.exit_code == ModelError.exit_code
+    assert done.err.strip().endswith(
+        "is a uniCOIL model, and only masked LMs are exported. Encode with sparse-ir, and export "
+        "the vectors."
+    )
+    assert len(done.err.strip().splitlines()) == 1
+    assert not out.exists()

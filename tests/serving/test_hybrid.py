@@ -48,6 +48,31 @@ def test_a_default_that_cannot_be_is_refused_before_anything_is_served(start):
 
 
 @pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--hybrid", "sparse=0.5,words=0.5,depth=5000"), "depth is 5000. At most 1000 hits"),
+        (("--hybrid", "best"), "--hybrid best is not known"),
+        (("--hybrid", "rrf"), "no text index"),
+        (("--words-index", "nuts"), "there is no index 'nuts'"),
+        (("--words-index", "more", "--query-encoder", "ready"), "ready queries have none"),
+        (("--dense", "model"), "no index that is served holds dense vectors"),
+        (("--allowed-host", "http://search.example"), "is no name of a host"),
+        (("--allowed-host", "search.example:8080"), "is no name of a host"),
+    ],
+)
+def test_what_no_request_could_be_answered_by_is_one_line_at_the_start(
+    sparse_ir, engine, monkeypatch, options, message
+):
+    from sparse_ir.serving.draining import DrainingServer
+
+    monkeypatch.setattr(DrainingServer, "run", lambda self, sockets: pytest.fail("it started"))
+    done = sparse_ir("serve", "--index", "fruit", "--engine", engine, "--port", "0", *options)
+    assert done.exit_code == 2 or "nuts" in message
+    assert len(done.err.strip().splitlines()) == 1
+    assert message in done.err
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [(("pears=more",), "index 'pears' is not served"), (("more", "fruit=more"), "'fruit' has two")],
 )
