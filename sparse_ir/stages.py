@@ -71,21 +71,13 @@ def _index(settings: IndexSettings, advance: Callable[[int], None]) -> Made:
     return Made(summary, {**report._asdict(), "skipped": len(report.skipped)})
 
 
-def _index_there(settings: IndexSettings) -> bool:
-    engine = open_engine(settings.engine)
-    try:
-        return settings.aside or settings.index in engine.indexes()
-    finally:
-        engine.close()
-
-
 def _index_same(settings: IndexSettings, result: Mapping[str, Any]) -> bool:
     physical: str = result.get("details", {}).get("physical", "")
     engine = open_engine(settings.engine)
     try:
         if settings.aside:
             return engine.exists(physical)
-        return engine.resolve(settings.index) == physical
+        return settings.index in engine.indexes() and engine.resolve(settings.index) == physical
     finally:
         engine.close()
 
@@ -246,7 +238,7 @@ STAGES: dict[str, Stage] = {
     "index": Stage(
         settings=IndexSettings,
         run=_index,
-        there=_index_there,
+        there=lambda s: True,  # same looks for it too, and opens the engine once
         input_key=lambda s: [
             files_stamp(s.corpus),
             model_key(s.model),

@@ -12,6 +12,7 @@ from sparse_ir.cli.options import (
     engine_option,
     index_option,
     json_option,
+    min_grade_option,
     query_encoder_option,
     refuse,
     split_names,
@@ -45,11 +46,7 @@ _OF_RUNS = ("dataset", "split", "metrics", "min_grade", "test")
     show_default=True,
     help="Of runs: comma-separated; the first decides which queries are listed.",
 )
-@click.option(
-    "--min-grade",
-    type=click.IntRange(min=1),
-    help="Of runs: grades from here on count for all but nDCG. Default: the dataset's, or 1.",
-)
+@min_grade_option
 @click.option(
     "--test",
     type=click.Choice(["randomisation", "t-test"]),

@@ -13,7 +13,7 @@ from sparse_ir.cli.options import (
     refuse,
     search_options,
     split_names,
-    typed,
+    where_used,
 )
 from sparse_ir.cli.output import note, print_json, print_table, progress
 
@@ -70,8 +70,7 @@ def evaluate(
     from sparse_ir.evaluating.bounds import parse_bounds, require_bounds, with_bounds
     from sparse_ir.evaluating.metrics import check_metrics
 
-    if run_file is not None and not typed("index"):
-        index = None  # of sparse-ir.yaml, for those who ask an index
+    index = where_used("index", index, used=run_file is None)
     if (index is None) == (run_file is None):
         raise click.UsageError("Give --index NAME or --run FILE.")
     if run_file is not None:

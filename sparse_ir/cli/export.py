@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from sparse_ir.cli.options import engine_option, query_encoder_option, typed
+from sparse_ir.cli.options import engine_option, query_encoder_option, where_used
 from sparse_ir.cli.output import note, progress
 
 if TYPE_CHECKING:
@@ -71,8 +71,10 @@ def export(
 
     if scale is not None and layout != "anserini":
         raise click.UsageError("--scale goes with --format anserini.")
-    index = _meant("index", index, vectors is None and layout not in _MODELS, None)
-    query_encoder = _meant("query_encoder", query_encoder, queries is not None, "model")
+    index = where_used("index", index, used=vectors is None and layout not in _MODELS)
+    query_encoder = where_used(
+        "query_encoder", query_encoder, used=queries is not None, default="model"
+    )
     if layout in _MODELS:
         if (index, vectors, queries, query_encoder) != (None, None, None, "model"):
             raise click.UsageError(f"--format {layout} exports a model: --model M --out FOLDER.")
@@ -93,11 +95,6 @@ def export(
         if factor is not None and not out.endswith(_PACKED_FOR_ANSERINI):
             raise click.UsageError("Anserini reads files that end with .json, .jsonl or .gz.")
         _documents(index, vectors, engine, out, factor, advance, stack)
-
-
-def _meant(name: str, value: Any, used: bool, default: Any) -> Any:
-    """An option that a file of defaults may set for all commands: here only where it is used."""
-    return value if used or typed(name) else default
 
 
 def _model(layout: str, model: str | None, out: str, *, query_side: bool, replace: bool) -> None:

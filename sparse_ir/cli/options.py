@@ -323,6 +323,14 @@ def typed(name: str) -> bool:
     return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
+def where_used(name: str, value: Any, *, used: bool, default: Any = None) -> Any:
+    """An option that a file of defaults may set for all commands: here only where it is used.
+
+    One that was typed counts in any case, so that a mistake is told.
+    """
+    return value if used or typed(name) else default
+
+
 min_grade_option = click.option(
     "--min-grade",
     type=click.IntRange(min=1),

@@ -46,7 +46,11 @@ _SHOWN = 12
 )
 @click.option("--document-pruning", multiple=True, help="Try this; repeatedly. none is no pruning.")
 @click.option("--query-pruning", multiple=True, help="Try this; repeatedly.")
-@click.option("--two-step", multiple=True, help="Try this; repeatedly.")
+@click.option(
+    "--two-step",
+    multiple=True,
+    help="Try this, of ratio=R, window=N and expansion=E; repeatedly.",
+)
 @json_option
 def tune(
     dataset: str,

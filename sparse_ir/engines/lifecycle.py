@@ -124,7 +124,7 @@ class Lifecycle:
                 vectors=False, packed_vocabulary=base64.b64encode(packed).decode()
             )
         self._make(physical, body)
-        self._connection.call("PUT", path(physical, "_mapping"), {"_meta": facts.to_meta()})
+        self.restamp(facts)
         return facts
 
     def require_plugin(self, field: str) -> None:
@@ -164,12 +164,11 @@ class Lifecycle:
         """Write down that everything is in."""
         if not facts.whole:
             facts = facts._replace(whole=True)
-            meta = {"_meta": facts.to_meta()}
-            self._connection.call("PUT", path(facts.physical, "_mapping"), meta)
+            self.restamp(facts)
         return facts
 
     def restamp(self, facts: Facts) -> None:
-        """Write down what a build says about itself, once it says something else."""
+        """Write down what a build says about itself, in the place of what it said."""
         meta = {"_meta": facts.to_meta()}
         self._connection.call("PUT", path(facts.physical, "_mapping"), meta)
 
@@ -190,7 +189,7 @@ class Lifecycle:
         others = [old for old in before if old != facts.physical]
         previous = others[0] if others else facts.previous
         facts = facts._replace(previous=previous)
-        self._connection.call("PUT", path(facts.physical, "_mapping"), {"_meta": facts.to_meta()})
+        self.restamp(facts)
         moves = [{"remove": {"index": old, "alias": index}} for old in others]
         moves.append({"add": {"index": facts.physical, "alias": index}})
         try:

@@ -10,17 +10,11 @@ from typing import TYPE_CHECKING
 from sparse_ir.data.manifest import provenance
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.errors import ConfigError
+from sparse_ir.evaluating.benchmark_indexes import Indexes
 from sparse_ir.evaluating.benchmark_settings import dataset_key, key_of, system_key
 from sparse_ir.evaluating.diagnosis import Named, differences, telling_documents
-from sparse_ir.evaluating.encoded import encode_once
 from sparse_ir.evaluating.judged import Judged, read_judged
-from sparse_ir.evaluating.measure import (
-    answered,
-    build,
-    drop_index,
-    explained,
-    measure,
-)
+from sparse_ir.evaluating.measure import answered, explained, measure
 from sparse_ir.evaluating.measured import Measured, read_measured, write_measured
 from sparse_ir.evaluating.pruned_vectors import PrunedVectors
 from sparse_ir.evaluating.results import Difference, Facts, Results
@@ -113,16 +107,26 @@ class _Bench:
         self._work = Path(settings.out, "work", chosen.file_name)
         self._folder = self._work / dataset_key(self._dataset)
         # Two benchmarks at a time may share an engine: each has indexes of its own.
-        self._place = key_of(str(Path(settings.out).absolute()), dataset_key(self._dataset))[:6]
+        place = key_of(str(Path(settings.out).absolute()), dataset_key(self._dataset))[:6]
+        self._indexes = Indexes(
+            settings,
+            self._dataset.corpus,
+            self._folder,
+            called=chosen.called,
+            name=f"benchmark-{chosen.file_name}-{{key}}-{place}",
+            tell=tell,
+        )
 
     def measure_all(self) -> list[Measured]:
         """Measure the systems that are not measured yet; index by index."""
         found = {s.name: read_measured(self._part(s)) for s in self._settings.systems}
         left = [s for s in self._settings.systems if found[s.name] is None]
-        for key in dict.fromkeys(s.index_key() for s in left):
+        while left:
+            key = left[0].index_key()
             sharing = [s for s in left if s.index_key() == key]
-            name = f"benchmark-{self._chosen.file_name}-{key}-{self._place}"
-            found.update(self._measure_index(sharing, name))
+            left = [s for s in left if s.index_key() != key]
+            found.update(self._measure_index(sharing))
+            self._indexes.keep_for(left)
         # Under the names of today: they are no part of what was measured.
         measured = ((found[s.name], s) for s in self._settings.systems)
         return [rename(m, s.name, self._chosen.called) for m, s in measured if m is not None]
@@ -183,34 +187,25 @@ class _Bench:
             found.append(read[key] if explained(system) else {})
         return found
 
-    def _measure_index(self, systems: list[System], name: str) -> dict[str, Measured | None]:
-        first = systems[0]
-        called = self._chosen.called
-        self._tell(f"{called}: encode with {first.model or 'the bundled model'}")
-        vectors = encode_once(
-            first, self._dataset.corpus, self._folder, devices=self._settings.devices
-        )
-        self._tell(f"{called}: index into {first.engine}")
+    def _measure_index(self, systems: list[System]) -> dict[str, Measured | None]:
         found: dict[str, Measured | None] = {}
         try:
-            indexed = build(first, name, self._dataset.corpus, vectors)
+            indexed = self._indexes.of(systems[0])
         except ConfigError as error:  # the engine has no such field, plugin or search
             self._leave_out(systems, error)
-            drop_index(first, name)
             return found
         for system in systems:
-            self._tell(f"{called}: search as {system.name}")
             try:
+                words = self._indexes.of_words(system)
+                self._tell(f"{self._chosen.called}: search as {system.name}")
                 measured = measure(
-                    system, indexed, vectors, self._dataset, self._judged, self._settings
+                    system, indexed, self._dataset, self._judged, self._settings, words=words
                 )
             except ConfigError as error:
                 self._leave_out([system], error)
                 continue
             write_measured(self._part(system), measured)
             found[system.name] = measured
-        if not self._settings.keep_indexes:
-            drop_index(first, name)
         return found
 
     def _leave_out(self, systems: list[System], reason: ConfigError) -> None:

@@ -35,7 +35,8 @@ class System:
         document_pruning: As ``parse_pruning`` takes it.
         query_encoder: Which query side, as ``load_encoder`` takes ``queries``.
         query_pruning: With two_step, hybrid, dense_only, server_pruning and group, as in
-            ``SearchSettings``; words of a hybrid search are the cluster's BM25.
+            ``SearchSettings``; words of a hybrid search are the cluster's BM25, or an index of
+            words that is made beside the system's own.
         dense: A dense model whose vectors are indexed beside the terms.
     """
 
@@ -64,10 +65,20 @@ class System:
         own = (self.vectors_key(), self.engine, self.field, self.document_pruning)
         return key_of(*own, *([_model_stamp(self.dense)] if self.dense else ()))
 
-    def needs_cluster(self) -> bool:
-        """Whether it searches by the BM25 of a cluster."""
+    def words(self) -> System | None:
+        """The BM25 whose index gives it words; None where the engine has its own, or it needs none.
+
+        The index is that of a BM25 system with the same passages on the same engine.
+        """
         fusion = parse_fusion(self.hybrid)
-        return fusion is not None and WORDS in fusion.sides
+        if fusion is None or WORDS not in fusion.sides or is_cluster(self.engine):
+            return None
+        return System("words", model="bm25", passages=self.passages, engine=self.engine)
+
+    def index_keys(self) -> list[str]:
+        """Of every index that it searches, its own first."""
+        words = self.words()
+        return [self.index_key(), *([] if words is None else [words.index_key()])]
 
 
 @dataclass(frozen=True)
@@ -175,11 +186,6 @@ def _check(system: System) -> None:
         parse_fusion(system.hybrid)
         parse_passages(system.passages)
         SearchSettings(group=system.group, hybrid=system.hybrid, dense_only=system.dense_only)
-        if system.needs_cluster() and not is_cluster(system.engine):
-            raise ConfigError(
-                f"hybrid search with words needs a cluster, and {system.engine} has no text index "
-                "of its own."
-            )
         fusion = parse_fusion(system.hybrid)
         by_dense = system.dense_only or (fusion is not None and DENSE in fusion.sides)
         if by_dense and system.dense is None:

@@ -46,11 +46,13 @@ class Indexed(NamedTuple):
         name: The index.
         seconds: To write the vectors into the engine.
         counts: Of its terms.
+        vectors: What was written.
     """
 
     name: str
     seconds: float
     counts: TermCounts
+    vectors: Vectors
 
 
 def build(system: System, name: str, corpus: str, vectors: Vectors) -> Indexed:
@@ -78,20 +80,23 @@ def build(system: System, name: str, corpus: str, vectors: Vectors) -> Indexed:
             f"of the collection. {report.rejects} names them."
         )
     stored = PrunedVectors(vectors.folder, parse_pruning(system.document_pruning))
-    return Indexed(name, report.seconds, stored.count_terms())
+    return Indexed(name, report.seconds, stored.count_terms(), vectors)
 
 
 def measure(
     system: System,
     indexed: Indexed,
-    vectors: Vectors,
     dataset: Dataset,
     judged: Judged,
     settings: BenchmarkSettings,
     *,
+    words: Indexed | None = None,
     advance: Callable[[int], None] = lambda n: None,
 ) -> Measured:
-    """Ask an index every judged query; score, time and explain the answers."""
+    """Ask an index every judged query; score, time and explain the answers.
+
+    With an index of words beside it, sizes and seconds are those of both.
+    """
     search = SearchSettings(
         index=indexed.name,
         engine=system.engine,
@@ -99,10 +104,12 @@ def measure(
         query_pruning=system.query_pruning,
         two_step=system.two_step,
         hybrid=system.hybrid,
+        words_index=None if words is None else words.name,
         dense_only=system.dense_only,
         server_pruning=system.server_pruning,
         group=system.group,
     )
+    searched = {one.name: one for one in (indexed, words) if one is not None}
     depth = deepest(settings.metrics) if settings.k is None else settings.k
     with Searcher(search) as searcher:
         with PeakMemory() as memory:
@@ -121,7 +128,7 @@ def measure(
         run = {r.query.query_id: {hit.doc_id: hit.score for hit in r.hits} for r in results}
         require_overlap(run, judged.qrels, names=(f"{dataset.name}, {system.name}", dataset.qrels))
         scored = score_run(run, judged.qrels, settings.metrics, min_grade=dataset.min_grade)
-        stats = searcher.engine.stats(indexed.name)
+        index_bytes = sum(searcher.engine.stats(name).bytes for name in searched)
         details = searcher.engine.details(indexed.name)
         kept = {query_id: _best(hits, _DEPTH) for query_id, hits in run.items()}
         titles = _titles(searcher, indexed.name, _worth_naming(kept, judged, dataset.min_grade))
@@ -140,11 +147,11 @@ def measure(
         query_terms=[len(terms) for terms in queries],
         document_terms=_spread(indexed.counts.lengths),
         flops=expected_products(queries, indexed.counts.shares),
-        index_bytes=stats.bytes,
-        index_seconds=indexed.seconds,
-        encode_seconds=vectors.seconds,
+        index_bytes=index_bytes,
+        index_seconds=sum(one.seconds for one in searched.values()),
+        encode_seconds=sum(one.vectors.seconds for one in searched.values()),
         peak_bytes=memory.bytes,
-        terms=_terms(system, indexed, vectors, judged, results, kept, scored),
+        terms=_terms(system, indexed, judged, results, kept, scored),
     )
     asked = {r.query.query_id: r.terms for r in results}
     return Measured(outcome, kept, asked, titles, len(indexed.counts.lengths))
@@ -153,7 +160,6 @@ def measure(
 def _terms(
     system: System,
     indexed: Indexed,
-    vectors: Vectors,
     judged: Judged,
     results: Sequence[SearchResult],
     kept: Run,
@@ -161,7 +167,7 @@ def _terms(
 ) -> list[TermUse]:
     if not explained(system):
         return []
-    stored = PrunedVectors(vectors.folder, parse_pruning(system.document_pruning))
+    stored = PrunedVectors(indexed.vectors.folder, parse_pruning(system.document_pruning))
     # From all over the queries; more would fill the memory with their hits' vectors.
     sample = results[:: -(-len(results) // _EXPLAINED) or 1]
     looked_at = {r.query.query_id: kept[r.query.query_id] for r in sample}

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sparse_ir.config import load_settings, read_yaml
-from sparse_ir.engines.addresses import is_cluster
 from sparse_ir.errors import ConfigError
 from sparse_ir.evaluating.benchmark_settings import System
 from sparse_ir.resources import resource
-from sparse_ir.searching.fusion import DENSE, WORDS, parse_fusion
+from sparse_ir.searching.fusion import DENSE, parse_fusion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -70,10 +69,6 @@ def on_engines(
                     skipped.append(f"not measured: {own['name']} needs --dense MODEL.")
                     continue
                 own["dense"] = dense
-            if WORDS in sides and not is_cluster(own["engine"]):
-                on = own["engine"]
-                skipped.append(f"not measured: {own['name']} on {on}: it needs a cluster.")
-                continue
             if len(engines) > 1:
                 own["name"] = f"{own['name']}, {_short(own['engine'], engines)}"
             if own not in found:

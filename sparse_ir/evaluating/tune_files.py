@@ -6,15 +6,11 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from sparse_ir.data.files import writing
 from sparse_ir.evaluating.charts import save_figure
-from sparse_ir.models.loading import MODEL
+from sparse_ir.evaluating.tuned_settings import as_named, as_side, given, write_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from sparse_ir.evaluating.tune_settings import Choice, Point, Tuned, TuneSettings
 
 _GREY, _BLUE, _ORANGE = "#5A5A5A", "#0072B2", "#D55E00"
@@ -47,15 +43,11 @@ def _write_settings(path: Path, settings: TuneSettings, tuned: Tuned) -> Path:
         field=settings.field,
     )
     searched = given(
-        query_encoder="" if settings.query_encoder == MODEL else settings.query_encoder,
+        query_encoder=as_side(settings.query_encoder),
         query_pruning=choice.query_pruning,
         two_step=choice.two_step,
     )
-    sections: dict[str, Any] = {}
-    if indexed:
-        sections["index"] = indexed
-    if searched:
-        sections |= {command: dict(searched) for command in ("search", "evaluate")}
+    sections = {"index": indexed, "search": searched, "evaluate": searched}
     lines = [
         f"# The fastest search within {settings.within:.1%} of the best {settings.metric} of what",
         f"# sparse-ir tune tried on {settings.dataset.called} ({settings.dataset.split}): "
@@ -65,35 +57,6 @@ def _write_settings(path: Path, settings: TuneSettings, tuned: Tuned) -> Path:
         "# Use it with: sparse-ir --config tuned.yaml index …, and … search …",
     ]
     return write_settings(path, lines, sections)
-
-
-def write_settings(path: Path, lines: Sequence[str], sections: Mapping[str, Any]) -> Path:
-    """Write settings by command, with lines of explanation above; returns the file.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
-    with writing(path) as stream:
-        stream.write("\n".join(lines) + "\n")
-        if sections:
-            yaml.safe_dump(dict(sections), stream, sort_keys=False)
-    return path
-
-
-def as_named(model: str | None) -> str:
-    """A model as a file names it that is read from elsewhere too: folders with their whole path.
-
-    >>> as_named("bm25"), as_named(None)
-    ('bm25', '')
-    """
-    if model is None:
-        return ""
-    return str(Path(model).absolute()) if Path(model).is_dir() else model
-
-
-def given(**settings: str) -> dict[str, str]:
-    """The settings that are not empty, which is their default."""
-    return {name: value for name, value in settings.items() if value}
 
 
 def _confirmation(settings: TuneSettings, tuned: Tuned) -> list[str]:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparse_ir.data.files import writing
-from sparse_ir.evaluating.tune_files import as_named, given, write_settings
-from sparse_ir.models.loading import MODEL
+from sparse_ir.evaluating.tuned_settings import as_named, as_side, given, write_settings
 from sparse_ir.searching.fusion import DENSE, SPARSE
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def _write_settings(path: Path, settings: TuneHybridSettings, tuned: TunedHybrid
     fusion = tuned.chosen.fusion
     chosen = search_settings(fusion, settings.words_index) | given(
         model=as_named(settings.model),
-        query_encoder="" if settings.query_encoder == MODEL else settings.query_encoder,
+        query_encoder=as_side(settings.query_encoder),
         dense=as_named(settings.dense) if DENSE in fusion.sides else "",
     )
     lines = [
@@ -69,8 +68,8 @@ def _write_settings(path: Path, settings: TuneHybridSettings, tuned: TunedHybrid
         f"# {_told(tuned.chosen)}; the best side alone: {_told(tuned.best_single)}.",
         f"# Use it with: sparse-ir --config {path.name} search --index {settings.index} …",
     ]
-    sections = {"search": dict(chosen), "evaluate": dict(chosen), "serve": _served(chosen)}
-    return write_settings(path, lines, {name: said for name, said in sections.items() if said})
+    sections = {"search": chosen, "evaluate": chosen, "serve": _served(chosen)}
+    return write_settings(path, lines, sections)
 
 
 def _served(chosen: Mapping[str, Any]) -> dict[str, Any]:

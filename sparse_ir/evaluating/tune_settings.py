@@ -30,7 +30,8 @@ class TuneSettings:
         metric: Quality, as ``score_run`` takes it.
         within: Share of the best quality that may be given up for speed.
         document_pruning: With query_pruning and two_step, the choices; all combinations are tried.
-            Each should hold "", which is none.
+            Each should hold "", which is none. Two-step search looks at a window of hits: a number
+            (window), or a multiple of the hits asked for (expansion), which grows with them.
         latency_queries: Queries timed in each round.
         rounds: Rounds of timing; a setting's time is the median of its rounds' medians.
         k: Hits a query; more where the metric looks further.
@@ -49,7 +50,14 @@ class TuneSettings:
     within: float = 0.01
     document_pruning: tuple[str, ...] = ("", "top_k=128", "top_k=96", "top_k=64", "top_k=48")
     query_pruning: tuple[str, ...] = ("", "top_k=20", "top_k=12", "top_k=8")
-    two_step: tuple[str, ...] = ("", "window=50", "window=200", "ratio=0.2,window=100")
+    # Of ten hits windows of 20, 50, 100 and 200: each deeper than the last, none tried twice.
+    two_step: tuple[str, ...] = (
+        "",
+        "expansion=2",
+        "window=50",
+        "ratio=0.2,expansion=10",
+        "window=200",
+    )
     latency_queries: int = 100
     rounds: int = 3
     k: int = 10

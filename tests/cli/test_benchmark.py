@@ -32,12 +32,13 @@ def test_the_projects_systems_and_their_report(sparse_ir, collection, tmp_path):
     command = ("benchmark", f"odds and ends={collection}", "--out", out, "--latency-queries", "4")
     done = sparse_ir(*command, "--json")
     assert done.exit_code == 0, done.err
-    left_out = "hybrid on embedded: it needs a cluster."
+    left_out = "not measured: sparse+dense+words needs --dense MODEL."
     assert left_out in done.err
     found = json.loads(done.out)
     rows = {row["system"]: row for row in found["results"]}
     assert list(rows) == [
         "BM25", "sparse", "sparse, inference-free", "sparse, pruned", "sparse, two-step",
+        "hybrid",
     ]  # fmt: skip
     assert {row["dataset"] for row in rows.values()} == {"odds and ends"}
     # Every question shares words with its answer alone: all that work find all three.

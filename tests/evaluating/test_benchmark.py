@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-import sparse_ir.evaluating.benchmark as benchmarking
+import sparse_ir.evaluating.benchmark_indexes as benchmarking
 from sparse_ir.errors import ConfigError
 from sparse_ir.evaluating.benchmark import benchmark
 from sparse_ir.evaluating.benchmark_settings import BenchmarkDataset, BenchmarkSettings, System
@@ -104,6 +104,45 @@ def test_differences_name_what_parts_a_system_from_the_baseline(collection, tmp_
         for share in difference.baseline_terms:
             assert share.query > 0
             assert share.document > 0
+
+
+@pytest.mark.parametrize("engine", ["embedded", "memory"])
+def test_words_of_a_hybrid_come_from_an_index_that_the_bm25_system_shares(
+    collection, tmp_path, engine
+):
+    from sparse_ir.engines.opening import open_engine
+
+    bm25 = System("BM25", model="bm25", engine=engine)
+    words = System("words", engine=engine, model="bm25", document_pruning="top_k=1")
+    hybrid = replace(words, name="hybrid", hybrid="sparse=0.001,words=0.999")
+    told = []
+    asked = settings(collection, tmp_path, bm25, words, hybrid)
+    of = {o.system: o for o in benchmark(asked, tell=told.append).outcomes}
+    assert len([line for line in told if "index into" in line]) == 2
+    assert len(list((tmp_path / "out" / "work").rglob("vectors-*/"))) == 1
+    found = {name: [hit.doc_id for hit in o.hits["q2"]] for name, o in of.items()}
+    assert found["words"] == ["c"]  # of "b" another term weighs most
+    assert found["hybrid"] == found["BM25"] == ["c", "b"]
+    assert of["hybrid"].index_bytes == of["BM25"].index_bytes + of["words"].index_bytes
+    assert of["hybrid"].index_seconds == pytest.approx(
+        of["BM25"].index_seconds + of["words"].index_seconds
+    )
+    with open_engine(engine) as opened:
+        assert opened.indexes() == []
+
+
+def test_a_hybrid_has_its_words_where_no_bm25_is_measured(collection, tmp_path):
+    hybrid = System("hybrid", model="bm25", document_pruning="top_k=1", hybrid="rrf")
+    (outcome,) = benchmark(settings(collection, tmp_path, hybrid)).outcomes
+    assert [hit.doc_id for hit in outcome.hits["q2"]] == ["c", "b"]
+
+
+def test_a_cluster_has_words_of_its_own():
+    hybrid = System("hybrid", hybrid="rrf", engine="http://localhost:9200", passages="max")
+    assert hybrid.words() is None
+    assert System("dense", hybrid="rrf:sparse,dense").words() is None
+    words = replace(hybrid, engine="embedded").words()
+    assert (words.model, words.passages, words.engine) == ("bm25", "max", "embedded")
 
 
 def refuse_fields(monkeypatch):

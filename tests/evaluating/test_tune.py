@@ -7,6 +7,10 @@ import json
 import pytest
 import yaml
 
+from sparse_ir.engines.base import TwoStep
+from sparse_ir.engines.embedded import EmbeddedEngine
+from sparse_ir.engines.opening import open_engine
+from sparse_ir.engines.requests import Page, window_of
 from sparse_ir.errors import ConfigError
 from sparse_ir.evaluating.benchmark_settings import BenchmarkDataset
 from sparse_ir.evaluating.tune import choose, front
@@ -15,6 +19,7 @@ from sparse_ir.evaluating.tune_hybrid import Trial, TunedHybrid, TuneHybridSetti
 from sparse_ir.evaluating.tune_hybrid_files import write_tuned_hybrid
 from sparse_ir.evaluating.tune_settings import Choice, Point, Tuned, TuneSettings
 from sparse_ir.searching.fusion import parse_fusion
+from sparse_ir.searching.query import parse_two_step
 
 
 def point(name, value, milliseconds):
@@ -88,13 +93,13 @@ def test_a_sweep_finds_settings_that_index_and_search_take(collection, tmp_path,
     done = sparse_ir(
         "tune", collection, "--out", out, "--model", "bm25", "--json",
         "--document-pruning", "top_k=1", "--query-pruning", "top_k=1", "--two-step", "window=20",
-        "--confirm", collection,
+        "--two-step", "expansion=2", "--confirm", collection,
     )  # fmt: skip
     assert done.exit_code == 0, done.err
     found = json.loads(done.out)
-    assert len(found["points"]) == 8
+    assert len(found["points"]) == 12
     # The rare word is the heaviest: neither pruning costs anything.
-    assert [p["value"] for p in found["points"]] == [1.0] * 8
+    assert [p["value"] for p in found["points"]] == [1.0] * 12
     assert {p["query_terms"] for p in found["points"]} == {1.0, 3.0}
     assert [p["value"] for p in found["confirmed"]] == [1.0, 1.0]
     names = {path.name for path in out.iterdir() if path.is_file()}
@@ -109,6 +114,42 @@ def test_a_sweep_finds_settings_that_index_and_search_take(collection, tmp_path,
     assert done.exit_code == 0, done.err
     done = sparse_ir(*config, "search", "--index", "x", "rare3 everywhere", "--json")
     assert json.loads(done.out)["hits"][0]["doc_id"] == "d3"
+
+
+def test_window_and_expansion_are_swept_unless_others_are_named(tmp_path):
+    swept = TuneSettings(BenchmarkDataset("x"), str(tmp_path)).two_step
+    steps = [parse_two_step(text) for text in swept]
+    assert steps[0] is None
+    assert [window_of(step, Page(size=10)) for step in steps[1:]] == [20, 50, 100, 200]
+    assert [step.window for step in steps[1:]] == [None, 50, None, 200]
+    assert [step.expansion for step in steps[1:] if step.window is None] == [2.0, 10.0]
+
+
+def test_an_expansion_that_was_chosen_is_what_index_and_search_do(
+    collection, tmp_path, sparse_ir, monkeypatch
+):
+    chosen = Point(Choice("top_k=2", "top_k=2", "ratio=0.2,expansion=3"), 0.5, 1.0, 2.0, 1000)
+    tuned = Tuned((chosen,), (chosen,), chosen, POINT, None)
+    dataset = BenchmarkDataset(str(collection))
+    settings = TuneSettings(dataset, str(tmp_path / "o"), model="bm25")
+    config = ("--config", write_tuned(settings, tuned)[0])
+    done = sparse_ir(*config, "index", "--corpus", collection / "corpus.jsonl", "--index", "x")
+    assert done.exit_code == 0, done.err
+    asked = []
+    search = EmbeddedEngine.search
+
+    def noted(self, index, requests):
+        asked.extend(requests)
+        return search(self, index, requests)
+
+    monkeypatch.setattr(EmbeddedEngine, "search", noted)
+    done = sparse_ir(*config, "search", "--index", "x", "rare3 common0 everywhere", "--json")
+    assert json.loads(done.out)["hits"][0]["doc_id"] == "d3"
+    (request,) = asked
+    assert request.two_step == TwoStep(ratio=0.2, expansion=3.0)
+    assert len(request.terms) == 2
+    with open_engine("embedded") as engine:
+        assert {len(entry.vector) for entry in engine.scan("x")} == {2}
 
 
 POINT = Point(Choice("", "", ""), 0.5, 1.0, 3.0, 1000)
@@ -164,8 +205,6 @@ def test_the_settings_of_a_hybrid_search_name_its_models(tmp_path, fusion, named
 
 
 def test_no_index_is_left_behind(collection, tmp_path, sparse_ir):
-    from sparse_ir.engines.opening import open_engine
-
     done = sparse_ir(
         "tune", collection, "--out", tmp_path / "o", "--model", "bm25",
         "--document-pruning", "none", "--query-pruning", "none", "--two-step", "none",

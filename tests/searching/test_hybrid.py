@@ -425,6 +425,7 @@ def test_a_benchmark_measures_dense_systems_where_a_model_is_given(
         {"name": "words", "model": "bm25"},
         {"name": "dense", "model": "bm25", "dense_only": True},
         {"name": "both", "model": "bm25", "hybrid": "sparse=0.9,dense=0.1"},
+        {"name": "all", "model": "bm25", "hybrid": "rrf:sparse,dense,words"},
     ]
     (tmp_path / "systems.yaml").write_text(yaml.safe_dump({"systems": systems}))
     command = (
@@ -437,6 +438,7 @@ def test_a_benchmark_measures_dense_systems_where_a_model_is_given(
     order = [hit.doc_id for hit in expected_order(fruit, dense, "apple")]
     assert values["words"] == pytest.approx(1.0)
     assert values["both"] == pytest.approx(1.0)
+    assert values["all"] == pytest.approx(1.0)  # two of its three sides have d1 first
     assert values["dense"] == pytest.approx(1 / np.log2(2 + order.index("d1")))
     bare = sparse_ir(*command[:3], tmp_path / "bare", *command[4:])
     assert "not measured: dense needs --dense MODEL." in bare.err
