@@ -258,6 +258,29 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     assert steps[-1] == 60
 
 
+def test_two_processes_that_were_killed_go_on_to_the_same_weights(
+    elsewhere, backbone, collection, tmp_path, weights_of
+):
+    from tiny_run import settings
+
+    changes = {
+        "sparsity": {"target_terms": {"query": 4, "document": 6}},
+        "model__dropout": 0.1,  # each process draws its own
+        "optimizer__steps": 40,
+    }
+    straight = settings(backbone, collection, tmp_path / "straight", **changes)
+    elsewhere.finish(straight, devices=2)
+    killed = settings(backbone, collection, tmp_path / "killed", **changes)
+    checkpoint = tmp_path / "killed-training" / "checkpoint-10" / "sparse_ir.json"
+    elsewhere.kill_at(killed, checkpoint.is_file, devices=2)
+    assert not (tmp_path / "killed").exists()
+    elsewhere.finish({**killed, "resume": True}, devices=2)
+    wanted, found = weights_of(tmp_path / "straight"), weights_of(tmp_path / "killed")
+    assert all(torch.equal(tensor, found[name]) for name, tensor in wanted.items())
+    rows = (tmp_path / "killed-training" / "training-log.csv").read_text().splitlines()[1:]
+    assert [int(row.split(",")[0]) for row in rows] == list(range(5, 41, 5))
+
+
 def test_an_unfinished_run_is_not_overwritten(run, tmp_path):
     run(optimizer__steps=5)
     with pytest.raises(ConfigError, match="holds a finished model"):
