@@ -196,6 +196,18 @@ def test_two_processes_give_the_model_of_one(elsewhere, backbone, collection, tm
     assert apart(weights_of(tmp_path / "one"), weights_of(tmp_path / "two")) < 1e-5
 
 
+def test_accelerate_launch_gives_the_model_of_torchrun(
+    elsewhere, backbone, collection, tmp_path, weights_of
+):
+    from tiny_run import settings
+
+    for launcher in ("torchrun", "accelerate"):
+        values = settings(backbone, collection, tmp_path / launcher, optimizer__steps=5)
+        said = elsewhere.finish(values, devices=2, launcher=launcher)
+    wanted, found = weights_of(tmp_path / "torchrun"), weights_of(tmp_path / "accelerate")
+    assert all(torch.equal(tensor, found[name]) for name, tensor in wanted.items())
+
+
 def test_two_processes_in_chunks_give_the_model_of_one(
     elsewhere, backbone, collection, tmp_path, weights_of
 ):
