@@ -180,12 +180,13 @@ def test_a_backbone_without_a_head_starts_sparse(run, tmp_path, collection):
 
 def test_a_target_of_terms_is_reached(run, collection):
     report = run(
-        optimizer__steps=300,
+        optimizer__steps=450,
+        batch__queries=12,  # all there are: no step measures a draw of them
         sparsity={"target_terms": {"query": 4, "document": 6}},
-        validation={"dataset": str(collection), "every": 300},
+        validation={"dataset": str(collection), "every": 450},
     )
-    assert report.metrics["terms_query"] == pytest.approx(4, rel=0.15)
-    assert report.metrics["terms_document"] == pytest.approx(6, rel=0.15)
+    assert report.metrics["terms_query"] == pytest.approx(4, rel=0.1)
+    assert report.metrics["terms_document"] == pytest.approx(6, rel=0.1)
 
 
 def test_two_processes_give_the_model_of_one(elsewhere, backbone, collection, tmp_path, weights_of):
@@ -203,7 +204,7 @@ def test_accelerate_launch_gives_the_model_of_torchrun(
 
     for launcher in ("torchrun", "accelerate"):
         values = settings(backbone, collection, tmp_path / launcher, optimizer__steps=5)
-        said = elsewhere.finish(values, devices=2, launcher=launcher)
+        elsewhere.finish(values, devices=2, launcher=launcher)
     wanted, found = weights_of(tmp_path / "torchrun"), weights_of(tmp_path / "accelerate")
     assert all(torch.equal(tensor, found[name]) for name, tensor in wanted.items())
 
