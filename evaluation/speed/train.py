@@ -225,6 +225,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.steps < 3:
+        parser.error("--steps is below 3: what is timed begins after the second.")
     if arguments.side:
         run = ours if arguments.side == SIDES[0] else theirs
         print("RESULT " + json.dumps(run(arguments)))
