@@ -3,8 +3,9 @@
     python evaluation/speed/encode_memory.py CORPUS [--documents 3000 30000] [--devices cpu]
         [--model FOLDER] [--precision bf16]
 
-Every process of the command is watched, fifty times a second, from the first shard on: the one that
-was called, the workers, and all together. The vectors are written and thrown away.
+Every process of the command is watched, fifty times a second, from the first shard on: the one
+that was called, each worker (``--devices cpu,cpu`` has two), and the sum of all at the same moment.
+The vectors are written and thrown away.
 """
 
 from __future__ import annotations
@@ -27,21 +28,22 @@ def resident(process):
 
 
 def watch(command, out):
-    """Run a command; return its seconds and the peaks of parent, largest child and all, in MiB."""
+    """Run a command; return its seconds and the peaks of parent, each child and all, in MiB."""
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
         parent = psutil.Process(running.pid)
-        peaks = [0.0, 0.0, 0.0]
+        own = together = 0.0
+        each = {}
         while running.poll() is None:
-            own = resident(parent)
-            others = [resident(child) for child in parent.children(recursive=True)]
-            now = (own, max(others, default=0.0), own + sum(others))
+            now = resident(parent)
+            others = {child.pid: resident(child) for child in parent.children(recursive=True)}
             if any(out.rglob("*.parquet")):
-                peaks = [max(pair) for pair in zip(peaks, now, strict=True)]
+                own, together = max(own, now), max(together, now + sum(others.values()))
+                each.update({pid: max(each.get(pid, 0.0), of) for pid, of in others.items()})
             time.sleep(0.02)
         if running.returncode:
             raise SystemExit(running.stderr.read().decode())
-    return time.perf_counter() - began, peaks
+    return time.perf_counter() - began, own, list(each.values()), together
 
 
 def main():
@@ -51,18 +53,21 @@ def main():
     parser.add_argument("--devices", default="cpu")
     parser.add_argument("--model")
     parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--shard-documents", type=int, default=1000)
     args = parser.parse_args()
-    print("| documents | seconds | parent MiB | largest worker MiB | together MiB |")
+    print("| documents | seconds | parent MiB | each worker MiB | together MiB |")
     print("| ---: | ---: | ---: | ---: | ---: |")
     for count in args.documents:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder, "vectors")
             command = [sys.executable, "-m", "sparse_ir", "encode", "--corpus", args.corpus]
             command += ["--out", str(out), "--limit", str(count), "--devices", args.devices]
-            command += ["--precision", args.precision, "--shard-documents", "1000"]
+            command += ["--precision", args.precision]
+            command += ["--shard-documents", str(args.shard_documents)]
             command += ["--model", args.model] if args.model else []
-            seconds, peaks = watch(command, out)
-        figures = " | ".join(f"{peak:,.0f}" for peak in peaks)
+            seconds, own, each, together = watch(command, out)
+        workers = ", ".join(f"{peak:,.0f}" for peak in each) or "-"
+        figures = f"{own:,.0f} | {workers} | {together:,.0f}"
         print(f"| {count:,} | {seconds:.0f} | {figures} |", flush=True)
 
 

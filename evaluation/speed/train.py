@@ -3,10 +3,13 @@
     python evaluation/speed/train.py TRIPLETS [--device cuda]
 
 TRIPLETS is whatever ``sparse-ir train --examples`` takes, with one negative or more an example.
-Both sides start from the bundled model, see texts of the same file in batches of the same size, cut
-at the same lengths, and minimise cross entropy over the batch with hard negatives plus FLOPS. Each
-round runs each side in a process of its own, in turns; the figures are medians. Memory is
-the peak of the process above what it held when the model was loaded.
+Both sides start from the bundled model and minimise cross entropy over the batch with hard
+negatives plus FLOPS. Both see the same examples in the same batches, those that sparse-ir draws;
+documents are cut at the same length; queries are cut by sparse-ir at a quarter of it, and by
+sentence-transformers, which has one length for both, at the whole. A document that a batch holds
+twice is encoded once by sparse-ir and twice by sentence-transformers. Each round runs each side in
+a process of its own, in turns; the figures are medians. Memory is the peak of the process above
+what it held when the model was loaded.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ import time
 SIDES = ("sparse-ir", "sentence-transformers")
 QUERY_TOKENS, DOCUMENT_TOKENS = 32, 128
 RATE = 2e-5
+SEED = 1
+EXAMPLES = {"group": True, "limit": 4000}
 
 
 class Meter:
@@ -98,7 +103,7 @@ def ours(arguments: argparse.Namespace) -> dict[str, float]:
                     "checkpoint_every": max(1, arguments.checkpointing),
                 },
                 "out": f"{folder}/model",
-                "examples": [{"source": arguments.triplets, "group": True, "limit": 4000}],
+                "examples": [{"source": arguments.triplets, **EXAMPLES}],
                 "losses": {"in_batch_hard": 1.0},
                 "sparsity": {"lambda_query": 1e-3, "lambda_document": 1e-3, "warm_up": 0.0},
                 "batch": {"queries": arguments.batch, "negatives": 1},
@@ -108,6 +113,7 @@ def ours(arguments: argparse.Namespace) -> dict[str, float]:
                     "warm_up_steps": 0,
                     "schedule": "constant",
                 },
+                "seed": SEED,
                 "precision": arguments.precision,
                 "device": arguments.device,
                 "save_every": 10**6,
@@ -123,26 +129,43 @@ def ours(arguments: argparse.Namespace) -> dict[str, float]:
     return meter.result()
 
 
+def drawn(arguments: argparse.Namespace) -> dict[str, list[str]]:
+    """The texts of all steps as sparse-ir draws them, batch after batch."""
+    from sparse_ir.data.examples import ExampleSettings, open_examples
+    from sparse_ir.training.sampling import Sampler, Source
+    from sparse_ir.training.settings import BatchSettings
+
+    table = open_examples(ExampleSettings(arguments.triplets, **EXAMPLES))
+    batch = BatchSettings(queries=arguments.batch, negatives=1)
+    sampler = Sampler([Source(table, 1.0, None, ())], batch, seed=SEED)
+    columns: dict[str, list[str]] = {"anchor": [], "positive": [], "negative": []}
+    for number in range(arguments.steps):
+        step = sampler.step(number)
+        documents = table.documents.texts(step.documents)
+        columns["anchor"] += table.queries.texts(step.queries)
+        if step.own.shape[1] < 2 or (step.own < 0).any():
+            raise SystemExit(f"{arguments.triplets}: an example has no negative.")
+        for positive, negative in step.own.tolist():
+            columns["positive"].append(documents[positive])
+            columns["negative"].append(documents[negative])
+    return columns
+
+
 def theirs(arguments: argparse.Namespace) -> dict[str, float]:
     import transformers
     from datasets import Dataset
     from sentence_transformers import SparseEncoder, SparseEncoderTrainer
+    from sentence_transformers.base.sampler import DefaultBatchSampler
     from sentence_transformers.sparse_encoder.losses import (
         SparseMultipleNegativesRankingLoss,
         SpladeLoss,
     )
     from sentence_transformers.sparse_encoder.training_args import SparseEncoderTrainingArguments
+    from torch.utils.data import SequentialSampler
 
-    from sparse_ir.data.examples import ExampleSettings, open_examples
     from sparse_ir.models.default_model import default_model
 
-    table = open_examples(ExampleSettings(arguments.triplets, group=True, limit=4000))
-    rows = [table[i] for i in range(arguments.batch * arguments.steps)]
-    columns = {
-        "anchor": table.queries.texts([r.query for r in rows]),
-        "positive": table.documents.texts([r.documents[0] for r in rows]),
-        "negative": table.documents.texts([r.documents[1] for r in rows]),
-    }
+    columns = drawn(arguments)
     model = SparseEncoder(str(default_model()), device=arguments.device)
     model.max_seq_length = DOCUMENT_TOKENS
     loss = SpladeLoss(
@@ -158,6 +181,9 @@ def theirs(arguments: argparse.Namespace) -> dict[str, float]:
         def on_step_end(self, *_, **__):
             meter.step()
 
+    def in_order(dataset, **options):
+        return DefaultBatchSampler(SequentialSampler(dataset), **options)
+
     with tempfile.TemporaryDirectory() as folder:
         trainer = SparseEncoderTrainer(
             model=model,
@@ -165,6 +191,7 @@ def theirs(arguments: argparse.Namespace) -> dict[str, float]:
                 output_dir=folder,
                 max_steps=arguments.steps,
                 per_device_train_batch_size=arguments.batch,
+                batch_sampler=in_order,
                 learning_rate=RATE,
                 lr_scheduler_type="constant",
                 bf16=arguments.precision == "bf16",
@@ -198,6 +225,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.steps < 3:
+        parser.error("--steps is below 3: what is timed begins after the second.")
     if arguments.side:
         run = ours if arguments.side == SIDES[0] else theirs
         print("RESULT " + json.dumps(run(arguments)))

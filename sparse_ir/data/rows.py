@@ -54,13 +54,21 @@ def numbered_lines(stream: BinaryIO, label: str) -> Iterator[Line]:
     """Number the lines of a stream from 1; a byte order mark is taken off.
 
     Raises:
-        InputError: a line is longer than 256 MiB.
+        InputError: a line is longer than 256 MiB, or compressed data is damaged there.
     """
     number = 0
-    while line := stream.readline(_LINE_BYTES):
+    while line := _next_line(stream, label, number + 1):
         number += 1
         if number == 1 and line.startswith(_BOM):
             line = line[len(_BOM) :]
         if len(line) == _LINE_BYTES:
             raise InputError("goes on for 256 MiB without a line break.", path=label, line=number)
         yield number, line
+
+
+def _next_line(stream: BinaryIO, label: str, number: int) -> bytes:
+    try:
+        return stream.readline(_LINE_BYTES)
+    except InputError as error:  # of a compressed stream, which knows of no lines
+        said = str(error).removeprefix(f"{error.path}: ")
+        raise InputError(said, path=label, line=number) from None

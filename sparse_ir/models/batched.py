@@ -191,6 +191,17 @@ def halved(
     return bound
 
 
+def on_device(inputs: Tensor, device: torch.device) -> Tensor:
+    """Copy a batch's inputs to where the model is.
+
+    To a GPU from pinned memory, without waiting for what it still computes: its own queue keeps
+    the order, and torch holds the pinned memory until the copy is made.
+    """
+    if device.type == "cuda" and inputs.device.type == "cpu":
+        return inputs.pin_memory().to(device, non_blocking=True)
+    return inputs.to(device)
+
+
 def sparse_rows(weights: Tensor) -> sparse.csr_array:
     """Take the weights above 0 off the device; the zeros stay there."""
     if weights.device.type == "cpu":

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sparse_ir.errors import ConfigError, ModelError
-from sparse_ir.models.batched import BATCH_TOKENS, BatchedEncoder, sparse_rows
+from sparse_ir.models.batched import BATCH_TOKENS, BatchedEncoder, on_device, sparse_rows
 from sparse_ir.models.batches import (
     maximal_length,
     named_tokens,
@@ -203,7 +203,7 @@ class SpladeEncoder(BatchedEncoder):
 
     @torch.inference_mode()
     def _weigh(self, ids: Tensor, mask: Tensor, *, positions: bool = False) -> TermWeights:
-        ids, mask = ids.to(self._device), mask.to(self._device)
+        ids, mask = on_device(ids, self._device), on_device(mask, self._device)
         hidden = self._model.hidden(ids, mask)
         counted = mask.bool()
         if self._dropped_positions is not None:

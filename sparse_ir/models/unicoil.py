@@ -16,7 +16,7 @@ import torch
 import transformers
 
 from sparse_ir.errors import ConfigError, ModelError
-from sparse_ir.models.batched import BATCH_TOKENS, BatchedEncoder
+from sparse_ir.models.batched import BATCH_TOKENS, BatchedEncoder, on_device
 from sparse_ir.models.batches import maximal_length, named_tokens, tokenize
 from sparse_ir.models.fingerprint import (
     content_digest,
@@ -78,7 +78,7 @@ class _Model(NamedTuple):
     def weigh(self, ids: Tensor, mask: Tensor, pooling: str, *, positions: bool) -> TermWeights:
         """Weigh a padded batch of token ids."""
         device = self.dropped.device
-        ids, mask = ids.to(device), mask.to(device)
+        ids, mask = on_device(ids, device), on_device(mask, device)
         hidden = self.body(input_ids=ids, attention_mask=mask).last_hidden_state
         found = token_weights(hidden, ids, self.weights).relu()
         found = found.masked_fill(torch.isin(ids, self.dropped) | (mask == 0), 0.0)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -255,3 +257,42 @@ def test_a_corpus_that_has_grown_is_not_gone_on_with(corpus):
         stream.write(json.dumps({"_id": "last", "text": "quince"}) + "\n")
     with pytest.raises(InputError, match=r"it had [\d,]+ bytes and has [\d,]+\)"):
         index_corpus(settings(corpus, resume=True))
+
+
+def _bad_line(lines):
+    return "".join([*lines[:6], '{"_id": "d6"\n', *lines[7:]]).encode()
+
+
+def _cut_gzip(lines):
+    whole = gzip.compress("".join(lines).encode())
+    return whole[: len(whole) * 7 // 10]  # of eight lines: in the sixth
+
+
+@pytest.mark.parametrize(
+    ("name", "damaged", "said"),
+    [
+        ("c.jsonl", _bad_line, r"c\.jsonl, line 7"),
+        ("c.jsonl.gz", _cut_gzip, r"c\.jsonl\.gz, line 6: its gzip data is cut short"),
+    ],
+)
+def test_a_corpus_that_was_damaged_in_the_middle_is_mended_and_gone_on_with(
+    tmp_path, name, damaged, said
+):
+    draw = random.Random(3)
+    texts = ["".join(draw.choices("abcdefghij ", k=100_000)) for _ in range(8)]
+    lines = [json.dumps({"_id": f"d{i}", "text": text}) + "\n" for i, text in enumerate(texts)]
+    path = tmp_path / name
+    path.write_bytes(damaged(lines))
+    first = settings(path, model=None, chunk_documents=2)
+    with pytest.raises(InputError, match=said):
+        index_corpus(first)
+    mended = "".join(lines).encode()
+    path.write_bytes(gzip.compress(mended) if name.endswith("gz") else mended)
+    report = index_corpus(replace(first, resume=True))
+    assert report.documents == 8
+    assert 0 < report.encoded < 8  # what came before the damage was kept
+    with open_engine("embedded") as engine:
+        held = [entry.document.doc_id for entry in engine.scan("default")]
+    assert sorted(held) == [f"d{i}" for i in range(8)]
+    index_corpus(replace(first, index="whole"))
+    assert content("default") == content("whole")

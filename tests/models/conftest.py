@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from sparse_ir.models.splade import SpladeEncoder
 
@@ -98,3 +102,35 @@ class LargestTensor(TorchDispatchMode):
 def largest_tensor() -> type[LargestTensor]:
     """A context that records the size of the largest tensor made in it."""
     return LargestTensor
+
+
+class Held:
+    """What tensors took.
+
+    Attributes:
+        most: The highest sum of bytes that were held at once, beyond what was held before.
+    """
+
+    most = 0
+
+
+@contextmanager
+def _held_at_once() -> Iterator[Held]:
+    held, now = Held(), 0
+    cpu = torch.profiler.ProfilerActivity.CPU
+    with torch.profiler.profile(activities=[cpu], profile_memory=True) as profile:
+        yield held
+    with TemporaryDirectory() as folder:
+        trace = Path(folder, "trace.json")
+        profile.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text())["traceEvents"]
+    taken = [event for event in events if event.get("name") == "[memory]"]
+    for event in sorted(taken, key=lambda event: event["ts"]):
+        now += event["args"]["Bytes"]  # below 0 where it is given back
+        held.most = max(held.most, now)
+
+
+@pytest.fixture
+def held_at_once() -> Callable[[], AbstractContextManager[Held]]:
+    """A context that adds up all that torch's allocator gives out and takes back in it."""
+    return _held_at_once

@@ -97,6 +97,31 @@ def test_no_tensor_comes_near_batch_times_length_times_vocabulary(
     assert largest.numbers * 12 < batch * tokens * size
 
 
+@pytest.mark.parametrize("pooling", ["max", "sum"])
+def test_all_that_is_held_at_once_stays_far_below_the_logits(pooling, monkeypatch, held_at_once):
+    """Of a fully dense head, as an untrained one may be: every term wins at some token.
+
+    The logits would be 8 x 256 x 20,000 numbers of 4 bytes: 164 MB, and autograd holds several
+    such. The 8 x 20,000 winners take some 80 bytes each (text, token, term, weight, and what sorts
+    them), the gradients 20,000 x 16 x 4 bytes: 14 MB together.
+    """
+    monkeypatch.setattr(head, "TILE_NUMBERS", 1 << 18)
+    batch, tokens, width, size = 8, 256, 16, 20_000
+    hidden = torch.randn(batch, tokens, width, requires_grad=True)
+    weight = torch.randn(size, width, requires_grad=True)
+    offset = torch.full((size,), 50.0, requires_grad=True)
+    mask = torch.ones(batch, tokens)
+    with held_at_once() as held:
+        weights = trained_weights(hidden, mask, weight, offset, pooling=pooling)
+        weights.sum().backward()
+    assert (weights > 0).all()
+    logits = batch * tokens * size * 4
+    assert 0 < held.most < logits / 8
+    with held_at_once() as naively:
+        whole(hidden, mask, weight, offset, pooling, "log1p").sum().backward()
+    assert naively.most > 2 * logits
+
+
 def test_autocast_gives_the_same_within_its_precision():
     hidden, mask, weight, offset = inputs(-1.0)
     exact = trained_weights(hidden, mask, weight, offset)

@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 if TYPE_CHECKING:
@@ -63,43 +64,62 @@ def run(backbone: Path, collection: Path, tmp_path: Path) -> Callable[..., Any]:
     return call
 
 
+LAUNCHERS: dict[str, Callable[[int], list[str]]] = {
+    # A port of its own each time: --standalone finds one, and so does port 0.
+    "torchrun": lambda n: [
+        "torch.distributed.run", "--standalone", f"--nproc-per-node={n}", "-m",
+    ],
+    # With --cpu it would start a single process.
+    "accelerate": lambda n: [
+        "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(n),
+        "--num_machines", "1", "--main_process_port", "0", "--mixed_precision", "no",
+        "--dynamo_backend", "no", "-m",
+    ],
+}  # fmt: skip
+
+
 class Elsewhere:
     """A run in processes of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def start(self, values: dict[str, Any], *, devices: int = 1) -> subprocess.Popen[str]:
-        """Start ``sparse-ir train``, under torchrun where there are several devices."""
+    def start(
+        self, values: dict[str, Any], *, devices: int = 1, launcher: str = "torchrun"
+    ) -> subprocess.Popen[str]:
+        """Start ``sparse-ir train``, by a launcher where there are several devices."""
         config = self.folder / "train.json"  # JSON is YAML
         config.write_text(json.dumps(values), encoding="utf-8")
         command = [sys.executable, "-m"]
         if devices > 1:
-            # A port of its own each time: --standalone finds one.
-            command += [
-                "torch.distributed.run", "--standalone", f"--nproc-per-node={devices}", "-m",
-            ]  # fmt: skip
+            command += LAUNCHERS[launcher](devices)
         command += ["sparse_ir", "train", str(config)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
 
-    def finish(self, values: dict[str, Any], *, devices: int = 1) -> str:
+    def finish(
+        self, values: dict[str, Any], *, devices: int = 1, launcher: str = "torchrun"
+    ) -> str:
         """Run to the end; return what it said."""
-        process = self.start(values, devices=devices)
+        process = self.start(values, devices=devices, launcher=launcher)
         said, _ = process.communicate(timeout=240)
         assert process.returncode == 0, said
         return said
 
-    def kill_at(self, values: dict[str, Any], there: Callable[[], bool]) -> None:
-        """Start it and end it with SIGKILL as soon as something is there."""
-        process = self.start(values)
+    def kill_at(
+        self, values: dict[str, Any], there: Callable[[], bool], *, devices: int = 1
+    ) -> None:
+        """Start it and end all its processes with SIGKILL as soon as something is there."""
+        process = self.start(values, devices=devices)
         deadline = time.monotonic() + 240
         while not there() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.002)
         assert process.poll() is None, process.communicate()[0]
-        process.send_signal(signal.SIGKILL)
+        trainers = psutil.Process(process.pid).children(recursive=True)
+        for one in (process, *trainers):  # the launcher first: it would end the others gently
+            one.send_signal(signal.SIGKILL)
         process.communicate()
 
 
