@@ -4,11 +4,11 @@
     cd DATA && sparse-ir run japanese
 
 jaquad is the collection in BEIR layout with ``triplets.bm25.jsonl.gz`` (query, positive, mined
-negative); ``--lay-out-only`` does as much for one in any other language and stops there. Only its training half is used: paragraphs that a training query asks for, the first
-5,000 triplets among them, and for validation 300 training queries about other paragraphs, with
-1,000 paragraphs to find them in. Two tables are printed: how a tokenizer agrees with MeCab on 500
-paragraphs that it was not learnt from, and BM25's nDCG@10 on the validation queries by how the
-texts are cut.
+negative); ``--lay-out-only`` writes the same files of a collection in any language, and no table.
+Only its training half is used: paragraphs that a training query asks for, the first 5,000 triplets
+among them, and for validation 300 training queries about other paragraphs, with 1,000 paragraphs to
+find them in. Two tables are printed: how a tokenizer agrees with MeCab on 500 paragraphs that it
+was not learnt from, and BM25's nDCG@10 on the validation queries by how the texts are cut.
 """
 
 from __future__ import annotations
