@@ -33,6 +33,8 @@ _CANNOT_WRITE = (
     "No space left",
     "Disk quota",
     "PytorchStreamWriter",
+    "inline_container",  # torch's zip archive, which finds itself at another place than it wrote to
+    "iostream error",
     "I/O error",
     "File too large",
 )

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM
 
-from sparse_ir.errors import ConfigError, InputError, ModelError, TrainingError
+from sparse_ir.errors import ConfigError, InputError, ModelError, StorageError, TrainingError
 from sparse_ir.models.loading import load_encoder
 from sparse_ir.training.backbone import checkpoint_gradients
 
@@ -346,6 +346,21 @@ def test_memory_that_runs_out_names_the_setting_to_lower(run, monkeypatch):
 
     monkeypatch.setattr(SpladeTrainer, "compute_loss", full)
     with pytest.raises(TrainingError, match=r"Set batch\.chunk_texts .* fewer batch\.queries"):
+        run()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("opened", [False, True])
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_a_disk_that_is_full_while_a_checkpoint_is_written(run, monkeypatch, size, opened):
+    from transformers import Trainer
+
+    def save(*_, **__):
+        with Path("/dev/full").open("wb") as stream:
+            torch.save({"moments": torch.zeros(size)}, stream if opened else "/dev/full")
+
+    monkeypatch.setattr(Trainer, "_save_optimizer_and_scheduler", save)
+    with pytest.raises(StorageError, match=r"Make room and go on with --resume\."):
         run()
 
 
