@@ -120,7 +120,7 @@ def nearest_hits(
             return hits[:wanted]
         # A float32 sum of d products is off by d * 2^-24 of the sum of their sizes at most, which
         # the lengths of the two vectors bound; what is not among these scores no more than the last
-        longest = float(np.linalg.norm(vectors, axis=1).max())
+        longest = float(np.max(np.linalg.norm(vectors, axis=1)))
         error = len(query) * 2.0**-23 * float(np.linalg.norm(query)) * longest
         if hits[wanted - 1].score > points[-1].score + error:
             return hits[:wanted]
