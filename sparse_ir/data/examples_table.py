@@ -74,7 +74,8 @@ class _Batches:
     def numbers(self, column: int) -> NDArray[Any]:
         """A column of integers as a whole."""
         parts = [batch.column(column).to_numpy() for batch in self._batches]
-        return np.concatenate([np.empty(0, np.int64), *parts]).astype(np.int64)
+        found: NDArray[Any] = np.concatenate([np.empty(0, np.int64), *parts]).astype(np.int64)
+        return found
 
 
 class TextIds(Sequence[str]):

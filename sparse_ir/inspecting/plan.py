@@ -6,7 +6,7 @@ import json
 import random
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from sparse_ir.pruning import parse_pruning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
     from sparse_ir.types import Document, Query
 
@@ -234,6 +236,6 @@ def _query_terms(settings: PlanSettings, model: str) -> Terms | None:
     return _terms(np.diff(batch.weights.indptr))
 
 
-def _terms(counts: np.ndarray) -> Terms:
+def _terms(counts: NDArray[Any]) -> Terms:
     median, p99 = np.percentile(counts, [50, 99])
     return Terms(float(counts.mean()), float(median), float(p99), int(counts.max()))

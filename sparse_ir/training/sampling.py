@@ -70,7 +70,7 @@ class Sampler:
         shares = np.array([s.weight * len(s.table) for s in sources], float)
         self._shares = np.cumsum(shares / shares.sum())
         self._epochs: dict[tuple[int, int], NDArray[Any]] = {}
-        self._drawn = np.empty(0, np.int64)
+        self._drawn: NDArray[Any] = np.empty(0, np.int64)
 
     def step(self, number: int) -> Step:
         """Draw batch ``number``, counted from 0."""

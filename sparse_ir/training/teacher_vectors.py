@@ -164,13 +164,14 @@ def _write_blocks(
     path: Path, shape: tuple[int, ...], kind: Any, blocks: Iterable[NDArray[Any]]
 ) -> None:
     """Write an array of which one block is in memory at a time."""
+    layout: Any = np.lib.format  # some versions of numpy give its functions no types
     about = {
-        "descr": np.lib.format.dtype_to_descr(np.dtype(kind)),
+        "descr": layout.dtype_to_descr(np.dtype(kind)),
         "fortran_order": False,
         "shape": shape,
     }
     with writing(path, "wb") as stream:
-        np.lib.format.write_array_header_2_0(stream, about)
+        layout.write_array_header_2_0(stream, about)
         for block in blocks:
             stream.write(block.tobytes())
 
