@@ -125,7 +125,7 @@ class Soak:
         terms = self.dice.sample(VOCABULARY, self.dice.randrange(1, 40))
         query = {term: float(f"{self.dice.uniform(0.1, 3):.4g}") for term in terms}
         k = self.dice.choice((1, 10, 100))
-        only = None if group is None else parse_filter([f"group={group}"])
+        only = () if group is None else parse_filter([f"group={group}"])
         request = SearchRequest(query, k=k, filter=only, documents=False)
         found = self.engine.search(INDEX, [request])[0]
         scores = {
