@@ -49,6 +49,8 @@ class Model(NamedTuple):
 MODELS = (
     Model("prithivida/Splade_PP_en_v1", "plain masked LM", "transformers"),
     Model("naver/splade-cocondenser-ensembledistil", "plain masked LM", "transformers"),
+    Model("bizreach-inc/light-splade-japanese-56M", "light-splade (needs sparse-ir[ja])",
+          "transformers"),
     Model("naver/splade-v3-distilbert", "sentence-transformers (gated)", "sentence-transformers"),
     Model("ibm-granite/granite-embedding-30m-sparse", "sentence-transformers",
           "sentence-transformers"),

@@ -51,11 +51,14 @@ class Meter:
 
         import torch
 
+        from sparse_ir.models.memory import return_free_memory
+
         gc.collect()
         if self._device == "cuda":
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
         else:
+            return_free_memory()  # what loading left behind is of neither side's steps
             self._ready = self._peak = self._process.memory_info().rss
             self._watching = True
             threading.Thread(target=self._watch, daemon=True).start()

@@ -18,7 +18,8 @@ COSTS = (
     "Terms are means. FLOPS: the products that a query costs a document, on average. Index: bytes "
     "on disk, and seconds until the vectors could be searched. Encode: seconds for all documents, "
     "once for all systems that search the same vectors. Peak memory: of this process while it "
-    "answered, without that of a search server."
+    "answered, with all that it had loaded for the systems before, and without that of a search "
+    "server."
 )
 LATENCY = (
     "Milliseconds that a query took: to encode it, to search, and in all. A client asks its next "
