@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparse_ir.cli.options import engine_option, index_option, json_option, refuse
+from sparse_ir.cli.options import (
+    ENCODING_PRECISIONS,
+    engine_option,
+    index_option,
+    json_option,
+    refuse,
+)
 from sparse_ir.cli.output import note, print_json, print_table, progress, say
 
 if TYPE_CHECKING:
@@ -16,7 +22,7 @@ if TYPE_CHECKING:
     from sparse_ir.inspecting.verify import Verification
     from sparse_ir.inspecting.verify_existing import Audit
 
-_OF_OWN = ("index", "queries", "corpus", "vectors", "dense", "tolerance")
+_OF_OWN = ("index", "queries", "corpus", "vectors", "dense", "tolerance", "precision")
 
 
 @click.command(short_help="Check an index against what it should hold.")
@@ -37,8 +43,12 @@ _OF_OWN = ("index", "queries", "corpus", "vectors", "dense", "tolerance")
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0, max=1),
-    help="Relative difference of a weight that is the encoder's noise. Default: 2^-8; an index "
-    "encoded with bf16 needs about 0.05.",
+    help="Relative difference of a weight that is the encoder's noise. Default: 2^-8.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(ENCODING_PRECISIONS),
+    help="Encode texts again in this. Default: what the index was encoded in, else fp32.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the sample.")
 @json_option

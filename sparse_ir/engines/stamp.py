@@ -53,6 +53,8 @@ class Stamp:
         format: Of the index layout.
         passages: As ``str(Passages)`` writes it: how long documents were read; empty for cut.
         dense: The dense vectors beside the terms; None for none.
+        precision: As ``load_encoder`` takes it: what documents were encoded in; empty where
+            nobody said so.
     """
 
     model: str
@@ -67,6 +69,7 @@ class Stamp:
     format: int = FORMAT
     passages: str = ""
     dense: DenseSpace | None = None
+    precision: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -86,7 +89,7 @@ def read_stamp(stored: Mapping[str, Any], *, index: str) -> Stamp:
             "index again."
         )
     names = {f.name for f in fields(Stamp)}
-    missing = sorted(names - set(stored) - {"passages", "dense"})  # these came later
+    missing = sorted(names - set(stored) - {"passages", "dense", "precision"})  # came later
     if missing:
         raise EngineError(
             f"index {index!r} has a damaged stamp: {', '.join(missing)} is missing. Index again."

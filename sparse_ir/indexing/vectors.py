@@ -58,6 +58,7 @@ class StoredVectors:
         shards: Iterator[SparseBatch],
         passages: str = "",
         document_pruning: str = "",
+        precision: str = "",
     ) -> None:
         """Take what their maker says of them.
 
@@ -70,11 +71,13 @@ class StoredVectors:
             shards: All of them, some at a time.
             passages: As ``parse_passages`` takes it: what they are of.
             document_pruning: As ``parse_pruning`` takes it: what was done to them.
+            precision: As ``load_encoder`` takes it: what they were encoded in; empty if unknown.
         """
         self.path = path
         self.name = name
         self.passages = passages
         self.document_pruning = document_pruning
+        self.precision = precision
         self.fingerprint = fingerprint
         self.query_fingerprints = query_fingerprints
         self.query_fingerprint = query_fingerprints[0]
@@ -181,4 +184,5 @@ class VectorShards(StoredVectors):
             shards=read_shards(path),
             passages=str(manifest.options.get("passages", "")),
             document_pruning=manifest.document_pruning,
+            precision=str(manifest.options.get("precision", "")),
         )

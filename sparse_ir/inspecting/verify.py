@@ -16,7 +16,7 @@ from sparse_ir.inspecting.verify_dense import TOLERANCE, check_dense
 from sparse_ir.inspecting.verify_models import check_shards, find_encoder
 from sparse_ir.inspecting.verify_presence import check_presence, find_absent
 from sparse_ir.inspecting.verify_scores import ScoreReport, WeighedQuery, check_scores
-from sparse_ir.inspecting.verify_weights import STEP, compare, read_weights
+from sparse_ir.inspecting.verify_weights import NOISE, STEP, compare, forgive_few, read_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sparse_ir.types import SparseVector
 
 EXACT, ROUNDED, WRONG = "exact", "within rounding", "wrong"
+_AGAIN = "texts, encoded again"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class VerifySettings:
         dense: As ``load_dense`` takes it; None for the dense model that made the index.
         tolerance: The relative difference of a weight that counts as the encoder's own noise
             where texts are encoded again.
+        precision: What texts are encoded again in, as ``load_encoder`` takes it; None for what the
+            index says.
         seed: Of the sample.
     """
 
@@ -59,6 +62,7 @@ class VerifySettings:
     model: str | None = None
     dense: str | None = None
     tolerance: float = STEP
+    precision: str | None = None
     seed: int = 0
 
 
@@ -132,6 +136,7 @@ def verify_vectors(
     *,
     vocabulary: Sequence[str] = (),
     tolerance: float = 0.0,
+    precision: str = "fp32",
     advance: Callable[[int], None] = lambda n: None,
 ) -> tuple[ScoreReport, list[Finding], tuple[int, int]]:
     """Compare documents of an index with the vectors they should have.
@@ -143,6 +148,7 @@ def verify_vectors(
         queries: What is asked.
         vocabulary: Terms that may be there beside those of the vectors.
         tolerance: As in ``VerifySettings``; 0 where the vectors are exact.
+        precision: What the vectors were encoded in just now, as ``load_encoder`` takes it.
         advance: Called with the number of queries done.
 
     Returns:
@@ -154,7 +160,10 @@ def verify_vectors(
     for own in samples.own_vectors(engine, index, list(expected)).values():
         terms |= own.keys()
     observed = read_weights(engine, index, list(expected), sorted(terms), vocabulary=vocabulary)
-    compared = compare(expected, observed, tolerance=tolerance)
+    noise = max(NOISE[precision], 0.01 * tolerance) if tolerance else 0.0
+    compared = compare(expected, observed, tolerance=tolerance, noise=noise)
+    if tolerance and precision != "fp32":
+        compared = forgive_few(compared)
     causes = name_causes(compared)
     report = check_scores(
         engine, index, queries, expected=expected, observed=observed, advance=advance
@@ -170,6 +179,7 @@ class _Check:
         self.settings = settings
         self.engine = engine
         self.stamp: Stamp = engine.describe(settings.index)
+        self.precision = settings.precision or self.stamp.precision or "fp32"
         self.physical = engine.resolve(settings.index)
         self.rng = random.Random(settings.seed)  # noqa: S311 - a sample
         self.findings: list[Finding] = []
@@ -178,7 +188,9 @@ class _Check:
     def run(self, advance: Callable[[int], None]) -> Verification:
         engine, index = self.engine, self.physical
         s = self.settings
-        encoder = find_encoder(self.stamp, s.model, self.findings, self.notes)
+        encoder = find_encoder(
+            self.stamp, s.model, self.findings, self.notes, precision=self.precision
+        )
         drawn = self._draw()
         documents = engine.stats(index).documents
         presence = check_presence(engine, index, drawn.documents)
@@ -192,7 +204,8 @@ class _Check:
         elif drawn.total is not None and drawn.total < documents:
             more = documents - drawn.total
             self.notes.append(f"The index holds {more:,} documents more than were given here.")
-        vectors, source, noise = self._reference(drawn, list(presence.seen), presence.seen, encoder)
+        vectors, source = self._reference(drawn, list(presence.seen), presence.seen, encoder)
+        again = source == _AGAIN
         queries = self._queries(vectors, encoder)
         report, wrong, (weights, rounded) = verify_vectors(
             engine,
@@ -200,7 +213,8 @@ class _Check:
             vectors,
             queries,
             vocabulary=self._vocabulary(encoder),
-            tolerance=noise,
+            tolerance=s.tolerance if again else 0.0,
+            precision=self.precision,
             advance=advance,
         )
         self.findings += wrong
@@ -261,24 +275,23 @@ class _Check:
         doc_ids: list[str],
         seen: Mapping[str, Any],
         encoder: SparseEncoder | None,
-    ) -> tuple[dict[str, SparseVector], str, float]:
-        """What the index should hold, where that is from, and the noise in it."""
+    ) -> tuple[dict[str, SparseVector], str]:
+        """What the index should hold, and where that is from."""
         if drawn.vectors:
-            return {i: drawn.vectors[i] for i in doc_ids}, "vector shards", 0.0
+            return {i: drawn.vectors[i] for i in doc_ids}, "vector shards"
         if encoder is not None:
             texts = [seen[i] for i in doc_ids]
-            found = samples.encode_again(texts, encoder, self.stamp)
-            return found, "texts, encoded again", self.settings.tolerance
+            return samples.encode_again(texts, encoder, self.stamp), _AGAIN
         own = samples.own_vectors(self.engine, self.physical, doc_ids)
         if not own and doc_ids:
             if any(f.cause == WRONG_MODEL for f in self.findings):
-                return {}, "nothing: the model is another one", 0.0
+                return {}, "nothing: the model is another one"
             raise ConfigError(
                 "nothing says what the index should hold: its model is not at hand and it keeps "
                 "no vectors. Give --model, or the shards with --vectors."
             )
         self.notes.append("Weights were held against the index's own vectors, not against texts.")
-        return own, "the index's own vectors", 0.0
+        return own, "the index's own vectors"
 
     def _queries(
         self, vectors: Mapping[str, SparseVector], encoder: SparseEncoder | None

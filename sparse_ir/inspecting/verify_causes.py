@@ -207,8 +207,8 @@ def _others(group: list[Differences], documents: int) -> Finding:
             WRONG_MODEL,
             f"{len(group)} of {documents} documents do not hold what the model gives them (e.g. "
             f"{d.doc_id!r}: {what}).",
-            "Another model, or another version or precision of it, made these vectors: index "
-            "again, or search with that model.",
+            "Another model or version of it made these vectors, or --precision bf16 or int8: then "
+            "verify with that --precision. Else index again, or search with that model.",
         )
     return _at(
         d,

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 def find_encoder(
-    stamp: Stamp, model: str | None, findings: list[Finding], notes: list[str]
+    stamp: Stamp,
+    model: str | None,
+    findings: list[Finding],
+    notes: list[str],
+    *,
+    precision: str = "fp32",
 ) -> SparseEncoder | None:
     """Load the model, where it is to be had and is the one that made the index.
 
@@ -24,13 +29,14 @@ def find_encoder(
         model: In the place of the model that the stamp names.
         findings: Gets the model that is another one.
         notes: Gets why the model could not be loaded.
+        precision: What it computes in, as ``load_encoder`` takes it.
 
     Raises:
         ModelError: the model that was asked for cannot be loaded.
     """
     name = model or stamp.model
     try:
-        encoder = load_encoder(name)
+        encoder = load_encoder(name, precision=precision)
     except ModelError as error:
         if model is not None:
             raise

@@ -17,6 +17,13 @@ STEP = 2.0**-8
 EXACT = 1e-5
 """The relative difference that float32 sums in another order make."""
 
+NOISE = {"fp32": 0.01 * STEP, "fp16": 0.02, "bf16": 0.15, "int8": 0.3}
+"""What a weight may be off when a text is encoded again among others, as a share of the document's
+heaviest: below fp32 a batch of another shape rounds otherwise. Measured on 100 long texts of
+cranfield with the bundled model: bf16 0.12 at most (median of the documents 0.006), int8 0.24
+(0.016)."""
+
+_FEW_DOCUMENTS, _FEW_WEIGHTS = 0.05, 0.02
 _TOGETHER = 1000
 _MOST_OPENED = 4
 
@@ -83,6 +90,7 @@ def compare(
     observed: Mapping[str, SparseVector],
     *,
     tolerance: float,
+    noise: float | None = None,
 ) -> list[Differences]:
     """Compare weight by weight.
 
@@ -90,19 +98,40 @@ def compare(
         expected: Document -> what the index should hold.
         observed: Document -> what it holds.
         tolerance: The relative difference that is the encoder's own noise; 0 where the expected
-            weights are exact. A hundredth of it, relative to the document's heaviest weight, is
-            noise too, since the lightest weights are differences of larger numbers.
+            weights are exact.
+        noise: The same as a share of the document's heaviest weight, since the lightest weights
+            are differences of larger numbers; None for a hundredth of ``tolerance``.
     """
+    share = 0.01 * tolerance if noise is None else noise
     return [
-        _compare(doc_id, vector, observed.get(doc_id, {}), tolerance)
+        _compare(doc_id, vector, observed.get(doc_id, {}), tolerance, share)
         for doc_id, vector in expected.items()
     ]
 
 
+def forgive_few(compared: Sequence[Differences]) -> list[Differences]:
+    """Take for noise what is off at a few weights of a few documents.
+
+    Below fp32 a word here and there is read otherwise when its text is encoded among others. An
+    error that somebody made is in many documents, or in much of one.
+    """
+    wrong = [d for d in compared if not d.right]
+    if len(wrong) > max(1, _FEW_DOCUMENTS * len(compared)):
+        return list(compared)
+    return [_forgiven(d) for d in compared]
+
+
+def _forgiven(d: Differences) -> Differences:
+    off = len(d.missing) + len(d.extra) + len(d.changed)
+    if off > max(1, _FEW_WEIGHTS * len(d.expected)):
+        return d
+    return d._replace(missing=(), extra=(), changed=(), rounded=d.rounded + off)
+
+
 def _compare(
-    doc_id: str, expected: SparseVector, observed: SparseVector, tolerance: float
+    doc_id: str, expected: SparseVector, observed: SparseVector, tolerance: float, share: float
 ) -> Differences:
-    noise = tolerance * 0.01 * max(expected.values(), default=0.0)
+    noise = share * max(expected.values(), default=0.0)
     missing = [t for t, w in expected.items() if t not in observed and w > noise]
     extra = [t for t, w in observed.items() if t not in expected and w > noise]
     changed, rounded = [], 0
@@ -118,7 +147,8 @@ def _compare(
         else:
             changed.append(term)
     if tolerance and len(missing) == len(extra):
-        missing, extra, swapped = _without_swaps(expected, observed, missing, extra, tolerance)
+        end = min(expected.values(), default=0.0) * (1 + 2 * tolerance) + 2 * noise
+        missing, extra, swapped = _without_swaps(expected, observed, missing, extra, end)
         rounded += swapped
     return Differences(
         doc_id, expected, observed, tuple(missing), tuple(extra), tuple(changed), rounded
@@ -130,12 +160,11 @@ def _without_swaps(
     observed: SparseVector,
     missing: list[str],
     extra: list[str],
-    tolerance: float,
+    end: float,
 ) -> tuple[list[str], list[str], int]:
-    """Noise decides which of two nearly equal terms a pruning to the top k keeps."""
-    last = min(expected.values(), default=0.0)
+    """Noise decides which of two terms, no heavier than ``end``, a pruning to the top k keeps."""
     ends = [expected[t] for t in missing] + [observed[t] for t in extra]
-    if ends and max(ends) <= last * (1 + 2 * tolerance):
+    if ends and max(ends) <= end:
         return [], [], len(missing)
     return missing, extra, 0
 

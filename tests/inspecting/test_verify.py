@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -487,3 +488,30 @@ def test_an_index_of_other_code_is_pointed_to_its_audit(sparse_ir, server_url):
     done = sparse_ir("verify", "--index", "verify-none", "--url", server_url("opensearch"))
     assert done.exit_code == 5
     assert "--existing verify-none" in done.err
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_texts_are_encoded_again_in_the_precision_of_the_index(
+    corpus, sparse_ir, tmp_path, precision
+):
+    vectors = tmp_path / "vectors"
+    encoded = sparse_ir("encode", "--corpus", corpus, "--out", vectors, "--precision", precision)
+    assert encoded.exit_code == 0, encoded.err
+    for options in ({"precision": precision}, {"vectors": str(vectors)}):
+        index("embedded", corpus, model=None, **options)
+        with open_engine("embedded") as engine:
+            assert engine.describe(INDEX).precision == precision
+        found = check("embedded")
+        assert (found.verdict, found.findings) == ("within rounding", ())
+        assert found.source == "texts, encoded again"
+
+
+def test_an_index_that_does_not_say_its_precision_takes_an_option(corpus, sparse_ir):
+    index("embedded", corpus, model=None, precision="int8")
+    with open_engine("embedded") as engine:
+        facts = engine.describe(INDEX)
+        engine.restamp(INDEX, replace(facts, precision=""))
+    wrong = sparse_ir("verify", "--index", INDEX)
+    assert wrong.exit_code == 8
+    assert "verify with that --precision" in wrong.out + wrong.err
+    assert sparse_ir("verify", "--index", INDEX, "--precision", "int8").exit_code == 0

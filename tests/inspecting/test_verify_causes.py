@@ -16,7 +16,7 @@ from sparse_ir.inspecting.findings import (
     Finding,
 )
 from sparse_ir.inspecting.verify_causes import name_causes
-from sparse_ir.inspecting.verify_weights import STEP, compare
+from sparse_ir.inspecting.verify_weights import NOISE, STEP, compare, forgive_few
 
 EXPECTED = {"a": 4.0, "b": 2.0, "c": 1.0}
 
@@ -111,3 +111,29 @@ def test_a_finding_is_one_line_with_its_evidence():
         "what": "what.",
         "advice": "Do this.",
     }
+
+
+def test_below_fp32_a_share_of_the_heaviest_weight_is_noise():
+    expected = {"d": {"a": 4.0, "b": 0.5}}
+    (without,) = compare(expected, {"d": {"a": 3.5}}, tolerance=STEP)
+    assert (without.changed, without.missing) == (("a",), ("b",))
+    (found,) = compare(expected, {"d": {"a": 3.5}}, tolerance=STEP, noise=NOISE["bf16"])
+    assert found.right  # 0.15 of 4.0 is 0.6
+    assert found.rounded == 2
+    (lost,) = compare(expected, {"d": {"b": 0.5}}, tolerance=STEP, noise=NOISE["bf16"])
+    assert lost.missing == ("a",)
+
+
+def few(*observed):
+    expected = {f"d{i}": dict(EXPECTED) for i in range(len(observed))}
+    seen = {f"d{i}": dict(vector) for i, vector in enumerate(observed)}
+    return [d.right for d in forgive_few(compare(expected, seen, tolerance=STEP))]
+
+
+def test_one_weight_of_one_document_is_forgiven_and_no_more():
+    lost, other = {"a": 4.0, "b": 2.0}, {"a": 1.0, "b": 1.0, "c": 1.0}
+    assert few(lost, EXPECTED, EXPECTED) == [True, True, True]
+    assert few(other, EXPECTED, EXPECTED) == [False, True, True]
+    assert few(lost, lost, EXPECTED) == [False, False, True]
+    assert few(*[lost] * 2, *[EXPECTED] * 38) == [True] * 40  # a twentieth of the documents
+    assert few(*[lost] * 3, *[EXPECTED] * 37) == [False] * 3 + [True] * 37
