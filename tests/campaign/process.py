@@ -83,7 +83,7 @@ class Process:
             return False
         return True
 
-    def until(self, reached: object, seconds: float = 60) -> bool:
+    def until(self, reached: object, seconds: float = TIMEOUT) -> bool:
         """Wait until ``reached()`` is true; whether it still runs then."""
         end = time.monotonic() + seconds
         while self._process.poll() is None and time.monotonic() < end:
