@@ -426,13 +426,9 @@ def _stamp(
         version=__version__,
         passages=str(_passages(settings, encoder)),
         dense=None if dense is None else dense.space,
-        precision=settings.precision if settings.vectors is None else _precision(encoder),
+        # stored vectors say it themselves, and so does BM25, which has but one
+        precision=getattr(encoder, "precision", settings.precision),
     )
-
-
-def _precision(stored: object) -> str:
-    """What stored vectors were encoded in; empty where their maker did not say so."""
-    return str(getattr(stored, "precision", ""))
 
 
 def _require_same(stamp: Stamp, settings: IndexSettings) -> None:

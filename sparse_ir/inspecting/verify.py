@@ -160,9 +160,9 @@ def verify_vectors(
     for own in samples.own_vectors(engine, index, list(expected)).values():
         terms |= own.keys()
     observed = read_weights(engine, index, list(expected), sorted(terms), vocabulary=vocabulary)
-    noise = max(NOISE[precision], 0.01 * tolerance) if tolerance else 0.0
+    noise = NOISE.get(precision, 0.0) if tolerance else 0.0
     compared = compare(expected, observed, tolerance=tolerance, noise=noise)
-    if tolerance and precision != "fp32":
+    if noise:
         compared = forgive_few(compared)
     causes = name_causes(compared)
     report = check_scores(
@@ -179,7 +179,6 @@ class _Check:
         self.settings = settings
         self.engine = engine
         self.stamp: Stamp = engine.describe(settings.index)
-        self.precision = settings.precision or self.stamp.precision or "fp32"
         self.physical = engine.resolve(settings.index)
         self.rng = random.Random(settings.seed)  # noqa: S311 - a sample
         self.findings: list[Finding] = []
@@ -189,7 +188,7 @@ class _Check:
         engine, index = self.engine, self.physical
         s = self.settings
         encoder = find_encoder(
-            self.stamp, s.model, self.findings, self.notes, precision=self.precision
+            self.stamp, s.model, self.findings, self.notes, precision=s.precision
         )
         drawn = self._draw()
         documents = engine.stats(index).documents
@@ -214,7 +213,7 @@ class _Check:
             queries,
             vocabulary=self._vocabulary(encoder),
             tolerance=s.tolerance if again else 0.0,
-            precision=self.precision,
+            precision=getattr(encoder, "precision", s.precision or self.stamp.precision),
             advance=advance,
         )
         self.findings += wrong

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparse_ir.errors import ModelError
+from sparse_ir.errors import ConfigError, ModelError
 from sparse_ir.inspecting.findings import WRONG_MODEL, Finding
 from sparse_ir.models.loading import load_encoder
 
@@ -20,7 +20,7 @@ def find_encoder(
     findings: list[Finding],
     notes: list[str],
     *,
-    precision: str = "fp32",
+    precision: str | None = None,
 ) -> SparseEncoder | None:
     """Load the model, where it is to be had and is the one that made the index.
 
@@ -29,16 +29,17 @@ def find_encoder(
         model: In the place of the model that the stamp names.
         findings: Gets the model that is another one.
         notes: Gets why the model could not be loaded.
-        precision: What it computes in, as ``load_encoder`` takes it.
+        precision: What it computes in, as ``load_encoder`` takes it; None for what the stamp says.
 
     Raises:
+        ConfigError: the precision that was asked for is not to be had here.
         ModelError: the model that was asked for cannot be loaded.
     """
     name = model or stamp.model
     try:
-        encoder = load_encoder(name, precision=precision)
-    except ModelError as error:
-        if model is not None:
+        encoder = load_encoder(name, precision=precision or stamp.precision or "fp32")
+    except (ConfigError, ModelError) as error:
+        if model is not None or (precision is not None and isinstance(error, ConfigError)):
             raise
         notes.append(f"The index's model could not be loaded: {error}")
         return None

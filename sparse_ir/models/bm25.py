@@ -49,7 +49,10 @@ class Bm25Encoder:
         b: How much a long document is damped, 0 to 1.
         language: Decides stemmer and stop words; see ``analysis.languages``.
         stemmer: The version of PyStemmer that made the terms; empty where nothing stems.
+        precision: What it computes in, whatever is asked for.
     """
+
+    precision = "fp32"
 
     def __init__(
         self,

@@ -515,3 +515,29 @@ def test_an_index_that_does_not_say_its_precision_takes_an_option(corpus, sparse
     assert wrong.exit_code == 8
     assert "verify with that --precision" in wrong.out + wrong.err
     assert sparse_ir("verify", "--index", INDEX, "--precision", "int8").exit_code == 0
+
+
+def test_bm25_has_no_noise_whatever_precision_was_asked_for(corpus):
+    index("embedded", corpus, precision="bf16")
+    with open_engine("embedded") as engine:
+        assert engine.describe(INDEX).precision == "fp32"
+
+    def lighter(entry):
+        return entry._replace(vector={term: 0.9 * w for term, w in entry.vector.items()})
+
+    assert check("embedded", precision="bf16").verdict == "exact"
+    rewrite("embedded", lighter)
+    assert causes(check("embedded", precision="bf16")) == {WRONG_MODEL}
+
+
+def test_a_precision_that_this_machine_lacks_is_noted_or_refused(corpus, monkeypatch):
+    def load(name, *, precision):
+        raise ConfigError(f"precision is {precision!r}, which needs another machine.")
+
+    index("embedded", corpus, model=None, precision="bf16")
+    monkeypatch.setattr("sparse_ir.inspecting.verify_models.load_encoder", load)
+    found = check("embedded")
+    assert found.source == "the index's own vectors"
+    assert any("'bf16', which needs another machine" in note for note in found.notes)
+    with pytest.raises(ConfigError, match="'int8', which needs another machine"):
+        check("embedded", precision="int8")
