@@ -4,11 +4,12 @@ PYTHON ?= python3
 TESTS ?= tests
 ARGS ?=
 BIN := .venv/bin
+CHOSEN = -c ../../pyproject.toml --rootdir ../.. $(addprefix ../../,$(TESTS)) $(ARGS)
 
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help environment install fix check test docs demo build lock clean
+.PHONY: help environment install fix check test coverage wheel docs demo build lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,13 +35,21 @@ check: environment ## lint, format, types, layers, spelling: everything but the 
 
 # The tests see the wheel and nothing of this folder: their environment holds the wheel, and they
 # are started from a folder without a sparse_ir, so that their subprocesses find the wheel too.
-test: ## build the wheel, install it into .venv-test, run the tests against it
+test: wheel ## build the wheel, install it into .venv-test, run the tests against it
+	cd build/test && SPARSE_IR_EXPECT_WHEEL=1 ../../.venv-test/bin/pytest $(CHOSEN)
+
+coverage: wheel ## the same, and what the tests reach: a table, and build/coverage/index.html
+	cd build/test && SPARSE_IR_EXPECT_WHEEL=1 COVERAGE_FILE=$(CURDIR)/build/test/.coverage \
+		../../.venv-test/bin/coverage run --rcfile ../../pyproject.toml -m pytest $(CHOSEN)
+	.venv-test/bin/coverage combine --quiet --data-file build/.coverage build/test
+	.venv-test/bin/coverage html --quiet --data-file build/.coverage -d build/coverage
+	.venv-test/bin/coverage report --data-file build/.coverage --skip-covered
+
+wheel:
 	@sh .ci/environment .venv-test test
 	@rm -rf build && mkdir -p build/test
 	.venv-test/bin/python -m hatchling build -t wheel -d build/wheel
 	@.venv-test/bin/python -m pip install --quiet --no-deps --force-reinstall build/wheel/*.whl
-	cd build/test && SPARSE_IR_EXPECT_WHEEL=1 ../../.venv-test/bin/pytest \
-		-c ../../pyproject.toml --rootdir ../.. $(addprefix ../../,$(TESTS)) $(ARGS)
 
 docs: install ## the documentation as a site, into build/site; a warning fails it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
