@@ -18,6 +18,7 @@ from sparse_ir.cli.options import (
     refuse,
     resume_option,
     skip_bad_option,
+    typed,
 )
 from sparse_ir.cli.output import (
     engine_flag,
@@ -125,7 +126,12 @@ def _update(settings: IndexSettings, *, delete_missing: bool, as_json: bool) -> 
 
     total = count_rows(settings.corpus, limit=settings.limit)
     with progress("update", total=total) as advance:
-        report = update_index(settings, delete_missing=delete_missing, advance=advance)
+        report = update_index(
+            settings,
+            delete_missing=delete_missing,
+            precision=settings.precision if typed("precision") else None,
+            advance=advance,
+        )
     if as_json:
         print_json({**report._asdict(), "rejects": str(report.rejects or "")})
     else:

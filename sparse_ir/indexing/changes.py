@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.data.corpora import BadRow, read_documents
@@ -70,18 +71,20 @@ def update_index(
     settings: IndexSettings,
     *,
     delete_missing: bool = False,
+    precision: str | None = None,
     advance: Callable[[int], None] = lambda n: None,
 ) -> UpdateReport:
     """Encode and write the documents of a corpus that an index does not hold exactly so.
 
     Documents are written whole: a partial update would merge old and new terms. The index's own
-    model, pruning and dense model are used. A stopped update is simply started again.
+    model, precision, pruning and dense model are used. A stopped update is simply started again.
 
     Args:
         settings: The corpus, the index, the engine; a model, or dense model, only where the
             stamp's name for it means nothing on this machine.
         delete_missing: Delete what the corpus does not hold. Nothing is deleted unless the whole
             corpus was read.
+        precision: What the caller takes for the index's; refused where it is another.
         advance: Called with the number of documents finished.
 
     Raises:
@@ -100,7 +103,7 @@ def update_index(
     try:
         engine.resolve(settings.index)  # a name that is wrong is not locked, but said
         with written_alone(engine, settings.index):
-            return _update(engine, settings, delete_missing, advance, started)
+            return _update(engine, settings, delete_missing, precision, advance, started)
     finally:
         engine.close()
 
@@ -109,6 +112,7 @@ def _update(
     engine: Engine,
     settings: IndexSettings,
     delete_missing: bool,
+    precision: str | None,
     advance: Callable[[int], None],
     started: float,
 ) -> UpdateReport:
@@ -120,6 +124,13 @@ def _update(
             f"index {settings.index!r} holds passages, which cannot be updated in place. Index "
             "the corpus again with --replace."
         )
+    if precision and stamp.precision and precision != stamp.precision:
+        raise ConfigError(
+            f"index {settings.index!r} was encoded in {stamp.precision}, not {precision}. Leave "
+            "--precision away, or index anew."
+        )
+    # stored vectors and older indexes need not say theirs
+    settings = replace(settings, precision=stamp.precision or settings.precision)
     encoder = _encoder(settings, stamp)
     update = _Update(engine, settings, physical, stamp, encoder, _dense(settings, stamp))
     seen = update.write(advance)

@@ -164,7 +164,7 @@ def verify_vectors(
     compared = compare(expected, observed, tolerance=tolerance, noise=noise)
     if noise:
         compared = forgive_few(compared)
-    causes = name_causes(compared)
+    causes = name_causes(compared, noise=noise)
     report = check_scores(
         engine, index, queries, expected=expected, observed=observed, advance=advance
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.inspecting.findings import (
     DOTS,
@@ -27,14 +28,24 @@ if TYPE_CHECKING:
 
 _MOSTLY = 0.9
 _SAME = 1e-3  # pivots computed from 9-bit weights and float32 scores agree to this
+_MANY = 6
+# Of the noise that may be, what nearly all weights stay within. On 100 texts of cranfield in bf16
+# and int8, in one shard, three or five, over 90 % of saturated weights agree with another of their
+# term so far; of weights that are shuffled, scaled or squeezed by tanh, 20 to 83 %.
+_TYPICAL = 1 / 16
 
 
-def name_causes(compared: Sequence[Differences]) -> list[Finding]:
-    """Name the causes of all differences, the one that explains most documents first."""
+def name_causes(compared: Sequence[Differences], *, noise: float = 0.0) -> list[Finding]:
+    """Name the causes of all differences, the one that explains most documents first.
+
+    Args:
+        compared: Document by document.
+        noise: What a weight may be off below fp32, as ``compare`` takes it.
+    """
     wrong = [d for d in compared if not d.right]
     if not wrong:
         return []
-    saturated = _saturation(compared)
+    saturated = _saturation(compared, noise)
     if saturated is not None:
         return [saturated]
     findings: list[Finding] = []
@@ -56,18 +67,24 @@ def name_causes(compared: Sequence[Differences]) -> list[Finding]:
     return findings
 
 
-def _saturation(compared: Sequence[Differences]) -> Finding | None:
+def _saturation(compared: Sequence[Differences], noise: float) -> Finding | None:
     """Whether weights S come back as S / (S + pivot), one pivot a term (and shard)."""
-    pivots: dict[str, dict[float, float]] = defaultdict(dict)
+    pivots: dict[str, dict[float, _Pivot]] = defaultdict(dict)
     there = below = 0
     for d in compared:
-        there += sum(term in d.observed for term in d.expected)
-        for term in d.changed:
+        heaviest = max(d.expected.values(), default=0.0)
+        # what lies within the noise may be saturated as well
+        for term in d.expected.keys() & d.observed.keys() if noise else d.changed:
             if d.observed[term] < 1:
                 below += 1
-                pivots[term][d.expected[term]] = _pivot(d, term)
-    # equal weights come back equal whatever the function is: only different ones tell
-    telling = [sorted(found.values()) for found in pivots.values() if len(found) > 1]
+                weight = d.expected[term]
+                room = max(_SAME, _TYPICAL * noise * heaviest / weight)
+                pivots[term][weight] = _Pivot(_pivot(d, term), room)
+        there += sum(term in d.observed for term in d.expected)
+    # equal weights come back equal whatever the function is: only different ones tell, and among
+    # few of a term none may lie in the same shard
+    several = [sorted(found.values()) for found in pivots.values() if len(found) > 1]
+    telling = [found for found in several if len(found) >= _MANY] or several
     tested, fitting = sum(map(len, telling)), sum(map(_agreeing, telling))
     if not tested or fitting < _MOSTLY * tested or below < _MOSTLY * there:
         return None
@@ -85,15 +102,23 @@ def _saturation(compared: Sequence[Differences]) -> Finding | None:
     )
 
 
+class _Pivot(NamedTuple):
+    """The pivot that a weight tells of, and how far off its weight may have put it, relative."""
+
+    pivot: float
+    room: float
+
+
 def _pivot(d: Differences, term: str) -> float:
     """The pivot p of S / (S + p), from a weight and what came back."""
     return d.expected[term] * (1 - d.observed[term]) / d.observed[term]
 
 
-def _agreeing(pivots: list[float]) -> int:
+def _agreeing(pivots: list[_Pivot]) -> int:
     """How many equal a neighbour; shards have pivots of their own."""
-    close = [q - p <= _SAME * p for p, q in pairwise(pivots)]
-    return sum(a or b for a, b in zip([False, *close], [*close, False], strict=True))
+    gaps = [math.inf, *(q.pivot - p.pivot for p, q in pairwise(pivots)), math.inf]
+    near = map(min, pairwise(gaps))
+    return sum(gap <= p.room * p.pivot for p, gap in zip(pivots, near, strict=True))
 
 
 def _dots(wrong: list[Differences]) -> tuple[list[Finding], list[Differences]]:

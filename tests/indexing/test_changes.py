@@ -7,6 +7,7 @@ import json
 import pytest
 
 from sparse_ir.engines.opening import open_engine
+from sparse_ir.models.loading import load_encoder
 
 PLACES = ["embedded", "memory", "opensearch", "elasticsearch"]
 
@@ -67,6 +68,25 @@ def test_an_update_deletes_what_is_gone_when_asked(sparse_ir, place, write_jsonl
     )
     assert (report["deleted"], report["documents"]) == (2, 1)
     assert hits(sparse_ir, place, "tree") == ["a"]
+
+
+def test_an_update_encodes_in_the_precision_of_the_index(sparse_ir, write_jsonl, tmp_path):
+    place = ("--engine", f"embedded:{tmp_path / 'engine'}")
+    index(sparse_ir, place, write_jsonl("1.jsonl", ROWS[:1]), "--precision", "bf16")
+    new = write_jsonl("2.jsonl", ROWS[:2])
+    outcome = sparse_ir(
+        "index", *place, "--index", "changes", "--corpus", new, "--update", "--precision", "int8"
+    )
+    assert outcome.exit_code == 2
+    assert "was encoded in bf16, not int8. Leave --precision away" in outcome.err
+    index(sparse_ir, place, new, "--update")
+    with open_engine(place[1]) as engine:
+        entry = engine.get("changes", ["b"])[0]
+    assert entry is not None
+    for precision, same in (("bf16", True), ("fp32", False)):
+        batch = load_encoder(precision=precision).encode_documents([ROWS[1]["text"]])
+        weights = sorted(batch.weights.data.tolist())
+        assert (sorted(entry.vector.values()) == pytest.approx(weights, rel=1e-6)) is same
 
 
 def test_an_update_needs_the_model_of_the_index(sparse_ir, place, write_jsonl):

@@ -21,10 +21,11 @@ from sparse_ir.inspecting.verify_weights import NOISE, STEP, compare, forgive_fe
 EXPECTED = {"a": 4.0, "b": 2.0, "c": 1.0}
 
 
-def causes(*pairs, tolerance=0.0):
+def causes(*pairs, tolerance=0.0, noise=0.0):
     expected = {f"d{i}": dict(pair[0]) for i, pair in enumerate(pairs)}
     observed = {f"d{i}": dict(pair[1]) for i, pair in enumerate(pairs)}
-    return [f.cause for f in name_causes(compare(expected, observed, tolerance=tolerance))]
+    compared = compare(expected, observed, tolerance=tolerance, noise=noise)
+    return [f.cause for f in name_causes(compared, noise=noise)]
 
 
 SOUND = (EXPECTED, EXPECTED)
@@ -59,6 +60,39 @@ def test_saturation_is_one_pivot_for_each_term():
 
     other = {"a": 1.0, "b": 6.0, "c": 2.0}
     assert causes((EXPECTED, squeeze(EXPECTED)), (other, squeeze(other))) == [SATURATION]
+
+
+def test_saturation_is_named_where_shards_have_pivots_of_their_own():
+    # d0, d3, ... lie in one shard, d1, d4, ... in the next; "rare" is once in each
+    vectors = [{"a": 1.0 + i, "b": 9.0 - i / 2} for i in range(9)]
+    for i in range(3):
+        vectors[i]["rare"] = 1.0 + i
+    shards = [{"a": 3.0, "b": 2.0, "rare": 0.5}, {"a": 4.0, "b": 1.0, "rare": 2.0},
+              {"a": 5.0, "b": 1.5, "rare": 9.0}]  # fmt: skip
+    pairs = [
+        (vector, {t: w / (w + shards[i % 3][t]) for t, w in vector.items()})
+        for i, vector in enumerate(vectors)
+    ]
+    assert causes(*pairs) == [SATURATION]
+
+
+def test_saturation_is_named_below_fp32_where_the_weights_themselves_are_off():
+    off = (
+        1.002,
+        0.997,
+        1.001,
+        0.999,
+        1.003,
+        0.998,
+    )  # by at most .003
+    pairs, scaled = [], []
+    for i, by in enumerate(off):
+        made = {"a": 1.0 + i, "b": 6.0 - i / 2, "c": 9.0}
+        again = {t: w * by for t, w in made.items()}
+        pairs.append((again, {t: w / (w + 2.0) for t, w in made.items()}))
+        scaled.append((again, {t: w / 9 * (1 - i / 9) for t, w in made.items()}))
+    assert causes(*pairs, tolerance=STEP, noise=NOISE["bf16"]) == [SATURATION]
+    assert causes(*scaled, tolerance=STEP, noise=NOISE["bf16"]) == [WRONG_MODEL]
 
 
 def test_weights_that_are_only_smaller_are_no_saturation():
