@@ -14,6 +14,7 @@ from sparse_ir.models.fingerprint import fingerprint, tokenizer_digest, weights_
 from sparse_ir.models.masked_lm import PRECISIONS, find_device, load_tokenizer
 from sparse_ir.models.memory import is_out_of_memory
 from sparse_ir.models.pretrained import load_pretrained
+from sparse_ir.models.tokens_ahead import WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
 
 BATCH_TOKENS = 8192
 """Texts times longest text of a batch."""
-
-BATCH_TEXTS = 256
-WINDOW = 4096
-"""Texts tokenised and sorted at a time."""
 
 
 class Options(NamedTuple):
@@ -174,11 +171,7 @@ class Backbone:
         # a tokenizer without special tokens leaves nothing of ""
         left = np.array([i for i, row in enumerate(tokens) if row], np.int64)
         while len(left):
-            batches = token_batches(
-                [len(tokens[i]) for i in left],
-                batch_tokens=self.batch_tokens,
-                batch_texts=BATCH_TEXTS,
-            )
+            batches = token_batches([len(tokens[i]) for i in left], batch_tokens=self.batch_tokens)
             done: set[int] = set()
             for batch in batches:
                 chosen = left[batch]
