@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from sparse_ir.models.sides import QUERY_TABLE, Sides, TableLayout, read_sides, 
 from sparse_ir.models.unicoil_files import read_unicoil
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from sparse_ir.models.base import SparseEncoder
     from sparse_ir.models.dense import DenseEncoder
@@ -302,13 +303,21 @@ def _lacks_weights(folder: Path) -> bool:
 
 def _snapshot(name: str, patterns: list[str]) -> Path:
     from huggingface_hub import snapshot_download
+
+    with no_bars():
+        return Path(snapshot_download(name, allow_patterns=patterns, ignore_patterns=_NOT_READ))
+
+
+@contextmanager
+def no_bars() -> Iterator[None]:
+    """Keep the bars of the hub's client off the terminal within the block."""
     from huggingface_hub import utils as typed
 
     utils: Any = typed  # it does not export what it documents
     shown = not utils.are_progress_bars_disabled()
-    utils.disable_progress_bars()  # the library draws no bars
+    utils.disable_progress_bars()
     try:
-        return Path(snapshot_download(name, allow_patterns=patterns, ignore_patterns=_NOT_READ))
+        yield
     finally:
         if shown:
             utils.enable_progress_bars()
