@@ -79,69 +79,47 @@ def load_encoder(
     name, folder = _find(name_or_path, trust_remote_code=trust_remote_code, weights=False)
     if queries not in QUERY_ENCODERS:
         raise ConfigError(f"query encoder is {queries!r}. Use {' or '.join(QUERY_ENCODERS)}.")
+    by_table = queries == INFERENCE_FREE
+    options: dict[str, Any] = {
+        "name": name,
+        "device": device,
+        "precision": precision,
+        "batch_tokens": batch_tokens,
+        "max_length": max_length,
+    }
     if is_onnx(folder):
         from sparse_ir.models.onnx_loading import load_onnx
 
-        return load_onnx(
-            folder,
-            name=name,
-            device=device,
-            precision=precision,
-            batch_tokens=batch_tokens,
-            max_length=max_length,
-            by_table=queries == INFERENCE_FREE,
-        )
+        return load_onnx(folder, by_table=by_table, **options)
     if (folder / "bm25.json").is_file():
-        if queries == INFERENCE_FREE:
+        if by_table:
             raise _no_table(name)
         from sparse_ir.models.bm25 import Bm25Encoder
 
         return Bm25Encoder.load(folder)
+    options["trust_remote_code"] = trust_remote_code
     unicoil = read_unicoil(folder)
     if unicoil is not None:
         require_safe_weights(folder)
-        if queries == INFERENCE_FREE:
+        if by_table:
             raise _no_table(name)
         from sparse_ir.models.unicoil import UnicoilEncoder
 
-        return UnicoilEncoder(
-            folder,
-            name=name,
-            device=device,
-            precision=precision,
-            max_length=max_length,
-            layout=unicoil,
-            trust_remote_code=trust_remote_code,
-            **({"batch_tokens": batch_tokens} if batch_tokens else {}),
-        )
+        return UnicoilEncoder(folder, layout=unicoil, **options)
     sides = read_sides(folder)
-    if queries == INFERENCE_FREE and sides.table is None:
+    if by_table and sides.table is None:
         raise _no_table(name)
-    splade = partial(
-        _splade,
-        folder,
-        name=name,
-        device=device,
-        precision=precision,
-        batch_tokens=batch_tokens,
-        max_length=max_length,
-        trust_remote_code=trust_remote_code,
-    )
-    if queries == MODEL and sides.queries == sides.documents:
+    splade = partial(_splade, folder, **options)
+    if not by_table and sides.queries == sides.documents:
         return splade(layout=sides.documents, table=sides.table)
-    return _two_sided(folder, name, sides, splade, table=queries == INFERENCE_FREE, cut=max_length)
+    return _two_sided(folder, name, sides, splade, table=by_table, cut=max_length)
 
 
-def _splade(
-    folder: Path, *, name: str, layout: SpladeLayout, batch_tokens: int | None, **options: Any
-) -> SpladeEncoder:
+def _splade(folder: Path, *, name: str, layout: SpladeLayout, **options: Any) -> SpladeEncoder:
     require_readable(layout.model, fetched_as=None if name == str(folder) else name)
-    from sparse_ir.models.batched import BATCH_TOKENS
     from sparse_ir.models.splade import SpladeEncoder
 
-    return SpladeEncoder(
-        folder, name=name, layout=layout, batch_tokens=batch_tokens or BATCH_TOKENS, **options
-    )
+    return SpladeEncoder(folder, name=name, layout=layout, **options)
 
 
 def _two_sided(
