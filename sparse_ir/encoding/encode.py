@@ -384,8 +384,9 @@ def _clear(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for path in (*ledger_paths(out), out / MANIFEST_NAME, out / VOCABULARY_NAME):
         path.unlink(missing_ok=True)
-    for path in out.glob("vectors-*.parquet"):
-        path.unlink()
+    for path in out.iterdir():
+        if is_shard(path.name):
+            path.unlink()
 
 
 def _report(
