@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparse_ir.config import require_least_one
 from sparse_ir.data.corpora import BadRow, corpus_bytes, read_documents, source_sha256
+from sparse_ir.data.files import STANDARD_INPUT
 from sparse_ir.data.ledger import Chunk
 from sparse_ir.data.locks import writing_alone
 from sparse_ir.data.shard_manifest import write_shard_manifest
@@ -33,7 +34,6 @@ from sparse_ir.encoding.ledgers import (
 )
 from sparse_ir.encoding.passages import parse_passages
 from sparse_ir.encoding.sources import (
-    STANDARD_INPUT,
     called_now,
     encoder_for,
     fitted_before,
