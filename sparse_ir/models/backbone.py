@@ -33,14 +33,14 @@ class Options(NamedTuple):
     Attributes:
         device: "auto" (CUDA, then MPS, then CPU) or any name torch knows.
         precision: "fp32", "bf16" or "fp16".
-        batch_tokens: Upper bound of texts times longest text in a batch.
+        batch_tokens: Upper bound of texts times longest text in a batch; None for 8,192.
         max_length: Read fewer tokens of a text than the model allows.
         trust_remote_code: Run Python code that the folder brings.
     """
 
     device: str = "auto"
     precision: str = "fp32"
-    batch_tokens: int = BATCH_TOKENS
+    batch_tokens: int | None = None
     max_length: int | None = None
     trust_remote_code: bool = False
 
@@ -98,7 +98,7 @@ class Backbone:
             ConfigError: an option is wrong.
         """
         self.folder, self.options = folder, options
-        self.batch_tokens = options.batch_tokens
+        self.batch_tokens = options.batch_tokens or BATCH_TOKENS
         self.device = find_device(options.device)
         if options.precision not in PRECISIONS:
             raise ConfigError(f"precision is {options.precision!r}. Use fp32, bf16 or fp16.")

@@ -192,12 +192,10 @@ def load_dense(
     """
     keep_memory_flat()
     name, folder = find_model(name_or_path, trust_remote_code=trust_remote_code)
-    from sparse_ir.models.backbone import BATCH_TOKENS, Options
+    from sparse_ir.models.backbone import Options
     from sparse_ir.models.dense import DenseEncoder
 
-    options = Options(
-        device, precision, batch_tokens or BATCH_TOKENS, max_length, trust_remote_code
-    )
+    options = Options(device, precision, batch_tokens, max_length, trust_remote_code)
     return DenseEncoder(folder, name=name, options=options)
 
 

@@ -182,7 +182,7 @@ class ColbertTeacher:
             length, mask = self._length(query=True), self._tokenizer.mask_token_id
             rows = [row + [mask] * (length - len(row)) for row in rows]
         found: list[bytes] = [b""] * len(rows)
-        budget = self._backbone.options.batch_tokens
+        budget = self._backbone.batch_tokens
         for batch in token_batches([len(row) for row in rows], batch_tokens=budget):
             chosen = [rows[i] for i in batch]
             lengths = torch.tensor(

@@ -70,7 +70,7 @@ class CrossEncoder:
     ) -> NDArray[np.float64]:
         rows, types = self._tokenize(queries, documents)
         scores = np.zeros(len(rows))
-        budget = self._backbone.options.batch_tokens
+        budget = self._backbone.batch_tokens
         for batch in token_batches([len(row) for row in rows], batch_tokens=budget):
             inputs = {}
             if self._typed:
