@@ -25,7 +25,7 @@ def make_bert(
     """Save tokenizer and model, and return the model; its weights tell texts apart.
 
     Args:
-        folder: Is made.
+        folder: Is made where it is missing.
         vocabulary: Tokens beside the special ones; one that comes twice counts once.
         kind: The class of transformers.
         seed: Of the weights.
@@ -39,7 +39,7 @@ def make_bert(
     import torch
     import transformers
 
-    folder.mkdir()
+    folder.mkdir(parents=True, exist_ok=True)
     tokens = dict.fromkeys(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *vocabulary))
     (folder / "vocab.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
     tokenizer = transformers.BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=length)

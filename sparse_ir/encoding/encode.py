@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparse_ir.config import require_least_one
 from sparse_ir.data.corpora import BadRow, corpus_bytes, read_documents, source_sha256
+from sparse_ir.data.files import STANDARD_INPUT
 from sparse_ir.data.ledger import Chunk
 from sparse_ir.data.locks import writing_alone
 from sparse_ir.data.shard_manifest import write_shard_manifest
@@ -33,7 +34,6 @@ from sparse_ir.encoding.ledgers import (
 )
 from sparse_ir.encoding.passages import parse_passages
 from sparse_ir.encoding.sources import (
-    STANDARD_INPUT,
     called_now,
     encoder_for,
     fitted_before,
@@ -384,8 +384,9 @@ def _clear(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for path in (*ledger_paths(out), out / MANIFEST_NAME, out / VOCABULARY_NAME):
         path.unlink(missing_ok=True)
-    for path in out.glob("vectors-*.parquet"):
-        path.unlink()
+    for path in out.iterdir():
+        if is_shard(path.name):
+            path.unlink()
 
 
 def _report(

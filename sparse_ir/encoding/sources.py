@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparse_ir.data.corpora import corpus_bytes, read_documents
-from sparse_ir.data.files import unwritable
+from sparse_ir.data.files import STANDARD_INPUT, unwritable
 from sparse_ir.encoding.devices import read_devices, threads_each
 from sparse_ir.encoding.pool import EncoderPool
 from sparse_ir.encoding.worker import WorkerSettings
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sparse_ir.models.base import SparseEncoder
-
-STANDARD_INPUT = "-"
 
 
 @contextmanager

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sparse_ir import __version__
 from sparse_ir.config import require_least_one
 from sparse_ir.data.corpora import BadRow, corpus_bytes, read_documents
+from sparse_ir.data.files import STANDARD_INPUT
 from sparse_ir.encoding.chunks import encode_corpus
 from sparse_ir.encoding.dense import open_dense
 from sparse_ir.encoding.devices import read_devices
 from sparse_ir.encoding.passages import EACH, WHOLE, parse_passages
 from sparse_ir.encoding.sources import (
-    STANDARD_INPUT,
     called_now,
     encoder_for,
     fitted_before,

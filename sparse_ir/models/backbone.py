@@ -14,6 +14,7 @@ from sparse_ir.models.fingerprint import fingerprint, tokenizer_digest, weights_
 from sparse_ir.models.masked_lm import PRECISIONS, find_device, load_tokenizer
 from sparse_ir.models.memory import is_out_of_memory
 from sparse_ir.models.pretrained import load_pretrained
+from sparse_ir.models.tokens_ahead import WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 BATCH_TOKENS = 8192
 """Texts times longest text of a batch."""
 
-BATCH_TEXTS = 256
-WINDOW = 4096
-"""Texts tokenised and sorted at a time."""
-
 
 class Options(NamedTuple):
     """How a model is run; the same for every kind.
@@ -36,14 +33,14 @@ class Options(NamedTuple):
     Attributes:
         device: "auto" (CUDA, then MPS, then CPU) or any name torch knows.
         precision: "fp32", "bf16" or "fp16".
-        batch_tokens: Upper bound of texts times longest text in a batch.
+        batch_tokens: Upper bound of texts times longest text in a batch; None for 8,192.
         max_length: Read fewer tokens of a text than the model allows.
         trust_remote_code: Run Python code that the folder brings.
     """
 
     device: str = "auto"
     precision: str = "fp32"
-    batch_tokens: int = BATCH_TOKENS
+    batch_tokens: int | None = None
     max_length: int | None = None
     trust_remote_code: bool = False
 
@@ -101,7 +98,7 @@ class Backbone:
             ConfigError: an option is wrong.
         """
         self.folder, self.options = folder, options
-        self.batch_tokens = options.batch_tokens
+        self.batch_tokens = options.batch_tokens or BATCH_TOKENS
         self.device = find_device(options.device)
         if options.precision not in PRECISIONS:
             raise ConfigError(f"precision is {options.precision!r}. Use fp32, bf16 or fp16.")
@@ -174,11 +171,7 @@ class Backbone:
         # a tokenizer without special tokens leaves nothing of ""
         left = np.array([i for i, row in enumerate(tokens) if row], np.int64)
         while len(left):
-            batches = token_batches(
-                [len(tokens[i]) for i in left],
-                batch_tokens=self.batch_tokens,
-                batch_texts=BATCH_TEXTS,
-            )
+            batches = token_batches([len(tokens[i]) for i in left], batch_tokens=self.batch_tokens)
             done: set[int] = set()
             for batch in batches:
                 chosen = left[batch]

@@ -8,24 +8,30 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from scipy import sparse
 
 from sparse_ir.errors import EncodingError, ModelError
 from sparse_ir.models.base import Explanation, TermOrigin
-from sparse_ir.models.batches import own_tokens, pad, token_batches, tokenize, vocabulary_terms
+from sparse_ir.models.batches import (
+    own_tokens,
+    pad,
+    text_ids,
+    token_batches,
+    tokenize,
+    vocabulary_terms,
+    warn_of_cut,
+)
 from sparse_ir.models.memory import is_out_of_memory
 from sparse_ir.models.origins import token_words
 from sparse_ir.models.tokens_ahead import TokensAhead
-from sparse_ir.models.windows import WINDOW, weigh_in_windows
 from sparse_ir.vectors import SparseBatch, concatenate, select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    import torch
+    from numpy.typing import NDArray
     from torch import Tensor
-
-    from sparse_ir.models.head import TermWeights
 
 BATCH_TOKENS = 4096
 """Texts times longest text of a batch."""
@@ -38,7 +44,7 @@ class BatchedEncoder(ABC):
 
     Attributes:
         name: What ``load_encoder`` takes to load it again.
-        tokenizer: The model's transformers tokenizer.
+        tokenizer: The model's tokenizer.
         max_length: Tokens read of a text, special ones included.
         batch_tokens: Upper bound of texts times longest text in a batch; halved where memory
             runs out.
@@ -48,7 +54,7 @@ class BatchedEncoder(ABC):
     tokenizer: Any
     max_length: int
     batch_tokens: int
-    _device: torch.device
+    _device: torch.device | str
 
     @property
     @abstractmethod
@@ -56,8 +62,14 @@ class BatchedEncoder(ABC):
         """Number of terms."""
 
     @abstractmethod
-    def _term_weights(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Weigh a padded batch of token ids: (texts, vocabulary), on any device."""
+    def _weigh_batch(self, ids: NDArray[Any], mask: NDArray[Any]) -> sparse.csr_array:
+        """Weigh a padded batch of token ids: (texts, vocabulary)."""
+
+    @abstractmethod
+    def _weigh_one(
+        self, ids: NDArray[Any], mask: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The weights of a batch of one text, and the token that gave each, (vocabulary,)."""
 
     @cached_property
     def vocabulary(self) -> tuple[str, ...]:
@@ -66,35 +78,26 @@ class BatchedEncoder(ABC):
 
     @cached_property
     def _ahead(self) -> TokensAhead:
-        return TokensAhead(self.tokenizer, self.max_length, window=WINDOW)
+        return TokensAhead(self.tokenizer, self.max_length)
 
     def text_terms(self, text: str) -> list[str]:
         """List the tokens of a text, as far as they are read; see ``SparseEncoder``."""
         found = own_tokens(self.tokenizer, text, self.max_length)
         return [self.vocabulary[i] for i in found]
 
-    def _explained(
-        self,
-        text: str,
-        prompt: str,
-        kept: int,
-        weigh: Callable[[Tensor, Tensor], TermWeights],
-    ) -> Explanation:
-        """Weigh one text by what also tells the positions, and name the word behind each term."""
+    def _explain(self, text: str, prompt: str, kept: int) -> Explanation:
+        """Weigh one text, and name the word behind each of the ``kept`` heaviest terms."""
         tokens = tokenize(self.tokenizer, [prompt + text], self.max_length)
         row = tokens.ids[0]
         if not row:
             return Explanation(text, (), tokens.cut[0])
-        ids = torch.tensor([row])
-        found = weigh(ids, torch.ones_like(ids))
-        weights, positions = found.weights[0].cpu(), found.where(0)
+        weights, positions = self._weigh_one(*pad([row], 0))
         words = token_words(self.tokenizer, text, row, prompt=prompt)
-        columns = weights.nonzero().flatten()
-        columns = columns[weights[columns].argsort(descending=True, stable=True)]
-        columns = columns[: kept or None]
+        columns = np.flatnonzero(weights)
+        columns = columns[np.argsort(-weights[columns], kind="stable")][: kept or None]
         origins = (
-            TermOrigin(self.vocabulary[c], float(weights[c]), *words[token])
-            for c, token in zip(columns.tolist(), positions[columns].tolist(), strict=True)
+            TermOrigin(self.vocabulary[c], float(weights[c]), *words[positions[c]])
+            for c in columns.tolist()
         )
         return Explanation(text, tuple(origins), tokens.cut[0])
 
@@ -106,16 +109,20 @@ class BatchedEncoder(ABC):
         on_cut: Callable[[int], None] | None = None,
         advance: Callable[[int], None] = lambda n: None,
     ) -> SparseBatch:
-        return weigh_in_windows(
-            texts,
-            ids,
-            window=self._ahead.window,
-            tokens=lambda start: self._ahead.take(texts, start, prompt),
-            weigh=lambda rows, names: self._encode_tokens(rows, names, advance),
-            max_length=self.max_length,
-            size=self.size,
-            on_cut=on_cut,
-        )
+        """Weigh texts in the order given, at the memory of a window."""
+        names, window = text_ids(texts, ids), self._ahead.window
+        cut = 0
+        batches = [SparseBatch((), sparse.csr_array((0, self.size), dtype=np.float32))]
+        for start in range(0, len(texts), window):
+            found = self._ahead.take(texts, start, prompt)
+            cut += sum(found.cut)
+            part = names[start : start + window]
+            batches.append(self._encode_tokens(found.ids, part, advance))
+        if cut and on_cut is not None:
+            on_cut(cut)
+        elif cut:
+            warn_of_cut(cut, len(texts), self.max_length)
+        return batches[-1] if len(batches) <= 2 else concatenate(batches)
 
     def _encode_tokens(
         self, rows: list[list[int]], ids: Sequence[str], advance: Callable[[int], None]
@@ -157,7 +164,7 @@ class BatchedEncoder(ABC):
         input_ids, mask = pad(rows, self.tokenizer.pad_token_id or 0)
         if input_ids.size == 0:  # a tokenizer without special tokens leaves nothing of ""
             return sparse.csr_array((len(rows), self.size), dtype=np.float32)
-        found = sparse_rows(self._term_weights(torch.from_numpy(input_ids), torch.from_numpy(mask)))
+        found = self._weigh_batch(input_ids, mask)
         if not np.isfinite(found.data).all():
             raise ModelError(
                 f"{self.name} gives weights that are not finite numbers. If you asked for fp16, "
@@ -167,7 +174,7 @@ class BatchedEncoder(ABC):
 
 
 def halved(
-    batch_tokens: int, lengths: Sequence[int], device: torch.device, error: Exception
+    batch_tokens: int, lengths: Sequence[int], device: torch.device | str, error: Exception
 ) -> int:
     """Say how large batches are from here on: half of the one that was too large.
 
@@ -187,7 +194,10 @@ def halved(
         ) from error
     bound = min(batch_tokens, len(lengths) * max(lengths)) // 2
     _log.warning("memory ran out on %s; from here on batches have %d tokens", device, bound)
-    torch.cuda.empty_cache()
+    if str(device).startswith("cuda"):
+        import torch
+
+        torch.cuda.empty_cache()
     return bound
 
 
@@ -209,7 +219,7 @@ def sparse_rows(weights: Tensor) -> sparse.csr_array:
         return sparse.csr_array(weights.numpy())
     rows, columns = weights.nonzero(as_tuple=True)
     values = weights[rows, columns]
-    starts = torch.zeros(len(weights) + 1, dtype=torch.int64, device=weights.device)
+    starts = columns.new_zeros(len(weights) + 1)
     starts[1:] = (weights != 0).sum(dim=1).cumsum(dim=0)
-    parts = [values, columns.to(torch.int32), starts.to(torch.int32)]
+    parts = [values, columns.int(), starts.int()]
     return sparse.csr_array(tuple(part.cpu().numpy() for part in parts), shape=tuple(weights.shape))

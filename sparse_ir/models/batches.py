@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 from sparse_ir.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -21,6 +22,7 @@ _ABSURD_LENGTH = 100_000  # tokenizers without a limit of their own say 1e30
 _USUAL_LENGTH = 512
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert")
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
+_log = logging.getLogger(__name__)
 
 
 class TokenizedTexts(NamedTuple):
@@ -86,6 +88,31 @@ def tokenize(tokenizer: Any, texts: Sequence[str], max_length: int) -> Tokenized
     return found
 
 
+def text_ids(texts: Sequence[str], ids: Sequence[str] | None) -> list[str]:
+    """Give each text its id: those given, else "0", "1" and so on.
+
+    Raises:
+        ValueError: one string is given instead of texts, or not one id a text.
+    """
+    if isinstance(texts, str):
+        raise ValueError("texts is one string. Give a list of texts.")
+    if ids is None:
+        return [str(i) for i in range(len(texts))]
+    if len(ids) != len(texts):
+        raise ValueError(f"{len(ids)} ids for {len(texts)} texts")
+    return list(ids)
+
+
+def warn_of_cut(cut: int, texts: int, max_length: int | None) -> None:
+    """Log how many of the texts are longer than is read."""
+    _log.warning(
+        "%d of %d texts are longer than %d tokens; the rest of them is not read",
+        cut,
+        texts,
+        max_length,
+    )
+
+
 def own_tokens(tokenizer: Any, text: str, max_length: int) -> list[int]:
     """The ids of a text's own tokens, special ones left out, each once, as they come."""
     special = set(tokenizer.all_special_ids)
@@ -130,9 +157,13 @@ def beginning(text: str, max_length: int) -> str:
 def vocabulary_terms(tokenizer: Any, size: int) -> tuple[str, ...]:
     """The token of every id below ``size``, distinct; an id without its own is "[id:N]"."""
     known = tokenizer.convert_ids_to_tokens(list(range(min(size, len(tokenizer)))))
+    return distinct_terms([*known, *[None] * (size - len(known))])
+
+
+def distinct_terms(tokens: Iterable[str | None]) -> tuple[str, ...]:
+    """The token of each column; where it is missing, or another's already, "[id:N]"."""
     terms: dict[str, None] = {}  # a set that keeps the order
-    for i in range(size):
-        token = known[i] if i < len(known) else None
+    for i, token in enumerate(tokens):
         terms[f"[id:{i}]" if token is None or token in terms else str(token)] = None
     return tuple(terms)
 

@@ -20,6 +20,7 @@ from scipy import sparse
 from sparse_ir.errors import ConfigError, InputError, ModelError, SparseIRError
 from sparse_ir.models import analysis
 from sparse_ir.models.base import Explanation, TermOrigin
+from sparse_ir.models.batches import text_ids
 from sparse_ir.models.bm25_file import damaged, read_bm25, write_bm25
 from sparse_ir.models.fingerprint import fingerprint
 from sparse_ir.models.term_statistics import (
@@ -253,7 +254,7 @@ class Bm25Encoder:
         weigh: Callable[[sparse.csr_array, NDArray[Any]], NDArray[Any]],
         advance: Callable[[int], None],
     ) -> SparseBatch:
-        names = [str(i) for i in range(len(texts))] if ids is None else list(ids)
+        names = text_ids(texts, ids)
         batches = [make_batch((), sparse.csr_array((0, len(self.vocabulary)), dtype=np.float32))]
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
             part = texts[start : start + _TEXTS_AT_ONCE]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from sparse_ir.errors import ModelError, StorageError
+from sparse_ir.errors import ModelError
 from sparse_ir.models import analysis
+from sparse_ir.models.saved_files import put_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,24 +25,9 @@ def write_bm25(folder: Path, content: Mapping[str, Any]) -> None:
     Raises:
         StorageError: the folder cannot be written.
     """
-    path = folder / FILE_NAME
-    temporary = folder / f".{FILE_NAME}.{os.getpid()}.tmp"
     stored = {"format": FORMAT, "analysis": analysis.VERSION, **content}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.write(json.dumps(stored, ensure_ascii=False, separators=(",", ":")) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise StorageError(
-            f"{path}: cannot be written ({error.strerror}). Make room there, or name another "
-            "folder."
-        ) from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    written = json.dumps(stored, ensure_ascii=False, separators=(",", ":")) + "\n"
+    put_whole(folder / FILE_NAME, written.encode())
 
 
 def read_bm25(folder: Path) -> dict[str, Any]:

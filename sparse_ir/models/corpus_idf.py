@@ -150,10 +150,7 @@ def save_beside(folder: Path, table: dict[str, float], *, replace: bool = False)
     path = folder / QUERY_TABLE
     if path.is_file() and not replace:
         raise ConfigError(f"{path} is there already. Say --replace to write it anew.")
-    with saved_files.writable(path):
-        aside = path.with_name(f".{QUERY_TABLE}.tmp")
-        saved_files.put_json(aside, table)
-        aside.replace(path)
+    saved_files.put_whole(path, saved_files.readable_json(table))
 
 
 def read_made_for(folder: Path) -> MadeFor | None:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sparse_ir.errors import ModelError
+from sparse_ir.models.layouts import read_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,10 +85,14 @@ def vocabulary_files(folder: Path) -> list[Path]:
 
 
 def tokenizer_digest(folder: Path) -> str:
-    """SHA-256, hex, of a folder's tokenizer, whatever truncation and padding it was saved with."""
+    """SHA-256, hex, of a folder's tokenizer, whatever truncation and padding it was saved with.
+
+    Raises:
+        ModelError: tokenizer.json is damaged.
+    """
     files = vocabulary_files(folder)
     if [path.name for path in files] == ["tokenizer.json"]:
-        content = json.loads(files[0].read_text(encoding="utf-8"))
+        content = read_object(files[0])
         return fingerprint({k: v for k, v in content.items() if k not in ("truncation", "padding")})
     others = (
         path for name in ("merges.txt", "tokenizer_config.json") for path in folder.glob(name)

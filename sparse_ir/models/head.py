@@ -7,13 +7,14 @@ at once. Here they exist for one tile of the vocabulary only, and only their poo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
 TILE_NUMBERS = 1 << 22
@@ -43,11 +44,11 @@ class TermWeights(NamedTuple):
     weights: Tensor
     positions: Tensor | None = None
 
-    def where(self, i: int) -> Tensor:
-        """The positions of text i, (vocabulary,), on the CPU; they must have been asked for."""
+    def of_one(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Weights and positions of the first text, (vocabulary,); they must have been asked for."""
         if self.positions is None:
             raise ValueError("no positions were asked for")
-        return self.positions[i].cpu()
+        return self.weights[0].cpu().numpy(), self.positions[0].cpu().numpy()
 
 
 def activate(logits: Tensor, activation: str) -> Tensor:

@@ -8,7 +8,6 @@ learned weights (Geng et al., 2024, https://arxiv.org/abs/2411.04403). It comput
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from scipy import sparse
 
 from sparse_ir.errors import ModelError
 from sparse_ir.models.base import Explanation, TermOrigin
-from sparse_ir.models.batches import encodable
+from sparse_ir.models.batches import distinct_terms, encodable, text_ids, warn_of_cut
 from sparse_ir.models.fingerprint import fingerprint, tokenizer_digest
 from sparse_ir.models.layouts import read_json, read_object
 from sparse_ir.models.origins import words_of
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from sparse_ir.models.sides import TableLayout
 
 _ABSURD_LENGTH = 100_000  # tokenizers without a limit of their own say 1e30
-_log = logging.getLogger(__name__)
 
 
 class InferenceFreeQueries:
@@ -76,11 +74,7 @@ class InferenceFreeQueries:
     @cached_property
     def vocabulary(self) -> tuple[str, ...]:
         """The token of every column; a column without a token of its own is "[id:N]"."""
-        terms: dict[str, None] = {}  # a set that keeps the order
-        for i in range(len(self.weights)):
-            token = self._tokenizer.id_to_token(i)
-            terms[f"[id:{i}]" if token is None or token in terms else token] = None
-        return tuple(terms)
+        return distinct_terms(map(self._tokenizer.id_to_token, range(len(self.weights))))
 
     @cached_property
     def query_fingerprint(self) -> str:
@@ -102,19 +96,12 @@ class InferenceFreeQueries:
         self, texts: Sequence[str], *, ids: Sequence[str] | None = None
     ) -> SparseBatch:
         """Weigh queries, in the order given; see ``SparseEncoder``."""
-        if isinstance(texts, str):
-            raise ValueError("texts is one string. Give a list of texts.")
-        names = [str(i) for i in range(len(texts))] if ids is None else list(ids)
+        names = text_ids(texts, ids)
         read = [encodable(self.layout.prompt + text) for text in texts]
         found = self._tokenizer.encode_batch_fast(read, add_special_tokens=False)
         cut = sum(len(tokens.ids) > len(self._kept(tokens.ids)) for tokens in found)
         if cut:
-            _log.warning(
-                "%d of %d texts are longer than %d tokens; the rest of them is not read",
-                cut,
-                len(texts),
-                self.max_length,
-            )
+            warn_of_cut(cut, len(texts), self.max_length)
         return self._weigh(names, [self._kept(tokens.ids) for tokens in found])
 
     def _weigh(self, names: Sequence[str], tokens: Sequence[Sequence[int]]) -> SparseBatch:

@@ -87,12 +87,9 @@ class SpladeLayout:
             )
         if self.max_length is not None and self.max_length < 1:
             raise ModelError(f"{self.model}: max_length is {self.max_length}. Use at least 1.")
-        for name, terms in (
-            ("query_terms", self.query_terms),
-            ("document_terms", self.document_terms),
-        ):
-            if terms < 0:
-                raise ModelError(f"{self.model}: {name} is {terms}. Use 0 or more.")
+        for name in ("query_terms", "document_terms"):
+            if getattr(self, name) < 0:
+                raise ModelError(f"{self.model}: {name} is {getattr(self, name)}. Use 0 or more.")
         if not 0 <= self.prune_ratio < 1:
             raise ModelError(
                 f"{self.model}: prune_ratio is {self.prune_ratio}. Use 0 to 1, without 1 itself."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from sparse_ir.models.sides import QUERY_TABLE, Sides, TableLayout, read_sides, 
 from sparse_ir.models.unicoil_files import read_unicoil
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from sparse_ir.models.base import SparseEncoder
     from sparse_ir.models.dense import DenseEncoder
@@ -78,69 +79,47 @@ def load_encoder(
     name, folder = _find(name_or_path, trust_remote_code=trust_remote_code, weights=False)
     if queries not in QUERY_ENCODERS:
         raise ConfigError(f"query encoder is {queries!r}. Use {' or '.join(QUERY_ENCODERS)}.")
+    by_table = queries == INFERENCE_FREE
+    options: dict[str, Any] = {
+        "name": name,
+        "device": device,
+        "precision": precision,
+        "batch_tokens": batch_tokens,
+        "max_length": max_length,
+    }
     if is_onnx(folder):
         from sparse_ir.models.onnx_loading import load_onnx
 
-        return load_onnx(
-            folder,
-            name=name,
-            device=device,
-            precision=precision,
-            batch_tokens=batch_tokens,
-            max_length=max_length,
-            by_table=queries == INFERENCE_FREE,
-        )
+        return load_onnx(folder, by_table=by_table, **options)
     if (folder / "bm25.json").is_file():
-        if queries == INFERENCE_FREE:
+        if by_table:
             raise _no_table(name)
         from sparse_ir.models.bm25 import Bm25Encoder
 
         return Bm25Encoder.load(folder)
+    options["trust_remote_code"] = trust_remote_code
     unicoil = read_unicoil(folder)
     if unicoil is not None:
         require_safe_weights(folder)
-        if queries == INFERENCE_FREE:
+        if by_table:
             raise _no_table(name)
         from sparse_ir.models.unicoil import UnicoilEncoder
 
-        return UnicoilEncoder(
-            folder,
-            name=name,
-            device=device,
-            precision=precision,
-            max_length=max_length,
-            layout=unicoil,
-            trust_remote_code=trust_remote_code,
-            **({"batch_tokens": batch_tokens} if batch_tokens else {}),
-        )
+        return UnicoilEncoder(folder, layout=unicoil, **options)
     sides = read_sides(folder)
-    if queries == INFERENCE_FREE and sides.table is None:
+    if by_table and sides.table is None:
         raise _no_table(name)
-    splade = partial(
-        _splade,
-        folder,
-        name=name,
-        device=device,
-        precision=precision,
-        batch_tokens=batch_tokens,
-        max_length=max_length,
-        trust_remote_code=trust_remote_code,
-    )
-    if queries == MODEL and sides.queries == sides.documents:
+    splade = partial(_splade, folder, **options)
+    if not by_table and sides.queries == sides.documents:
         return splade(layout=sides.documents, table=sides.table)
-    return _two_sided(folder, name, sides, splade, table=queries == INFERENCE_FREE, cut=max_length)
+    return _two_sided(folder, name, sides, splade, table=by_table, cut=max_length)
 
 
-def _splade(
-    folder: Path, *, name: str, layout: SpladeLayout, batch_tokens: int | None, **options: Any
-) -> SpladeEncoder:
+def _splade(folder: Path, *, name: str, layout: SpladeLayout, **options: Any) -> SpladeEncoder:
     require_readable(layout.model, fetched_as=None if name == str(folder) else name)
-    from sparse_ir.models.batched import BATCH_TOKENS
     from sparse_ir.models.splade import SpladeEncoder
 
-    return SpladeEncoder(
-        folder, name=name, layout=layout, batch_tokens=batch_tokens or BATCH_TOKENS, **options
-    )
+    return SpladeEncoder(folder, name=name, layout=layout, **options)
 
 
 def _two_sided(
@@ -213,12 +192,10 @@ def load_dense(
     """
     keep_memory_flat()
     name, folder = find_model(name_or_path, trust_remote_code=trust_remote_code)
-    from sparse_ir.models.backbone import BATCH_TOKENS, Options
+    from sparse_ir.models.backbone import Options
     from sparse_ir.models.dense import DenseEncoder
 
-    options = Options(
-        device, precision, batch_tokens or BATCH_TOKENS, max_length, trust_remote_code
-    )
+    options = Options(device, precision, batch_tokens, max_length, trust_remote_code)
     return DenseEncoder(folder, name=name, options=options)
 
 
@@ -302,13 +279,21 @@ def _lacks_weights(folder: Path) -> bool:
 
 def _snapshot(name: str, patterns: list[str]) -> Path:
     from huggingface_hub import snapshot_download
+
+    with no_bars():
+        return Path(snapshot_download(name, allow_patterns=patterns, ignore_patterns=_NOT_READ))
+
+
+@contextmanager
+def no_bars() -> Iterator[None]:
+    """Keep the bars of the hub's client off the terminal within the block."""
     from huggingface_hub import utils as typed
 
     utils: Any = typed  # it does not export what it documents
     shown = not utils.are_progress_bars_disabled()
-    utils.disable_progress_bars()  # the library draws no bars
+    utils.disable_progress_bars()
     try:
-        return Path(snapshot_download(name, allow_patterns=patterns, ignore_patterns=_NOT_READ))
+        yield
     finally:
         if shown:
             utils.enable_progress_bars()

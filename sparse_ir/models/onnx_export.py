@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import logging
 import shutil
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -94,13 +94,10 @@ def export_onnx(
         saved_files.put_json(made / SETTINGS, settings.to_json())
         found, texts = _compare(source, made)
         require_parity(found, "the graph")
-        saved_files.put_json(made / SETTINGS, _within(settings, found).to_json())
+        settings = dataclasses.replace(settings, within=found)
+        saved_files.put_json(made / SETTINGS, settings.to_json())
     size = sum(path.stat().st_size for path in folder.glob(f"{GRAPH}*"))
     return OnnxReport(folder, opset, found, texts, size)
-
-
-def _within(settings: OnnxSettings, found: float) -> OnnxSettings:
-    return replace(settings, within=found)
 
 
 def _write_graph(graph: PooledTerms, source: Source, path: Path, opset: int) -> None:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
 from fnmatch import fnmatch
 from json import JSONDecodeError
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from sparse_ir.errors import ConfigError, ModelError, SparseIRError
-from sparse_ir.models.loading import load_encoder
+from sparse_ir.models.loading import load_encoder, no_bars
 from sparse_ir.models.onnx_folder import GRAPH, is_onnx
 from sparse_ir.models.saved_files import copy_tree, made_aside, require_free
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 _FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "*.md", "LICENSE*", "NOTICE*")
@@ -173,7 +169,7 @@ def _to_hub(
             "there is no Hugging Face token. Set HF_TOKEN, or log in with: hf auth login"
         )
     try:
-        with _no_bars():
+        with no_bars():
             made = api.create_repo(target, private=private, exist_ok=True)
             api.upload_folder(
                 repo_id=made.repo_id,
@@ -205,17 +201,3 @@ def _failed(endpoint: str, target: str, error: Exception) -> PushError:
         )
     what = _REFUSED.get(status, f"answered with status {status}. Run the command again later")
     return PushError(f"{target}: {endpoint} {what}.")
-
-
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    from huggingface_hub import utils as typed
-
-    utils: Any = typed  # it does not export what it documents
-    shown = not utils.are_progress_bars_disabled()
-    utils.disable_progress_bars()  # the library draws no bars
-    try:
-        yield
-    finally:
-        if shown:
-            utils.enable_progress_bars()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -110,7 +112,12 @@ def without_traces(name: str, content: Mapping[str, Any]) -> dict[str, Any]:
 
 def put_json(path: Path, content: Any) -> None:
     """Write JSON as a person may read it."""
-    put(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    put(path, readable_json(content))
+
+
+def readable_json(content: Any) -> bytes:
+    """JSON as a person may read it."""
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def put(path: Path, content: bytes) -> None:
@@ -162,15 +169,23 @@ def made_aside(folder: Path, *, replace: bool = False) -> Iterator[Path]:
         ) from error
 
 
-@contextmanager
-def writable(path: Path) -> Iterator[None]:
-    """Turn what goes wrong with a file in the block into one line.
+def put_whole(path: Path, content: bytes) -> None:
+    """Write a file that takes its name once it is whole; one that is there is replaced.
 
     Raises:
-        StorageError: the file cannot be written.
+        StorageError: it cannot be written.
     """
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
-        yield
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with aside.open("xb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(
             f"{path} cannot be written: {error.strerror or error}. Make room there, or name "

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
 from sparse_ir.errors import ConfigError, ModelError, StorageError
 from sparse_ir.models import saved_files
@@ -132,7 +133,7 @@ def save_model(
     with saved_files.made_aside(folder, replace=replace) as made:
         try:
             _write(made, model, tokenizer, layout, query_side)
-        except _serialization_error() as error:  # safetensors has its own for a full disk
+        except SafetensorError as error:  # safetensors has its own for a full disk
             raise StorageError(f"{folder} cannot be written: {error}. Make room there.") from error
         if table is not None:
             named = _named(table, tokenizer)
@@ -293,10 +294,3 @@ def _sides(queries: Any) -> str:
     if queries is None:
         return "one"
     return "separate" if isinstance(queries, QueryModel) else "inference-free"
-
-
-def _serialization_error() -> type[Exception]:
-    from safetensors import SafetensorError
-
-    error: type[Exception] = SafetensorError
-    return error

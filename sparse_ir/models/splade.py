@@ -10,36 +10,27 @@ import numpy as np
 import torch
 
 from sparse_ir.errors import ConfigError, ModelError
-from sparse_ir.models.batched import BATCH_TOKENS, BatchedEncoder, on_device, sparse_rows
-from sparse_ir.models.batches import (
-    maximal_length,
-    named_tokens,
-)
+from sparse_ir.models.batched import BATCH_TOKENS, on_device, sparse_rows
+from sparse_ir.models.batches import maximal_length, named_tokens
 from sparse_ir.models.fingerprint import splade_fingerprint, tokenizer_digest, weights_digest
-from sparse_ir.models.inference_free import InferenceFreeQueries
+from sparse_ir.models.layout_encoder import LayoutEncoder
 from sparse_ir.models.layouts import SpladeLayout, read_layout
-from sparse_ir.models.masked_lm import (
-    PRECISIONS,
-    find_device,
-    load_masked_lm,
-    load_tokenizer,
-)
+from sparse_ir.models.masked_lm import PRECISIONS, find_device, load_masked_lm, load_tokenizer
 from sparse_ir.models.screening import weigher
-from sparse_ir.pruning import keep_ratio, keep_top_terms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+    from scipy import sparse
     from torch import Tensor
 
-    from sparse_ir.models.base import Explanation
     from sparse_ir.models.head import TermWeights
     from sparse_ir.models.screening import Weigher
     from sparse_ir.models.sides import TableLayout
-    from sparse_ir.vectors import SparseBatch
 
 
-class SpladeEncoder(BatchedEncoder):
+class SpladeEncoder(LayoutEncoder):
     """Weighs the terms of a masked LM's vocabulary for a text.
 
     Attributes:
@@ -48,6 +39,8 @@ class SpladeEncoder(BatchedEncoder):
         max_length: Tokens read of a text, special ones included.
     """
 
+    _device: torch.device
+
     def __init__(
         self,
         path: str | Path,
@@ -55,7 +48,7 @@ class SpladeEncoder(BatchedEncoder):
         name: str | None = None,
         device: str = "auto",
         precision: str = "fp32",
-        batch_tokens: int = BATCH_TOKENS,
+        batch_tokens: int | None = None,
         max_length: int | None = None,
         layout: SpladeLayout | None = None,
         table: TableLayout | None = None,
@@ -81,7 +74,7 @@ class SpladeEncoder(BatchedEncoder):
         """
         self.path = Path(path).resolve()
         self.name = name or str(self.path)
-        self.batch_tokens = batch_tokens
+        self.batch_tokens = batch_tokens or BATCH_TOKENS
         self._table = table
         self._chosen_length = max_length
         self._device = find_device(device)
@@ -114,55 +107,6 @@ class SpladeEncoder(BatchedEncoder):
         """Number of terms."""
         return self._model.size
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256, hex, of weights, tokenizer, pooling, activation, length, drops and prompt."""
-        layout = self.layout
-        bounds = {"document_terms": layout.document_terms, "prune_ratio": layout.prune_ratio}
-        set_ = {name: bound for name, bound in bounds.items() if bound}
-        return self._fingerprint(layout.document_prompt, **set_)
-
-    @cached_property
-    def query_fingerprint(self) -> str:
-        """As ``fingerprint``; another one where queries have a prompt or terms of their own."""
-        kept = {"query_terms": self.layout.query_terms} if self.layout.query_terms else {}
-        return self._fingerprint(self.layout.query_prompt, **kept)
-
-    @cached_property
-    def query_fingerprints(self) -> tuple[str, ...]:
-        """Its own, and that of the inference-free query side where there is one."""
-        if self._table is None:
-            return (self.query_fingerprint,)
-        table = InferenceFreeQueries(self._table, max_length=self._chosen_length)
-        return (self.query_fingerprint, table.query_fingerprint)
-
-    def encode_documents(
-        self,
-        texts: Sequence[str],
-        *,
-        ids: Sequence[str] | None = None,
-        on_cut: Callable[[int], None] | None = None,
-        advance: Callable[[int], None] = lambda n: None,
-    ) -> SparseBatch:
-        """Weigh documents, in the order given; see ``SparseEncoder``."""
-        found = self._encode(texts, self.layout.document_prompt, ids, on_cut, advance)
-        if self.layout.prune_ratio:
-            found = keep_ratio(found, self.layout.prune_ratio)
-        kept = self.layout.document_terms
-        return keep_top_terms(found, kept) if kept else found
-
-    def foresee(self, texts: Sequence[str]) -> None:
-        """Begin to tokenise what ``encode_documents`` will get next: this very sequence."""
-        self._ahead.begin(texts, 0, self.layout.document_prompt)
-
-    def encode_queries(
-        self, texts: Sequence[str], *, ids: Sequence[str] | None = None
-    ) -> SparseBatch:
-        """Weigh queries, in the order given; see ``SparseEncoder``."""
-        found = self._encode(texts, self.layout.query_prompt, ids)
-        kept = self.layout.query_terms
-        return keep_top_terms(found, kept) if kept else found
-
     def get_sparse(self, input_ids: Any, attention_mask: Any) -> list[dict[str, float]]:
         """Weigh texts that are tokens already.
 
@@ -183,23 +127,14 @@ class SpladeEncoder(BatchedEncoder):
             found.append({self.vocabulary[columns[j]]: float(weights[j]) for j in order})
         return found
 
-    def explain(self, text: str, *, query: bool = False) -> Explanation:
-        """Weigh one text and name the word that produced each term; see ``SparseEncoder``."""
-        layout = self.layout
-        prompt = layout.query_prompt if query else layout.document_prompt
-        found = self._explained(
-            text,
-            prompt,
-            layout.query_terms if query else layout.document_terms,
-            lambda ids, mask: self._weigh(ids, mask, positions=True),
-        )
-        if query or not layout.prune_ratio or not found.terms:
-            return found
-        least = layout.prune_ratio * found.terms[0].weight
-        return found._replace(terms=tuple(o for o in found.terms if o.weight >= least))
+    def _weigh_batch(self, ids: NDArray[Any], mask: NDArray[Any]) -> sparse.csr_array:
+        return sparse_rows(self._weigh(torch.from_numpy(ids), torch.from_numpy(mask)).weights)
 
-    def _term_weights(self, ids: Tensor, mask: Tensor) -> Tensor:
-        return self._weigh(ids, mask).weights
+    def _weigh_one(
+        self, ids: NDArray[Any], mask: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        inputs = torch.from_numpy(ids), torch.from_numpy(mask)
+        return self._weigh(*inputs, positions=True).of_one()
 
     @torch.inference_mode()
     def _weigh(self, ids: Tensor, mask: Tensor, *, positions: bool = False) -> TermWeights:
@@ -219,14 +154,14 @@ class SpladeEncoder(BatchedEncoder):
             found.weights[:, self._dropped_columns] = 0.0
         return found
 
-    def _fingerprint(self, prompt: str, **more: float) -> str:
+    def _fingerprint(self, prompt: str, **bounds: float) -> str:
         return splade_fingerprint(
             self.layout,
             weights=weights_digest(self.layout.model),
             tokenizer=tokenizer_digest(self.layout.model),
             max_length=self.max_length,
             prompt=prompt,
-            **more,
+            **bounds,
         )
 
     def _dropped(self, names: Sequence[str]) -> Tensor | None:

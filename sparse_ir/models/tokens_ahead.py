@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from sparse_ir.models.batches import TokenizedTexts
 
+WINDOW = 4096
+"""Texts tokenised and sorted at a time."""
+
 
 class _Window(NamedTuple):
     """What is being made; it keeps the texts, so that no others can be taken for them."""
@@ -32,19 +35,18 @@ class TokensAhead:
         window: Texts tokenised at a time.
     """
 
-    def __init__(self, tokenizer: Any, max_length: int, *, window: int) -> None:
+    def __init__(self, tokenizer: Any, max_length: int) -> None:
         """Use a tokenizer; arguments as ``tokenize`` takes them.
 
         Args:
             tokenizer: A transformers tokenizer.
             max_length: Tokens kept of a text.
-            window: Texts tokenised at a time.
         """
-        self._tokenizer, self._max_length, self.window = tokenizer, max_length, window
+        self._tokenizer, self._max_length, self.window = tokenizer, max_length, WINDOW
         self._thread: ThreadPoolExecutor | None = None
         self._next: _Window | None = None
 
-    def begin(self, texts: Sequence[str], start: int = 0, prompt: str = "") -> None:
+    def begin(self, texts: Sequence[str], start: int, prompt: str) -> None:
         """Begin with the window of ``texts`` from ``start`` on, if there is one."""
         if start >= len(texts) or self._next is not None:
             return
@@ -53,7 +55,7 @@ class TokensAhead:
         made = self._thread.submit(self._tokens, texts, start, prompt)
         self._next = _Window(texts, start, prompt, made)
 
-    def take(self, texts: Sequence[str], start: int = 0, prompt: str = "") -> TokenizedTexts:
+    def take(self, texts: Sequence[str], start: int, prompt: str) -> TokenizedTexts:
         """The tokens of a window; the thread goes on with the one behind it."""
         found, self._next = self._next, None
         if found is not None:

@@ -16,7 +16,7 @@ import torch
 import transformers
 
 from sparse_ir.errors import ConfigError, ModelError
-from sparse_ir.models.batched import BATCH_TOKENS, BatchedEncoder, on_device
+from sparse_ir.models.batched import BATCH_TOKENS, BatchedEncoder, on_device, sparse_rows
 from sparse_ir.models.batches import maximal_length, named_tokens, tokenize
 from sparse_ir.models.fingerprint import (
     content_digest,
@@ -41,6 +41,8 @@ from sparse_ir.pruning import keep_top_terms
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+    from scipy import sparse
     from torch import Tensor
 
     from sparse_ir.models.base import Explanation
@@ -116,15 +118,19 @@ class _Side(BatchedEncoder):
         self._ahead.begin(texts, 0, "")
 
     def explain(self, text: str) -> Explanation:
-        return self._explained(
-            text,
-            "",
-            self.kept,
-            lambda ids, mask: self._model.weigh(ids, mask, self.pooling, positions=True),
-        )
+        return self._explain(text, "", self.kept)
 
-    def _term_weights(self, ids: Tensor, mask: Tensor) -> Tensor:
-        return self._model.weigh(ids, mask, self.pooling, positions=False).weights
+    def _weigh_batch(self, ids: NDArray[Any], mask: NDArray[Any]) -> sparse.csr_array:
+        return sparse_rows(self._weigh(ids, mask, positions=False).weights)
+
+    def _weigh_one(
+        self, ids: NDArray[Any], mask: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        return self._weigh(ids, mask, positions=True).of_one()
+
+    def _weigh(self, ids: NDArray[Any], mask: NDArray[Any], *, positions: bool) -> TermWeights:
+        inputs = torch.from_numpy(ids), torch.from_numpy(mask)
+        return self._model.weigh(*inputs, self.pooling, positions=positions)
 
 
 class UnicoilEncoder:
@@ -144,7 +150,7 @@ class UnicoilEncoder:
         name: str | None = None,
         device: str = "auto",
         precision: str = "fp32",
-        batch_tokens: int = BATCH_TOKENS,
+        batch_tokens: int | None = None,
         max_length: int | None = None,
         layout: UnicoilLayout | None = None,
         trust_remote_code: bool = False,
@@ -157,7 +163,7 @@ class UnicoilEncoder:
         """
         self.path = Path(path).resolve()
         self.name = name or str(self.path)
-        self._batch_tokens = batch_tokens
+        self._batch_tokens = batch_tokens or BATCH_TOKENS
         if precision not in (*PRECISIONS, "int8"):
             raise ConfigError(f"precision is {precision!r}. Use fp32, bf16, fp16 or int8.")
         found = layout or read_unicoil(self.path)

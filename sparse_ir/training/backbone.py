@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -115,11 +114,6 @@ def load_backbone(
     if settings.gradient_checkpointing:
         checkpoint_gradients(lm, settings.checkpoint_every, folder)
     return Backbone(model, tokenizer, name, new, terms)
-
-
-def twin(model: TermModel) -> TermModel:
-    """Copy a model, for queries to have one of their own."""
-    return copy.deepcopy(model)
 
 
 def checkpoint_gradients(lm: Any, every: int, folder: Path) -> None:

@@ -17,9 +17,10 @@ from safetensors import SafetensorError, safe_open
 
 from sparse_ir.errors import ModelError
 from sparse_ir.models import pickles
-from sparse_ir.models.backbone import WINDOW, Backbone, Options
+from sparse_ir.models.backbone import Backbone, Options
 from sparse_ir.models.batches import token_batches, tokenize
 from sparse_ir.models.layouts import listed_modules, read_object, saved_length
+from sparse_ir.models.tokens_ahead import WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -181,12 +182,12 @@ class ColbertTeacher:
             length, mask = self._length(query=True), self._tokenizer.mask_token_id
             rows = [row + [mask] * (length - len(row)) for row in rows]
         found: list[bytes] = [b""] * len(rows)
-        budget = self._backbone.options.batch_tokens
+        budget = self._backbone.batch_tokens
         for batch in token_batches([len(row) for row in rows], batch_tokens=budget):
             chosen = [rows[i] for i in batch]
             lengths = torch.tensor(
                 [
-                    len(row) if self._attends else read[i]
+                    len(row) if self._layout.attend else read[i]
                     for i, row in zip(batch, chosen, strict=True)
                 ]
             )
@@ -200,10 +201,6 @@ class ColbertTeacher:
                 found[i] = own[kept].half().cpu().numpy().tobytes()
             advance(len(batch))
         return found
-
-    @property
-    def _attends(self) -> bool:
-        return self._layout.attend
 
     def _length(self, *, query: bool) -> int:
         own = self._layout.query_length if query else self._layout.document_length

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from sparse_ir.errors import ModelError
-from sparse_ir.models.backbone import BATCH_TEXTS, WINDOW, Backbone, Options
+from sparse_ir.models.backbone import Backbone, Options
 from sparse_ir.models.batches import beginning, encodable, pad, token_batches
 from sparse_ir.models.layouts import read_object, saved_length
+from sparse_ir.models.tokens_ahead import WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,12 +70,8 @@ class CrossEncoder:
     ) -> NDArray[np.float64]:
         rows, types = self._tokenize(queries, documents)
         scores = np.zeros(len(rows))
-        batches = token_batches(
-            [len(row) for row in rows],
-            batch_tokens=self._backbone.options.batch_tokens,
-            batch_texts=BATCH_TEXTS,
-        )
-        for batch in batches:
+        budget = self._backbone.batch_tokens
+        for batch in token_batches([len(row) for row in rows], batch_tokens=budget):
             inputs = {}
             if self._typed:
                 inputs["token_type_ids"] = torch.from_numpy(pad([types[i] for i in batch], 0)[0])

@@ -13,6 +13,7 @@ from sparse_ir.models.loading import DEFAULT
 from sparse_ir.models.saving import QueryModel, SaveLayout, save_model
 from sparse_ir.models.unicoil_files import UnicoilLayout
 from sparse_ir.models.unicoil_saving import save_unicoil
+from sparse_ir.training.history import CURVE
 from sparse_ir.training.unicoil import UnicoilModel
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def draw_curve(work: Path, settings: TrainSettings, say: Callable[[str], None]) 
     try:
         training_curve(
             work,
-            work / "training-curve",
+            work / CURVE,
             target_terms={side: terms for side, terms in wanted.items() if terms},
             metric=None if validation is None else validation.metric,
         )

@@ -138,8 +138,6 @@ LOSSES: dict[str, Callable[[Scores, LossSettings], Tensor]] = {
 }
 NEED_OWN_TEACHER = frozenset({"margin_mse", "kl"})
 """Losses that need ``Scores.teacher_own``."""
-NEED_BATCH_TEACHER = frozenset({"in_batch_kl"})
-"""Losses that need ``Scores.teacher_batch``."""
 
 
 def check_weights(weights: Mapping[str, float]) -> None:

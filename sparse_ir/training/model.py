@@ -85,7 +85,7 @@ class TermModel(nn.Module):
         if self.revive:
             revived = present_tokens(ids, mask, len(bias))
         if self.dropped:
-            columns = self._dropped_columns(bias.device)
+            columns = torch.tensor(self.dropped, device=bias.device)
             bias = bias.index_fill(0, columns, OFF)
             revived = None if revived is None else revived.index_fill(1, columns, value=False)
         return trained_weights(
@@ -97,9 +97,6 @@ class TermModel(nn.Module):
             activation=self.activation,
             revived=revived,
         )
-
-    def _dropped_columns(self, device: torch.device) -> Tensor:
-        return torch.tensor(self.dropped, device=device)
 
 
 class QueryTable(nn.Module):

@@ -148,27 +148,13 @@ def load_teacher(
     check_teacher(settings)
     if settings.kind == "sparse":
         return SparseTeacher(_sparse_encoder(settings, bm25), _key(settings))
-    from sparse_ir.models.backbone import BATCH_TOKENS, Options
+    from sparse_ir.models.backbone import Options
     from sparse_ir.models.loading import find_model, load_dense
 
     if settings.kind == "dense":
-        encoder = load_dense(
-            settings.model,
-            device=settings.device,
-            precision=settings.precision,
-            batch_tokens=settings.batch_tokens,
-            max_length=settings.max_length,
-            trust_remote_code=settings.trust_remote_code,
-        )
-        return DenseTeacher(encoder, _key(settings))
+        return DenseTeacher(load_dense(settings.model, **_options(settings)), _key(settings))
     _, folder = find_model(settings.model, trust_remote_code=settings.trust_remote_code)
-    options = Options(
-        settings.device,
-        settings.precision,
-        settings.batch_tokens or BATCH_TOKENS,
-        settings.max_length,
-        settings.trust_remote_code,
-    )
+    options = Options(**_options(settings))
     if settings.kind == "colbert":
         from sparse_ir.training.colbert import ColbertTeacher
 
@@ -190,14 +176,13 @@ def _sparse_encoder(
         return bm25()
     from sparse_ir.models.loading import load_encoder
 
-    return load_encoder(
-        settings.model,
-        device=settings.device,
-        precision=settings.precision,
-        batch_tokens=settings.batch_tokens,
-        max_length=settings.max_length,
-        trust_remote_code=settings.trust_remote_code,
-    )
+    return load_encoder(settings.model, **_options(settings))
+
+
+def _options(settings: TeacherSettings) -> dict[str, Any]:
+    """How a teacher runs, as ``load_encoder`` and its like take it."""
+    names = ("device", "precision", "batch_tokens", "max_length", "trust_remote_code")
+    return {name: getattr(settings, name) for name in names}
 
 
 def _key(settings: TeacherSettings) -> str:

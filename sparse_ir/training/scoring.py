@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
@@ -31,7 +32,7 @@ class _Pair(NamedTuple):
     document: str
 
 
-class PairScorer:
+class PairScorer(ExitStack):
     """A teacher with what it has said before.
 
     Scores of pairs are kept in the cache, for good; vectors of texts in the run's own folder. Both
@@ -49,23 +50,14 @@ class PairScorer:
             teacher: Who scores.
             folder: For vectors, as long as the run lasts.
         """
+        super().__init__()
         self._teacher = teacher
         self.asked = self.encoded = 0
         name = f"{teacher.fingerprint[:32]}.sqlite"
-        self._scores = Kept(cache() / "teachers" / name, "REAL")
-        self._vectors = Kept(folder / name, "BLOB") if hasattr(teacher, "encode") else None
-
-    def __enter__(self) -> PairScorer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the files."""
-        self._scores.close()
-        if self._vectors is not None:
-            self._vectors.close()
+        self._scores = self.enter_context(Kept(cache() / "teachers" / name, "REAL"))
+        self._vectors: Kept | None = None
+        if hasattr(teacher, "encode"):
+            self._vectors = self.enter_context(Kept(folder / name, "BLOB"))
 
     def score(
         self, groups: Sequence[Group], advance: Callable[[int], None] = lambda n: None

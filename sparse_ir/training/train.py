@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from sparse_ir.errors import TrainingError
 from sparse_ir.models.pretrained import quiet
 from sparse_ir.training import checkpoints, claims
 from sparse_ir.training.arguments import training_arguments
-from sparse_ir.training.backbone import Backbone, load_backbone, twin
+from sparse_ir.training.backbone import Backbone, load_backbone
 from sparse_ir.training.callbacks import Conductor
 from sparse_ir.training.controller import FixedLambdas, SparsityController
 from sparse_ir.training.encoder import TraineeEncoder
@@ -199,7 +200,7 @@ def _trainee(
     backbone.model.revive = settings.anchor.revive
     trainee = SpladeTrainee(
         backbone.model,
-        queries=twin(backbone.model) if chosen.query_encoder == "separate" else None,
+        queries=copy.deepcopy(backbone.model) if chosen.query_encoder == "separate" else None,
         table=table,
         table_only=chosen.query_encoder == "table",
         query_terms=chosen.query_terms,

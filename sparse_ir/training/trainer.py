@@ -84,7 +84,7 @@ class SpladeTrainer(transformers.Trainer):
     def get_train_dataloader(self) -> Any:
         """One item of ``Batches`` is a whole step for this device; accelerate must not share it."""
         return torch.utils.data.DataLoader(
-            self.batches, batch_size=1, shuffle=False, collate_fn=_only
+            self.batches, batch_size=1, shuffle=False, collate_fn=lambda items: items[0]
         )
 
     def create_optimizer(self, model: Any = None) -> Any:  # noqa: ARG002
@@ -239,10 +239,6 @@ class SpladeTrainer(transformers.Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ARG002
         load_weights(self.trainee, Path(resume_from_checkpoint))
-
-
-def _only(items: list[Any]) -> Any:
-    return items[0]
 
 
 def trainable_tensors(model: torch.nn.Module) -> dict[str, Tensor]:

@@ -237,6 +237,15 @@ def test_files_of_no_run_are_removed_only_when_asked(write_jsonl, tmp_path, name
     assert encode(replace(settings, replace=True)).documents == 50
 
 
+def test_a_file_that_only_looks_like_a_shard_stays(write_jsonl, tmp_path):
+    corpus = write_jsonl("corpus.jsonl", [{"_id": "d1", "text": "the cat sat"}])
+    out = tmp_path / "vectors"
+    out.mkdir()
+    (out / "vectors-of-mine.parquet").write_bytes(b"mine")
+    encode(EncodeSettings(str(corpus), str(out), model="bm25", replace=True))
+    assert (out / "vectors-of-mine.parquet").read_bytes() == b"mine"
+
+
 @pytest.mark.parametrize("stopped", [{"limit": 20}, {"corpus": "other"}])
 def test_bm25_of_a_stopped_run_is_not_taken_for_other_documents(write_jsonl, tmp_path, stopped):
     """A recipe says both --resume and --replace: what differs is made anew, its IDF as well."""

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
+from tiny_bert import make_bert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ with warnings.catch_warnings():
     # Whatever torch and its like warn of when they are first imported is not ours to mend.
     warnings.simplefilter("ignore")
     import torch
-    import transformers
+    import transformers  # noqa: F401
     from torch.utils._python_dispatch import TorchDispatchMode
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -35,27 +36,7 @@ VOCABULARY = [
 
 def make_tiny_bert(folder: Path, *, positions: int = 32, seed: int = 0) -> Path:
     """Save a random BertForMaskedLM (2 layers, 32 wide) with a WordPiece tokenizer."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
-    tokenizer = transformers.BertTokenizerFast(
-        str(folder / "vocab.txt"), do_lower_case=True, model_max_length=positions
-    )
-    tokenizer.save_pretrained(folder)
-    config = transformers.BertConfig(
-        vocab_size=len(VOCABULARY),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=positions,
-    )
-    torch.manual_seed(seed)
-    model = transformers.BertForMaskedLM(config)
-    with torch.no_grad():
-        for parameter in model.parameters():  # wide enough for texts to differ
-            if parameter.ndim == 2:
-                parameter.normal_(std=0.5)
-    model.save_pretrained(folder)
+    make_bert(folder, VOCABULARY, seed=seed, length=positions)
     return folder
 
 

@@ -56,6 +56,15 @@ def test_unknown_terms_have_no_weight_but_make_a_document_longer(encoder):
     assert encoder.encode_queries(["unheard"]).weights.nnz == 0
 
 
+@pytest.mark.parametrize(
+    ("texts", "ids", "words"),
+    [("dog", None, "one string"), (["dog"], ["d1", "d2"], "2 ids for 1 texts")],
+)
+def test_one_string_or_another_number_of_ids_is_refused(encoder, texts, ids, words):
+    with pytest.raises(ValueError, match=words):
+        encoder.encode_documents(texts, ids=ids)
+
+
 def test_k1_and_b_change_documents(encoder):
     flat = Bm25Encoder.fit(CORPUS, k1=0.0)
     assert set(terms_of(flat, flat.encode_documents([CORPUS[1]])).values()) == {1.0}

@@ -115,3 +115,9 @@ def test_a_vocabulary_without_tokenizer_json_counts(tmp_path):
 def test_the_order_of_parts_does_not_count():
     assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
     assert fingerprint({"a": 1}) != fingerprint({"a": 2})
+
+
+def test_a_damaged_tokenizer_is_named(tmp_path):
+    (tmp_path / "tokenizer.json").write_text('{"model": ')
+    with pytest.raises(ModelError, match=r"tokenizer\.json cannot be read as JSON"):
+        tokenizer_digest(tmp_path)

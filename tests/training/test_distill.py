@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from tiny_bert import make_bert
 
 from sparse_ir.data.examples import ExampleSettings, read_scored
 from sparse_ir.errors import ConfigError, InputError, ModelError, TrainingError
@@ -40,39 +41,20 @@ VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", "[unuse
 
 def save_model(folder, kind, seed=0, **options):
     """A random BERT, 2 layers, 32 wide, with a WordPiece tokenizer."""
-    folder.mkdir(parents=True)
     tokens = [*VOCABULARY, *(f"##{letter}" for letter in LETTERS), *WORDS]
-    (folder / "vocab.txt").write_text("\n".join(tokens) + "\n")
-    tokenizer = transformers.BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=32)
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(seed)
-    config = transformers.BertConfig(
-        vocab_size=len(tokens),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=32,
-        **options,
-    )
-    model = kind(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim == 2:
-                parameter.normal_(std=0.5)
-    model.save_pretrained(folder)
+    make_bert(folder, tokens, kind, seed=seed, length=32, **options)
     return folder
 
 
 @pytest.fixture(scope="module")
 def cross(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "cross"
-    return save_model(folder, transformers.BertForSequenceClassification, num_labels=1)
+    return save_model(folder, "BertForSequenceClassification", num_labels=1)
 
 
 @pytest.fixture(scope="module")
 def dense(tmp_path_factory):
-    return save_model(tmp_path_factory.mktemp("models") / "dense", transformers.BertModel)
+    return save_model(tmp_path_factory.mktemp("models") / "dense", "BertModel")
 
 
 TEXTS = {"d1": "the cat sat", "d2": "run on", "d3": "a mat . a cat", "d4": "mat , run"}
@@ -143,7 +125,7 @@ def test_a_cross_encoder_gives_the_logits_of_sentence_transformers(examples, cro
 
 
 def test_a_classifier_with_two_logits_is_refused(examples, tmp_path):
-    folder = save_model(tmp_path / "two", transformers.BertForSequenceClassification, num_labels=2)
+    folder = save_model(tmp_path / "two", "BertForSequenceClassification", num_labels=2)
     with pytest.raises(ModelError, match="2 logits"):
         distill(settings(examples, tmp_path / "out.jsonl", f"cross-encoder:{folder}"))
 

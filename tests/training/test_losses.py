@@ -11,7 +11,6 @@ import torch
 from sparse_ir.errors import ConfigError
 from sparse_ir.training.losses import (
     LOSSES,
-    NEED_BATCH_TEACHER,
     NEED_OWN_TEACHER,
     Scores,
     check_weights,
@@ -21,7 +20,7 @@ from sparse_ir.training.settings import LOSS_NAMES, LossSettings
 
 NAN, NONE = math.nan, -math.inf
 DEFAULT = LossSettings()
-TEACHING = NEED_OWN_TEACHER | NEED_BATCH_TEACHER
+TEACHING = NEED_OWN_TEACHER | {"in_batch_kl"}
 
 
 def scores(*, own=((0.0, 0.0),), batch=None, positive=None, allowed=None, columns=None, **teachers):

@@ -6,6 +6,8 @@ import json
 import string
 from typing import TYPE_CHECKING, Any
 
+from tiny_bert import make_bert
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -20,28 +22,8 @@ VOCABULARY = (
 
 def make_backbone(folder: Path, *, seed: int = 0, width: int = 32, head: bool = True) -> Path:
     """Save a random BERT of two layers, with or without a masked-LM head, and its tokenizer."""
-    import torch
-    import transformers
-
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
-    tokenizer = transformers.BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=32)
-    tokenizer.save_pretrained(folder)
-    config = transformers.BertConfig(
-        vocab_size=len(VOCABULARY),
-        hidden_size=width,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=32,
-    )
-    torch.manual_seed(seed)
-    model = (transformers.BertForMaskedLM if head else transformers.BertModel)(config)
-    with torch.no_grad():
-        for parameter in model.parameters():  # wide enough for texts to differ
-            if parameter.ndim == 2:
-                parameter.normal_(std=0.5)
-    model.save_pretrained(folder)
+    kind = "BertForMaskedLM" if head else "BertModel"
+    make_bert(folder, VOCABULARY, kind, seed=seed, length=32, width=width)
     return folder
 
 
