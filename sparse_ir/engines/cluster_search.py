@@ -271,10 +271,13 @@ class ClusterSearch:
             for start in range(0, len(asked), _PROBES_TOGETHER):
                 part = asked[start : start + _PROBES_TOGETHER]
                 bodies = [scores_of_hits(dict(queries[i]), field, ids) for i in part]
-                for i, answer in zip(part, self._msearch(physical, bodies), strict=True):
-                    if "error" in answer:
+                answers = self._msearch(physical, bodies)
+                for i, body, answer in zip(part, bodies, answers, strict=True):
+                    busy = answer.get("status") in BUSY  # alone it is tried again
+                    if "error" in answer and not busy:
                         raise error_of(Answer(500, answer), f"scoring documents of {physical!r}")
-                    for hit in self._hits(physical, answer):
+                    hits = self._ask(physical, body) if busy else self._hits(physical, answer)
+                    for hit in hits:
                         scores[i][hit["_id"]] = float(hit["_score"])
         return scores
 
