@@ -81,7 +81,7 @@ def test_scores_are_asked_for_again_one_by_one_while_the_server_is_busy():
     class Busy:
         address = "here"
 
-        def call(self, method, path, value=None, **more):
+        def call(self, _method, path, *_values, **_options):
             hits = {"hits": {"hits": [{"_id": "a", "_score": 1.5}]}}
             if path.endswith("/_search"):
                 return hits
