@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+_REASON_CHARACTERS = 200
+
 
 class SparseIRError(Exception):
     """The root of all errors that sparse-ir raises on purpose."""
@@ -141,3 +143,9 @@ class MissingExtraError(SparseIRError):
         super().__init__(
             f"{package} is not installed. Install it with: pip install 'sparse-ir[{extra}]'"
         )
+
+
+def brief(error: Exception) -> str:
+    """What an error of another library says, in one line that fits a message."""
+    first = (str(error).strip().splitlines() or [""])[0].rstrip(".") or type(error).__name__
+    return first if len(first) <= _REASON_CHARACTERS else f"{first[: _REASON_CHARACTERS - 1]}…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -73,13 +74,10 @@ def _index(settings: IndexSettings, advance: Callable[[int], None]) -> Made:
 
 def _index_same(settings: IndexSettings, result: Mapping[str, Any]) -> bool:
     physical: str = result.get("details", {}).get("physical", "")
-    engine = open_engine(settings.engine)
-    try:
+    with closing(open_engine(settings.engine)) as engine:
         if settings.aside:
             return engine.exists(physical)
         return settings.index in engine.indexes() and engine.resolve(settings.index) == physical
-    finally:
-        engine.close()
 
 
 def _encode(settings: EncodeSettings, advance: Callable[[int], None]) -> Made:
@@ -120,12 +118,9 @@ def _tune_hybrid(settings: TuneHybridSettings, advance: Callable[[int], None]) -
 
 
 def _tune_hybrid_key(settings: TuneHybridSettings) -> Any:
-    engine = open_engine(settings.engine)
-    try:
+    with closing(open_engine(settings.engine)) as engine:
         names = filter(None, (settings.index, settings.words_index))
         stamps = [engine.describe(name).to_json() for name in names]
-    finally:
-        engine.close()
     models = [model_key(settings.model), model_key(settings.dense)]
     return [_dataset_files(settings.dataset), stamps, models]
 
@@ -140,14 +135,11 @@ def _evaluate_key(settings: EvaluateSettings) -> Any:
     if settings.dataset is not None:
         dataset = open_dataset(settings.dataset, split=settings.split)
         judged += [dataset.queries, dataset.qrels]
-    engine = open_engine(settings.engine)
-    try:
+    with closing(open_engine(settings.engine)) as engine:
         indexes = [
             [engine.describe(name).to_json(), engine.stats(name).documents]
             for name in filter(None, (settings.index, settings.words_index))
         ]
-    finally:
-        engine.close()
     files = [files_stamp(source) for source in judged if source is not None]
     return [indexes, files, model_key(settings.model), model_key(settings.dense)]
 
@@ -167,11 +159,8 @@ def _mine(settings: MineSettings, advance: Callable[[int], None]) -> Made:
 def _mine_key(settings: MineSettings) -> Any:
     stamps = []
     for one in settings.indexes:
-        engine = open_engine(one.engine)
-        try:
+        with closing(open_engine(one.engine)) as engine:
             stamps.append([engine.resolve(one.index), engine.stats(one.index).documents])
-        finally:
-            engine.close()
     models = [one.model for one in settings.indexes]
     if settings.teacher is not None:
         models.append(settings.teacher.model)

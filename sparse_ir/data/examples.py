@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparse_ir.config import nearest
+from sparse_ir.data.corpora import files_stamp
 from sparse_ir.data.examples_compile import compile_examples
 from sparse_ir.data.examples_layouts import LAYOUTS, Wanted, recognise
 from sparse_ir.data.examples_raw import grouped
@@ -158,9 +159,7 @@ def _key(settings: ExampleSettings, taken: Taken) -> str:
 
 
 def _stamp(source: str | None) -> Any:
-    """What changes when a source does: names, sizes and times of its files."""
-    path = Path(source) if source is not None else None
-    if path is None or not path.exists():
-        return source
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    return [[str(p.absolute()), p.stat().st_size, p.stat().st_mtime_ns] for p in files]
+    """What changes when a source does, wherever this process stands."""
+    if source is None or not Path(source).exists():
+        return source and files_stamp(source)
+    return files_stamp(str(Path(source).absolute()))

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sparse_ir.data.corpora import read_documents
 from sparse_ir.data.examples_raw import RawExample, by_id, make_example, refusal, to_score
 from sparse_ir.data.examples_scored import to_list
-from sparse_ir.data.formats import COMPRESSED, read_rows
+from sparse_ir.data.formats import read_rows
 from sparse_ir.data.records import RowError
 from sparse_ir.data.rows import BadRow
+from sparse_ir.data.sources import find_named
 from sparse_ir.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-_SUFFIXES = (".ndjson", ".jsonl")
 _SCORES = ("hard_negative_scores", "hard-negatives-cross-encoder-scores", "scores")
 
 
@@ -60,12 +60,7 @@ def find_lightsplade(folder: Path, split: str) -> LightSplade | None:
 
 
 def _file(folder: Path, stem: str) -> Path | None:
-    for suffix in _SUFFIXES:
-        for compressed in ("", *COMPRESSED):
-            path = folder / f"{stem}{suffix}{compressed}"
-            if path.is_file():
-                return path
-    return None
+    return find_named(folder, stem, (".ndjson", ".jsonl"))
 
 
 def lightsplade_examples(files: LightSplade) -> Iterator[RawExample]:

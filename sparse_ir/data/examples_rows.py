@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparse_ir.data.examples_raw import RawExample, Text, by_id, by_text, make_example, to_score
 from sparse_ir.data.examples_scored import scored_example, to_list
-from sparse_ir.data.records import RowError
+from sparse_ir.data.records import RowError, field_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -96,7 +96,8 @@ def column_example(row: Mapping[str, Any], place: tuple[str, int]) -> RawExample
         RowError: the row is malformed.
     """
     named = {name.lower(): value for name, value in row.items()}
-    anchor, positive = _name(named, _ANCHORS, "query"), _name(named, _POSITIVES, "positive")
+    anchor = field_of(named, _ANCHORS, "query column")
+    positive = field_of(named, _POSITIVES, "positive column")
     names = [name for name in named if _NEGATIVE.fullmatch(name)]
     query = by_text(named[anchor], anchor)
     positives = [by_text(text, positive) for text in _as_list(named[positive])]
@@ -115,13 +116,6 @@ def _column_scores(label: Any, positives: int, negatives: int) -> list[float] | 
     if len(values) == negatives and positives == 1:
         return [0.0, *(-margin for margin in values)]
     raise RowError(f"has {len(values)} scores for {positives + negatives} documents")
-
-
-def _name(row: Mapping[str, Any], names: Sequence[str], what: str) -> str:
-    for name in names:
-        if name in row:
-            return name
-    raise RowError(f"has no {what} column ({', '.join(names[:-1])} or {names[-1]})")
 
 
 def _first(row: Mapping[str, Any], names: Sequence[str]) -> Any:

@@ -8,18 +8,17 @@ quantise for it (``impacts.py`` tells why, and reads such files back).
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
-from sparse_ir.data.files import open_binary, writing
+from sparse_ir.data.files import writing
 from sparse_ir.data.impacts import quantized, require_scale
-from sparse_ir.data.rows import numbered_lines
 from sparse_ir.errors import InputError
-from sparse_ir.types import Document, Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from pathlib import Path
+
+    from sparse_ir.types import Document, Entry
 
 
 def export_jsonl(
@@ -69,34 +68,4 @@ def _line(document: Document, weights: dict[str, Any]) -> bytes:
     except UnicodeEncodeError:  # half of a surrogate pair: JSON can escape it, UTF-8 cannot hold it
         return json.dumps(row, allow_nan=False).encode() + b"\n"
     except ValueError:
-        raise _not_finite(document) from None
-
-
-def _not_finite(document: Document) -> InputError:
-    return InputError(f"document {document.doc_id!r} has a weight that is not finite.")
-
-
-def read_jsonl(path: str | Path) -> Iterator[Entry]:
-    """Read term dicts back, one document at a time; the contents become the text.
-
-    Raises:
-        InputError: the file cannot be read, or a line is no JSON object with an id and a vector of
-            finite weights.
-    """
-    with open_binary(path) as stream:
-        for number, line in numbered_lines(stream, str(path)):
-            try:
-                yield _entry(json.loads(line))
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                raise InputError(
-                    'is no line such as {"id": "7", "contents": "…", "vector": {"term": 1.5}}.',
-                    path=path,
-                    line=number,
-                ) from None
-
-
-def _entry(row: Any) -> Entry:
-    vector = {term: float(weight) for term, weight in row["vector"].items()}
-    if not isinstance(row["id"], str) or not all(map(math.isfinite, vector.values())):
-        raise ValueError
-    return Entry(Document(row["id"], str(row.get("contents", ""))), vector)
+        raise InputError(f"document {document.doc_id!r} has a weight that is not finite.") from None

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparse_ir.data.parquet import json_object
-from sparse_ir.data.rows import brief
-from sparse_ir.errors import InputError
+from sparse_ir.errors import InputError, brief
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

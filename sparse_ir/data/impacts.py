@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparse_ir.data.files import missing, open_binary, writing
+from sparse_ir.data.formats import COMPRESSED
 from sparse_ir.data.records import RowError, to_id, to_vector
 from sparse_ir.data.rows import NOT_UTF8, numbered_lines
 from sparse_ir.errors import ConfigError, InputError
@@ -29,7 +30,6 @@ SCALE = 100
 """What Anserini's and Pyserini's own SPLADE models are multiplied by."""
 
 _SUFFIXES = (".json", ".jsonl")
-_PACKED = (".gz", ".zst")
 _EXAMPLE = '{"id": "7", "contents": "…", "vector": {"term": 125}}'
 
 
@@ -134,7 +134,7 @@ def impact_files(source: str | Path) -> list[Path]:
 
 
 def _holds_vectors(path: Path) -> bool:
-    name = path.with_suffix("") if path.suffix in _PACKED else path
+    name = path.with_suffix("") if path.suffix in COMPRESSED else path
     return name.suffix in _SUFFIXES and path.name[0] != "." and path.is_file()
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sparse_ir.config import nearest
-from sparse_ir.data.rows import brief
-from sparse_ir.errors import InputError, MissingExtraError
+from sparse_ir.errors import InputError, MissingExtraError, brief
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

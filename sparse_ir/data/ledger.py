@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sparse_ir.data.files import writing
 from sparse_ir.errors import ConfigError, CorpusChangedError, InputError, StorageError
 from sparse_ir.seals import sealed, unsealed
 
@@ -70,17 +71,14 @@ class Ledger:
 
     @classmethod
     def create(cls, path: Path, settings: Mapping[str, Any]) -> Ledger:
-        """Start a ledger; one that is there already is replaced."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        """Start a ledger; one that is there already is replaced.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
         line = json.dumps(sealed({"format": FORMAT, "settings": dict(settings)}))
-        try:
-            temporary.unlink(missing_ok=True)  # of a killed process with this number
-            _append(temporary, line, mode="xb")
-            temporary.replace(path)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise _no_write(path, error) from None
+        with writing(path) as stream:
+            stream.write(f"{line}\n")
         return cls(path, settings, [])
 
     @classmethod
@@ -129,14 +127,20 @@ class Ledger:
             StorageError: it cannot be written, or the ledger was removed meanwhile.
         """
         try:
-            _append(self.path, json.dumps(sealed(chunk._asdict())), mode="r+b")
+            with self.path.open("r+b") as stream:
+                stream.seek(0, os.SEEK_END)
+                stream.write(json.dumps(sealed(chunk._asdict())).encode() + b"\n")
+                stream.flush()
+                os.fsync(stream.fileno())
         except FileNotFoundError:
             raise StorageError(
                 f"{self.path}: is gone: another run has ended this one, or it was deleted. Start "
                 "again with --replace."
             ) from None
         except OSError as error:
-            raise _no_write(self.path, error) from None
+            raise StorageError(
+                f"{self.path}: cannot be written ({error.strerror}). Make room and resume."
+            ) from None
         self.chunks.append(chunk)
 
     def require_settings(self, settings: Mapping[str, Any]) -> None:
@@ -165,14 +169,6 @@ class Ledger:
         self.path.unlink(missing_ok=True)
 
 
-def _append(path: Path, line: str, *, mode: Literal["xb", "r+b"]) -> None:
-    with path.open(mode) as stream:
-        stream.seek(0, os.SEEK_END)
-        stream.write(line.encode() + b"\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
 def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
         stored = json.loads(line)
@@ -197,7 +193,3 @@ def _chunks(rows: Sequence[Mapping[str, Any]], path: Path) -> list[Chunk]:
             )
         chunks.append(Chunk(**row))
     return chunks
-
-
-def _no_write(path: Path, error: OSError) -> StorageError:
-    return StorageError(f"{path}: cannot be written ({error.strerror}). Make room and resume.")

@@ -7,8 +7,8 @@ from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any
 
 from sparse_ir.data.files import STANDARD_INPUT, unreadable
-from sparse_ir.data.rows import BadRow, brief
-from sparse_ir.errors import InputError
+from sparse_ir.data.rows import BadRow
+from sparse_ir.errors import InputError, brief
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -37,8 +37,8 @@ def to_document(row: Mapping[str, Any]) -> Document:
     Raises:
         RowError: the id or the text is missing or unfit.
     """
-    id_field = _field(row, DOC_ID_FIELDS, "id")
-    text_field = _field(row, DOC_TEXT_FIELDS, "text")
+    id_field = field_of(row, DOC_ID_FIELDS, "id field")
+    text_field = field_of(row, DOC_TEXT_FIELDS, "text field")
     doc_id = row[id_field]
     if type(doc_id) is not str or not doc_id.isprintable() or not doc_id.strip():
         doc_id = to_id(doc_id)
@@ -66,7 +66,7 @@ def to_query(row: Mapping[str, Any]) -> Query:
         RowError: the id or the text is missing or unfit.
     """
     query_id = _query_id(row)
-    text_field = _field(row, QUERY_TEXT_FIELDS, "text")
+    text_field = field_of(row, QUERY_TEXT_FIELDS, "text field")
     text = _text(row[text_field], text_field)
     if not text.strip():
         raise RowError("has no text")
@@ -87,7 +87,7 @@ def to_weighed_query(row: Mapping[str, Any]) -> Query:
 
 
 def _query_id(row: Mapping[str, Any]) -> str:
-    return to_id(row[_field(row, QUERY_ID_FIELDS, "id")])
+    return to_id(row[field_of(row, QUERY_ID_FIELDS, "id field")])
 
 
 def to_vector(weights: Mapping[str, Any]) -> SparseVector:
@@ -127,11 +127,16 @@ def to_id(value: Any) -> str:
     return value
 
 
-def _field(row: Mapping[str, Any], names: Sequence[str], what: str) -> str:
+def field_of(row: Mapping[str, Any], names: Sequence[str], what: str) -> str:
+    """The first of some names that a row has.
+
+    Raises:
+        RowError: it has none of them.
+    """
     for name in names:
         if name in row:
             return name
-    raise RowError(f"has no {what} field ({', '.join(names[:-1])} or {names[-1]})")
+    raise RowError(f"has no {what} ({', '.join(names[:-1])} or {names[-1]})")
 
 
 def _text(value: Any, field: str) -> str:

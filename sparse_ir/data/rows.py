@@ -18,7 +18,6 @@ ID_FIELDS = frozenset(DOC_ID_FIELDS + QUERY_ID_FIELDS)
 TEXT_FIELDS = frozenset(DOC_TEXT_FIELDS + QUERY_TEXT_FIELDS)
 
 NOT_UTF8 = "is not UTF-8 text"
-_REASON_CHARACTERS = 200
 _BOM = b"\xef\xbb\xbf"
 _LINE_BYTES = 1 << 28  # what goes on for 256 MiB without a line break is no file of rows
 
@@ -42,12 +41,6 @@ Row: TypeAlias = tuple[int, dict[str, Any] | BadRow]
 
 Line: TypeAlias = tuple[int, bytes]
 """A line with its number; the bytes end with the line break."""
-
-
-def brief(error: Exception) -> str:
-    """What an error of another library says, in one line that fits a message."""
-    first = str(error).strip().split("\n", 1)[0].rstrip(".") or type(error).__name__
-    return first if len(first) <= _REASON_CHARACTERS else f"{first[: _REASON_CHARACTERS - 1]}…"
 
 
 def numbered_lines(stream: BinaryIO, label: str) -> Iterator[Line]:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from sparse_ir.data.files import unreadable
-from sparse_ir.errors import InputError
+from sparse_ir.errors import InputError, brief
 from sparse_ir.vectors import SparseBatch, validate
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def read_table(
         table = pq.ParquetFile(source, page_checksum_verification=True).read()
         columns = [_column(table, field) for field in _schema()]
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise _unusable(path, str(error).strip().split("\n", 1)[0].rstrip(".")) from None
+        raise _unusable(path, brief(error)) from None
     said = (table.schema.metadata or {}).get(_WIDTH)
     try:
         return _batch(columns, _width(said, width))

@@ -39,7 +39,6 @@ __all__ = [
     "ShardManifest",
     "finish_shards",
     "is_shard",
-    "read_shard",
     "read_shard_manifest",
     "read_shards",
     "read_vocabulary",
@@ -185,19 +184,6 @@ def shard_paths(folder: str | Path) -> list[Path]:
                 path=folder,
             )
     return [Path(folder, shard_name(number)) for number in numbers]
-
-
-def read_shard(path: str | Path, *, width: int | None = None) -> SparseBatch:
-    """Read one shard and check that it holds what a ``SparseBatch`` promises.
-
-    Args:
-        path: The file.
-        width: Size of the vocabulary; by default what the file itself says.
-
-    Raises:
-        InputError: it is missing, damaged, of another width, or not made of vectors.
-    """
-    return read_table(path, width=width)
 
 
 def read_shards(folder: str | Path) -> Iterator[SparseBatch]:

@@ -12,7 +12,7 @@ from sparse_ir.data.formats import COMPRESSED, SUFFIXES, format_of, read_rows
 from sparse_ir.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from sparse_ir.data.rows import Row
 
@@ -109,9 +109,9 @@ def _files_of(folder: Path, kind: Kind) -> list[Path]:
     return files
 
 
-def find_named(folder: Path, stem: str) -> Path | None:
+def find_named(folder: Path, stem: str, suffixes: Iterable[str] = SUFFIXES) -> Path | None:
     """Find the file of that stem and a known format, as ``corpus.jsonl.gz``."""
-    for suffix in SUFFIXES:
+    for suffix in suffixes:
         for compressed in ("", *COMPRESSED):
             path = folder / f"{stem}{suffix}{compressed}"
             if path.is_file():

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from sparse_ir import errors
-from sparse_ir.errors import SparseIRError
+from sparse_ir.errors import SparseIRError, brief
 from sparse_ir.models.memory import return_free_memory
 
 if TYPE_CHECKING:
@@ -117,9 +117,8 @@ def main() -> None:
         except SparseIRError as error:
             send(Failed(type(error).__name__, str(error)))
         except Exception as error:  # noqa: BLE001 - of any library: our parent tells it
-            lines = str(error).strip().splitlines() or [""]
             message = (
-                f"the encoder on {settings.device} failed: {type(error).__name__}: {lines[0]} "
+                f"the encoder on {settings.device} failed: {type(error).__name__}: {brief(error)}. "
                 "What is finished is kept: go on with --resume."
             )
             send(Failed("EncodingError", message))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from sparse_ir.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sparse_ir.engines.filters import Filter
     from sparse_ir.engines.stamp import Stamp
@@ -294,6 +294,29 @@ class Engine(Protocol):
     def close(self) -> None:
         """Write what is pending and let go of files and connections."""
         ...
+
+
+def weights_of(
+    scores_of: Callable[[str, Sequence[str], Sequence[SparseVector]], list[dict[str, float]]],
+    index: str,
+    doc_ids: Sequence[str],
+    terms: Iterable[str],
+) -> dict[str, SparseVector]:
+    """What terms weigh in documents whose vectors cannot be read back, for each document.
+
+    Args:
+        scores_of: That of the engine, whose errors are raised.
+        index: Where.
+        doc_ids: Which.
+        terms: Which; asked for one by one, since a score is then the stored weight itself.
+    """
+    terms = list(terms)
+    weights: dict[str, SparseVector] = {doc_id: {} for doc_id in doc_ids}
+    found = scores_of(index, doc_ids, [{term: 1.0} for term in terms])
+    for term, scores in zip(terms, found, strict=True):
+        for doc_id, weight in scores.items():
+            weights[doc_id][term] = weight
+    return weights
 
 
 def require_index_name(index: str) -> str:

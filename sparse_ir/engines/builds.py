@@ -138,11 +138,7 @@ class Builds:
         Raises:
             EngineError: the build is one of another index.
         """
-        if build.name != index:
-            raise EngineError(
-                f"build {build.physical!r} belongs to index {build.name!r}; it cannot be "
-                f"published as {index!r}."
-            )
+        require_build_of(index, build.physical)
         before: Build | None = None
         if self.exists(index):
             try:
@@ -329,6 +325,19 @@ def not_found(index: str, where: str, *, known: Sequence[str], builds: Sequence[
         )
     there = f"There are: {', '.join(known)}." if known else "There is none yet."
     return f"there is no index {index!r} in {where}. {there}"
+
+
+def require_build_of(index: str, physical: str) -> None:
+    """Refuse to publish a build under the name of another index.
+
+    Raises:
+        EngineError: it is one of another index.
+    """
+    name = physical.partition("@")[0]
+    if name != index:
+        raise EngineError(
+            f"build {physical!r} belongs to index {name!r}; it cannot be published as {index!r}."
+        )
 
 
 def require_vocabulary(stamp: Stamp, vocabulary: Sequence[str]) -> None:

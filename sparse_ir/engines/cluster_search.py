@@ -6,6 +6,7 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any
 
+from sparse_ir.engines.base import weights_of
 from sparse_ir.engines.connection import BUSY, ServerError, error_of, words_of
 from sparse_ir.engines.dense import require_query
 from sparse_ir.engines.dense_fields import dot_product
@@ -71,7 +72,7 @@ class ClusterSearch:
     def search(self, index: str, requests: Sequence[SearchRequest]) -> list[list[ScoredDoc]]:
         """Answer requests in order."""
         if not requests:
-            self._resolve(index)
+            self.facts_of(self._physical(index))
             return []
         answers: list[list[ScoredDoc]] = []
         for start in range(0, len(requests), _TOGETHER):
@@ -248,22 +249,10 @@ class ClusterSearch:
             hits_read = [hit._replace(score=dot_product(hit.score, space)) for hit in hits_read]
         found = sorted(hits_read, key=lambda hit: (-hit.score, hit.doc_id))
         if request.vectors and not facts.vectors and facts.field != SEISMIC:
-            return self._with_weights(facts, request, found)
+            ids = [hit.doc_id for hit in found]
+            weights = weights_of(self.scores_of, facts.physical, ids, request.terms)
+            return [hit._replace(vector=weights[hit.doc_id]) for hit in found]
         return found
-
-    def _with_weights(
-        self, facts: Facts, request: SearchRequest, hits: list[ScoredDoc]
-    ) -> list[ScoredDoc]:
-        """Ask term by term what it weighs in the hits: the postings are all there is."""
-        ids = [hit.doc_id for hit in hits]
-        terms = list(request.terms)
-        # with a query of one term and weight 1, the score is the stored weight itself
-        found = self.scores_of(facts.physical, ids, [{term: 1.0} for term in terms])
-        weights: dict[str, dict[str, float]] = {doc_id: {} for doc_id in ids}
-        for term, scores in zip(terms, found, strict=True):
-            for doc_id, weight in scores.items():
-                weights[doc_id][term] = weight
-        return [hit._replace(vector=weights[hit.doc_id]) for hit in hits]
 
     def scores_of(
         self, physical: str, doc_ids: Sequence[str], queries: Sequence[Mapping[str, float]]
@@ -282,15 +271,15 @@ class ClusterSearch:
             for start in range(0, len(asked), _PROBES_TOGETHER):
                 part = asked[start : start + _PROBES_TOGETHER]
                 bodies = [scores_of_hits(dict(queries[i]), field, ids) for i in part]
-                for i, answer in zip(part, self._msearch(physical, bodies), strict=True):
-                    if "error" in answer:
+                answers = self._msearch(physical, bodies)
+                for i, body, answer in zip(part, bodies, answers, strict=True):
+                    busy = answer.get("status") in BUSY  # alone it is tried again
+                    if "error" in answer and not busy:
                         raise error_of(Answer(500, answer), f"scoring documents of {physical!r}")
-                    for hit in self._hits(physical, answer):
+                    hits = self._ask(physical, body) if busy else self._hits(physical, answer)
+                    for hit in hits:
                         scores[i][hit["_id"]] = float(hit["_score"])
         return scores
-
-    def _resolve(self, index: str) -> Facts:
-        return self.facts_of(self._physical(index))
 
     def _physical(self, index: str) -> str:
         if index not in self._meant:

@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import orjson
 
 from sparse_ir.engines.dense import to_tuple
 from sparse_ir.engines.stamp import COSINE
@@ -121,8 +122,6 @@ def dot_product(score: float, space: DenseSpace) -> float:
 
 def dumps(vector: NDArray[Any]) -> bytes:
     """Write a float32 vector as JSON: the shortest decimals that read back as it."""
-    import orjson
-
     return orjson.dumps(np.ascontiguousarray(vector), option=orjson.OPT_SERIALIZE_NUMPY)
 
 

@@ -90,8 +90,6 @@ def dumps(value: Any) -> bytes:
         return orjson.dumps(value)
     except (TypeError, ValueError):
         pass
-    import json
-
     try:
         # numbers beyond 64 bits
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

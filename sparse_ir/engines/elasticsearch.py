@@ -20,6 +20,7 @@ from sparse_ir.engines.nodes import (
     DEFAULT_TIMEOUT,
     NodeFailedError,
     NodesTransport,
+    tls_context,
 )
 from sparse_ir.engines.transport import JSON, NDJSON
 from sparse_ir.errors import MissingExtraError
@@ -56,11 +57,7 @@ def elasticsearch_transport(
         MissingExtraError: the server is a 7 and elasticsearch7 is not installed.
         ConfigError: a certificate cannot be used.
     """
-    context = None
-    if any(url.startswith("https:") for url in urls):
-        context = credentials.ssl_context()
-        if not credentials.verify_tls:
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    context = tls_context(urls, credentials)
     if major == 7:
         return NodesTransport(
             [_seven(url, credentials, context) for url in urls], credentials, timeout=timeout

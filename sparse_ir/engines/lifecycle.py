@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from sparse_ir.engines.base import INDEX_NAME, require_index_name
-from sparse_ir.engines.builds import not_found, require_vocabulary
+from sparse_ir.engines.builds import not_found, require_build_of, require_vocabulary
 from sparse_ir.engines.connection import ServerError
 from sparse_ir.engines.dense_fields import add_dense
 from sparse_ir.engines.fields import SEISMIC, SPARSE_VECTOR, VECTOR, require_seismic
@@ -178,11 +178,7 @@ class Lifecycle:
         Returns:
             The build it stood for before; empty for none.
         """
-        if _PHYSICAL.match(facts.physical)[1] != index:  # type: ignore[index]
-            raise EngineError(
-                f"build {facts.physical!r} belongs to index {name_of(facts.physical)!r}; it cannot "
-                f"be published as {index!r}."
-            )
+        require_build_of(index, facts.physical)
         before = self.targets(index)
         if before == [facts.physical]:
             return ""

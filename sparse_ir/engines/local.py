@@ -12,7 +12,7 @@ from sparse_ir.pruning import split_heavy
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sparse_ir.engines.base import SearchRequest
+    from sparse_ir.engines.base import SearchRequest, TwoStep
     from sparse_ir.types import Document, Entry, ScoredDoc, SparseVector
 
 
@@ -31,7 +31,7 @@ def answer(
         )
     if request.two_step is None or request.dense is not None:
         return search(request)
-    return _two_step(search, request)
+    return _two_step(search, request, request.two_step)
 
 
 def unchanged(stored: Sequence[Entry | None], documents: Sequence[Document]) -> set[str]:
@@ -66,11 +66,8 @@ def kept(vector: SparseVector) -> SparseVector:
 
 
 def _two_step(
-    search: Callable[[SearchRequest], list[ScoredDoc]], request: SearchRequest
+    search: Callable[[SearchRequest], list[ScoredDoc]], request: SearchRequest, step: TwoStep
 ) -> list[ScoredDoc]:
-    step = request.two_step
-    if step is None:
-        raise ValueError("the request asks for no two-step search")
     heavy, light = split_heavy(request.terms, step.ratio)
     needed = request.offset + request.k
     window = max(round(step.expansion * needed) if step.window is None else step.window, needed)

@@ -105,7 +105,7 @@ def _tls(error: ssl.SSLError, url: str, credentials: Credentials) -> EngineError
         what = (
             "refused the client certificate"
             if credentials.client_cert
-            else ("refused the TLS connection; it may ask for a client certificate")
+            else "refused the TLS connection; it may ask for a client certificate"
         )
         return EngineError(
             f"{url}: the server {what} ({reason.lower()}). Check SPARSE_IR_CLIENT_CERT and "

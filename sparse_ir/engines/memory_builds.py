@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.engines.base import require_index_name
-from sparse_ir.engines.builds import Build, not_found, require_vocabulary
-from sparse_ir.errors import EngineError, IndexNotFoundError
+from sparse_ir.engines.builds import Build, not_found, require_build_of, require_vocabulary
+from sparse_ir.errors import IndexNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,11 +73,7 @@ class BuildsInMemory:
 
     def publish(self, index: str, build: Build) -> Build | None:
         """Let a name stand for a build; returns the one before it."""
-        if build.name != index:
-            raise EngineError(
-                f"build {build.physical!r} belongs to index {build.name!r}; it cannot be "
-                f"published as {index!r}."
-            )
+        require_build_of(index, build.physical)
         before = self._published.get(index)
         if before == build.physical:
             return None

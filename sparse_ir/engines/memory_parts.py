@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -105,7 +106,8 @@ def write_part(
         with aside.open("wb") as stream:
             schema = SCHEMA.append(DENSE) if dense else SCHEMA
             with pq.ParquetWriter(stream, schema, compression="zstd") as writer:
-                for group in _groups(rows):
+                reader = iter(rows)
+                while group := list(islice(reader, GROUP_ROWS)):
                     writer.write_batch(_batch(group, schema))
             stream.flush()
             os.fsync(stream.fileno())
@@ -140,19 +142,6 @@ def _rows(batch: pa.RecordBatch) -> Iterator[tuple[str, Row | None]]:
             weights = batch.column(3)[i].values.to_numpy(zero_copy_only=False)
             own = dense[i].values.to_numpy(zero_copy_only=False) if dense[i].is_valid else None
             yield doc_id, Row(record, columns, weights, own)
-
-
-def _groups(
-    rows: Iterable[tuple[str, Row | None]],
-) -> Iterator[list[tuple[str, Row | None]]]:
-    group: list[tuple[str, Row | None]] = []
-    for row in rows:
-        group.append(row)
-        if len(group) == GROUP_ROWS:
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 def _batch(group: list[tuple[str, Row | None]], schema: pa.Schema) -> pa.RecordBatch:

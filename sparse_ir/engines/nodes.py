@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlencode
 
 import orjson
+import urllib3
 
 from sparse_ir.engines.lost import explain, refused
 from sparse_ir.engines.transport import JSON, Answer, ConnectionLostError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Mapping, Sequence
 
     from sparse_ir.engines.credentials import Credentials
@@ -29,6 +31,19 @@ _UNWELL = (502, 503, 504)
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 _LONG_NUMBER_IN_TEXT = re.compile(_LONG_NUMBER.pattern.decode())
 _WORTH_COMPRESSING = 1024
+
+
+def tls_context(urls: Sequence[str], credentials: Credentials) -> ssl.SSLContext | None:
+    """The TLS settings of the nodes' connections; None where no node speaks it.
+
+    Raises:
+        ConfigError: a certificate cannot be used.
+    """
+    if not any(url.startswith("https:") for url in urls):
+        return None
+    if not credentials.verify_tls:
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    return credentials.ssl_context()
 
 
 class NodeFailedError(Exception):

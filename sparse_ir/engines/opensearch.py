@@ -8,12 +8,16 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-import urllib3
 from opensearchpy.connection import Urllib3HttpConnection
 from opensearchpy.exceptions import ConnectionError as LostError
 
 from sparse_ir.engines.legacy_nodes import LegacyNode, Quiet, connection_settings
-from sparse_ir.engines.nodes import CONNECTIONS_PER_NODE, DEFAULT_TIMEOUT, NodesTransport
+from sparse_ir.engines.nodes import (
+    CONNECTIONS_PER_NODE,
+    DEFAULT_TIMEOUT,
+    NodesTransport,
+    tls_context,
+)
 from sparse_ir.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -36,11 +40,7 @@ def opensearch_transport(
         MissingExtraError: AWS's signature is asked for and botocore is not installed.
         ConfigError: a certificate cannot be used, or there are no AWS keys.
     """
-    context = None
-    if any(url.startswith("https:") for url in urls):
-        context = credentials.ssl_context()
-        if not credentials.verify_tls:
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    context = tls_context(urls, credentials)
     sign = _signer(credentials) if credentials.aws_region else None
     nodes = [
         LegacyNode(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sparse_ir.config import require_least_one
 from sparse_ir.errors import ConfigError
 
 
@@ -35,9 +36,11 @@ class ClusterOptions:
     patience: float = 600.0
 
     def __post_init__(self) -> None:
-        for name in ("bulk_documents", "bulk_bytes", "in_flight", "shards"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} is {value}. It must be at least 1.")
+        require_least_one(
+            bulk_documents=self.bulk_documents,
+            bulk_bytes=self.bulk_bytes,
+            in_flight=self.in_flight,
+            shards=self.shards,
+        )
         if self.replicas is not None and self.replicas < 0:
             raise ConfigError(f"replicas is {self.replicas}. It must be at least 0.")

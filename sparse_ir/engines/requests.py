@@ -8,7 +8,6 @@ from sparse_ir.engines.dense_fields import dense_parts
 from sparse_ir.engines.documents import METADATA, MORE, document_of, filter_clauses
 from sparse_ir.engines.fields import (
     NEURAL_SPARSE,
-    RANK_FEATURES,
     SEISMIC,
     VECTOR,
     seismic_query,
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparse_ir.engines.base import SearchRequest, TwoStep
-    from sparse_ir.engines.filters import Filter
     from sparse_ir.types import SparseVector
 
 LARGEST_PAGE = 10_000
@@ -71,16 +69,16 @@ def search_body(
         body["from"] = page.offset
     if request.dense is not None:
         wanted = page.offset + page.size
-        clauses = _clauses(request.filter, request.require, field)
+        clauses = _clauses(request, field)
         return {**body, **dense_parts(flavour, request.dense, wanted, clauses), "sort": ORDER}
     if field == SEISMIC and not request.text:
         wanted = page.offset + page.size
         query = seismic_query(request.terms, wanted, filter_clauses(request.filter))
         return {**body, "query": query}
     if request.text:
-        body["query"] = _among(text_query(request.text), request, field)
+        body["query"] = _among(_text_query(request.text), request, field)
     elif request.two_step is not None and split_heavy(request.terms, request.two_step.ratio)[1]:
-        return {**body, **two_step_parts(request, field, page)}
+        return {**body, **_two_step_parts(request, request.two_step, field, page)}
     else:
         terms = term_query(field, request.terms, prune=request.server_pruning)
         body["query"] = _among(terms, request, field)
@@ -90,15 +88,14 @@ def search_body(
     return body
 
 
-def two_step_parts(request: SearchRequest, field: str, page: Page) -> dict[str, Any]:
+def _two_step_parts(
+    request: SearchRequest, step: TwoStep, field: str, page: Page
+) -> dict[str, Any]:
     """Heavy terms find the candidates, the light ones are added to the best of them.
 
     The idea is that of Lassance et al. 2024 (https://arxiv.org/abs/2404.13357). The window counts
     a shard; it is at least offset + size, so that every hit returned has its whole score.
     """
-    step = request.two_step
-    if step is None:
-        raise ValueError("the request asks for no two-step search")
     heavy, light = split_heavy(request.terms, step.ratio)
     window = window_of(step, page)
     if field == NEURAL_SPARSE:
@@ -133,38 +130,21 @@ def window_of(step: TwoStep, page: Page) -> int:
     return min(max(wanted, needed), LARGEST_PAGE)
 
 
-def text_query(text: str) -> dict[str, Any]:
+def _text_query(text: str) -> dict[str, Any]:
     """BM25 on title and text."""
     return {"multi_match": {"query": text, "fields": ["title", "text"], "type": "most_fields"}}
 
 
-def filtered(
-    query: dict[str, Any],
-    conditions: Filter,
-    *,
-    require: Sequence[str] = (),
-    field: str = RANK_FEATURES,
-) -> dict[str, Any]:
-    """The same query and scores among the documents that satisfy every condition.
-
-    Args:
-        query: What scores.
-        conditions: On metadata.
-        require: Terms that a document must hold.
-        field: The field type that holds them.
-    """
-    clauses = _clauses(conditions, require, field)
-    return {"bool": {"must": [query], "filter": clauses}} if clauses else query
-
-
-def _clauses(conditions: Filter, require: Sequence[str], field: str) -> list[dict[str, Any]]:
+def _clauses(request: SearchRequest, field: str) -> list[dict[str, Any]]:
     """What a document must satisfy, without a score."""
-    return [*filter_clauses(conditions), *(term_clause(field, term) for term in require)]
+    required = (term_clause(field, term) for term in request.require)
+    return [*filter_clauses(request.filter), *required]
 
 
 def _among(query: dict[str, Any], request: SearchRequest, field: str) -> dict[str, Any]:
-    """The query among the documents that a request allows."""
-    return filtered(query, request.filter, require=request.require, field=field)
+    """The same query and scores among the documents that a request allows."""
+    clauses = _clauses(request, field)
+    return {"bool": {"must": [query], "filter": clauses}} if clauses else query
 
 
 def scores_of_hits(terms: SparseVector, field: str, doc_ids: Sequence[str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -99,13 +100,10 @@ def update_index(
         )
     started = time.monotonic()
     keep_memory_flat()
-    engine = open_engine(settings.engine, options=settings.cluster_options())
-    try:
+    with closing(open_engine(settings.engine, options=settings.cluster_options())) as engine:
         engine.resolve(settings.index)  # a name that is wrong is not locked, but said
         with written_alone(engine, settings.index):
             return _update(engine, settings, delete_missing, precision, advance, started)
-    finally:
-        engine.close()
 
 
 def _update(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
 from itertools import islice
@@ -194,18 +194,17 @@ def index_corpus(
             "index writes from one process. Under torchrun run encode, then index --vectors FOLDER."
         )
     keep_memory_flat()
-    engine = open_engine(settings.engine, options=settings.cluster_options())
-    try:
-        with written_alone(engine, settings.index):
-            try:
-                return _index(engine, settings, advance, started)
-            except CorpusChangedError:
-                once = settings.corpus == STANDARD_INPUT
-                if once or not (settings.resume and settings.replace):
-                    raise
-                return _index(engine, replace(settings, resume=False), advance, started)
-    finally:
-        engine.close()
+    with (
+        closing(open_engine(settings.engine, options=settings.cluster_options())) as engine,
+        written_alone(engine, settings.index),
+    ):
+        try:
+            return _index(engine, settings, advance, started)
+        except CorpusChangedError:
+            once = settings.corpus == STANDARD_INPUT
+            if once or not (settings.resume and settings.replace):
+                raise
+            return _index(engine, replace(settings, resume=False), advance, started)
 
 
 def _index(
@@ -263,22 +262,17 @@ def _run(
         advance=advance,
     )
     build.add_all(chunks, encoder.vocabulary)
-    cut, rejected, read = (
-        build.ledger.texts_cut,
-        build.ledger.rejected,
-        build.ledger.documents,
-    )
     count = build.finish() if settings.aside else build.publish(drop_previous=settings.drop_old)
     name = build.physical if settings.aside else settings.index
     return IndexReport(
         name=name,
         engine=engine.address,
         documents=count,
-        encoded=read - before,
-        rejected=rejected,
-        rejects=build.rejects if rejected else None,
+        encoded=build.ledger.documents - before,
+        rejected=build.ledger.rejected,
+        rejects=build.rejects if build.ledger.rejected else None,
         skipped=tuple(skipped),
-        texts_cut=cut,
+        texts_cut=build.ledger.texts_cut,
         seconds=time.monotonic() - started,
         bytes=engine.stats(name).bytes,
         details=engine.details(name),

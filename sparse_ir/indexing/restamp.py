@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -47,15 +48,12 @@ def restamp(index: str, model: str, *, engine: str = "embedded") -> RestampRepor
         ModelError: there is no such model.
     """
     encoder = load_encoder(model)
-    opened = open_engine(engine)
-    try:
+    with closing(open_engine(engine)) as opened:
         stamp = opened.describe(index)
         require_made_for(stamp, encoder, index=index)
         accepted = tuple(dict.fromkeys((*stamp.query_fingerprints, *encoder.query_fingerprints)))
         if accepted != stamp.query_fingerprints:
             opened.restamp(index, replace(stamp, query_fingerprints=accepted))
-    finally:
-        opened.close()
     return RestampReport(index, accepted, accepted[len(stamp.query_fingerprints) :])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.engines.opening import open_engine
@@ -41,11 +42,8 @@ def swap(index: str, candidate: str, *, engine: str = "embedded") -> SwapReport:
         ConfigError: the candidate is empty, or is what the name stands for already.
         EngineError: the candidate is a build of another name.
     """
-    opened = open_engine(engine)
-    try:
+    with closing(open_engine(engine)) as opened:
         return _swap(opened, index, opened.resolve(candidate))
-    finally:
-        opened.close()
 
 
 def rollback(index: str, *, engine: str = "embedded") -> SwapReport:
@@ -59,8 +57,7 @@ def rollback(index: str, *, engine: str = "embedded") -> SwapReport:
     name, at, _ = index.partition("@")
     if at:
         raise ConfigError(f"{index!r} is a build. Name the index that is rolled back: {name}.")
-    opened = open_engine(engine)
-    try:
+    with closing(open_engine(engine)) as opened:
         before = opened.previous(index)
         if not before:
             raise ConfigError(
@@ -68,8 +65,6 @@ def rollback(index: str, *, engine: str = "embedded") -> SwapReport:
                 "sparse-ir index --replace --keep-old"
             )
         return _swap(opened, index, before)
-    finally:
-        opened.close()
 
 
 def _swap(engine: Engine, index: str, candidate: str) -> SwapReport:

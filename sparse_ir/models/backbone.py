@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from sparse_ir.errors import ConfigError, ModelError
+from sparse_ir.errors import ConfigError, ModelError, brief
 from sparse_ir.models.batched import halved
 from sparse_ir.models.batches import maximal_length, pad, token_batches, tokenize
 from sparse_ir.models.fingerprint import fingerprint, tokenizer_digest, weights_digest
@@ -195,9 +195,8 @@ def _load(folder: Path, auto: str, *, trust_remote_code: bool) -> Any:
     except ModelError:
         raise
     except Exception as error:  # whatever a file of unknown origin may make it raise
-        lines = str(error).strip().splitlines() or [""]
         raise ModelError(
-            f"{folder}: the model cannot be loaded: {type(error).__name__}: {lines[0]}"[:400]
+            f"{folder}: the model cannot be loaded: {type(error).__name__}: {brief(error)}"
         ) from error
     # A pooler is often not saved, and nothing here reads what it makes.
     lacking = sorted(key for key in map(str, info["missing_keys"]) if "pooler" not in key)

@@ -9,7 +9,7 @@ import torch
 import transformers
 from tokenizers import normalizers
 
-from sparse_ir.errors import ConfigError, ModelError
+from sparse_ir.errors import ConfigError, ModelError, brief
 from sparse_ir.models.fingerprint import vocabulary_files
 from sparse_ir.models.head import OutputLayer
 from sparse_ir.models.int8 import use_int8
@@ -198,7 +198,9 @@ def load_tokenizer(
                 str(folder), trust_remote_code=trust_remote_code, local_files_only=True
             )
     except Exception as error:
-        raise ModelError(f"{folder}: the tokenizer cannot be loaded: {_line(error)}") from error
+        raise ModelError(
+            f"{folder}: the tokenizer cannot be loaded: {type(error).__name__}: {brief(error)}"
+        ) from error
     if lowercase:
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is None:
@@ -266,12 +268,9 @@ def _unloadable(folder: Path, error: Exception) -> ModelError:
             f"{folder} brings Python code of its own, which is not run unless you ask for it with "
             "trust_remote_code."
         )
-    return ModelError(f"{folder}: the model cannot be loaded: {_line(error)}")
-
-
-def _line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
+    return ModelError(
+        f"{folder}: the model cannot be loaded: {type(error).__name__}: {brief(error)}"
+    )
 
 
 def _few(names: list[str]) -> str:

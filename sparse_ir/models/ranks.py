@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from sparse_ir.errors import ConfigError, EncodingError
+from sparse_ir.errors import ConfigError, EncodingError, brief
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +86,7 @@ class Ranks(NamedTuple):
         except (RuntimeError, ValueError) as error:
             raise ConfigError(
                 f"process {self.rank} of {self.processes} cannot meet the others: "
-                f"{str(error).splitlines()[0]} Start them with torchrun."
+                f"{brief(error)}. Start them with torchrun."
             ) from error
         if os.environ.get("TORCHELASTIC_RUN_ID"):
             threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()

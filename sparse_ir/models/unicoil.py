@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 import transformers
 
-from sparse_ir.errors import ConfigError, ModelError
+from sparse_ir.errors import ConfigError, ModelError, brief
 from sparse_ir.models.batched import BATCH_TOKENS, BatchedEncoder, on_device, sparse_rows
 from sparse_ir.models.batches import maximal_length, named_tokens, tokenize
 from sparse_ir.models.fingerprint import (
@@ -326,9 +326,8 @@ def load_body(folder: Path, *, trust_remote_code: bool = False, **more: Any) -> 
     except ModelError:
         raise
     except Exception as error:  # whatever a file of unknown origin may make it raise
-        line = (str(error).strip().splitlines() or [""])[0]
         raise ModelError(
-            f"{folder}: the model cannot be loaded ({type(error).__name__}: {line[:200]})."
+            f"{folder}: the model cannot be loaded ({type(error).__name__}: {brief(error)})."
         ) from error
     lacking = sorted(
         key for key in map(str, info["missing_keys"])
@@ -351,8 +350,7 @@ def _empty_body(folder: Path, **more: Any) -> Any:
             config = transformers.AutoConfig.for_model(kind).from_pretrained(str(folder))
             return auto.from_config(config, add_pooling_layer=False, **more)
         except Exception as error:  # whatever a file of unknown origin may make it raise
-            line = (str(error).strip().splitlines() or [""])[0]
-            raise ModelError(f"{folder}: no BERT can be made of it ({line[:200]}).") from error
+            raise ModelError(f"{folder}: no BERT can be made of it ({brief(error)}).") from error
 
 
 def _move(body: Any, device: torch.device, precision: str) -> None:

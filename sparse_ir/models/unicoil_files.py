@@ -14,7 +14,7 @@ import zipfile
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sparse_ir.errors import ModelError
+from sparse_ir.errors import ModelError, brief
 from sparse_ir.models import pickles
 from sparse_ir.models.layouts import read_object
 
@@ -188,7 +188,7 @@ def load_weights(layout: UnicoilLayout, body: Any) -> UnicoilWeights:
     except (KeyError, RuntimeError) as error:
         raise ModelError(
             f"{folder} holds no projection of {body.config.hidden_size} numbers to one "
-            f"(tok_proj.weight and tok_proj.bias): {str(error).splitlines()[0]}"
+            f"(tok_proj.weight and tok_proj.bias): {brief(error)}"
         ) from None
     found = UnicoilWeights(weight, bias, prior)
     if not all(torch.isfinite(t).all() for t in found if t is not None):
@@ -213,8 +213,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     except ModelError:
         raise
     except Exception as error:  # whatever a file of unknown origin may make it raise
-        line = (str(error).strip().splitlines() or [""])[0]
-        raise ModelError(f"{path} cannot be read: {line[:200]}") from error
+        raise ModelError(f"{path} cannot be read: {brief(error)}") from error
     return found
 
 

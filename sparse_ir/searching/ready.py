@@ -7,6 +7,8 @@ vectors belong to the documents' model: whoever gives them says so.
 
 from __future__ import annotations
 
+from contextlib import closing
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from sparse_ir.data.corpora import read_queries
@@ -127,19 +129,11 @@ def weighed_queries(
     if index is None:
         encoder = load_encoder(model, queries=queries)
     else:
-        opened = open_engine(engine)
-        try:
+        with closing(open_engine(engine)) as opened:
             stamp = opened.describe(index)
-        finally:
-            opened.close()
         encoder = query_encoder(stamp, index=index, model=model, queries=queries) or load_encoder(
             stamp.model
         )
-    asked: list[Query] = []
-    for query in read_queries(source):
-        asked.append(query)
-        if len(asked) == _TOGETHER:
-            yield from zip(asked, weigh_queries(asked, encoder), strict=True)
-            asked = []
-    if asked:
-        yield from zip(asked, weigh_queries(asked, encoder), strict=True)
+    asked = read_queries(source)
+    while part := list(islice(asked, _TOGETHER)):
+        yield from zip(part, weigh_queries(part, encoder), strict=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.encoding.dense import open_dense
+from sparse_ir.engines.base import weights_of
 from sparse_ir.engines.stamp import COSINE, require_dense_space, require_same_dense
 from sparse_ir.errors import ConfigError, NoVectorsError
 from sparse_ir.searching.fusion import DENSE, SPARSE, WORDS, fuse, parse_fusion
@@ -211,7 +212,7 @@ def _with_vectors(
         entries = engine.get(index, bare)
         found = {entry.document.doc_id: entry.vector for entry in entries if entry is not None}
     except NoVectorsError:
-        found = _weights_of(engine, index, request.terms, bare)
+        found = weights_of(engine.scores_of, index, bare, request.terms)
     return [hit._replace(vector=found.get(hit.doc_id, hit.vector)) for hit in hits]
 
 
@@ -230,23 +231,10 @@ def read_hits(
     except NoVectorsError:
         read = engine.get(index, doc_ids, vectors=False)
     try:
-        weights = _weights_of(engine, index, request.terms, doc_ids)
+        weights = weights_of(engine.scores_of, index, doc_ids, request.terms)
     except ConfigError:
         weights = {}
     return [e and e._replace(vector=weights.get(e.document.doc_id, {})) for e in read]
-
-
-def _weights_of(
-    engine: Engine, index: str, terms: SparseVector, doc_ids: Sequence[str]
-) -> dict[str, SparseVector]:
-    """What a query's terms weigh in documents whose vectors cannot be read back."""
-    # the score of a query of one term and weight 1 is the stored weight itself
-    scores = engine.scores_of(index, doc_ids, [{term: 1.0} for term in terms])
-    weights: dict[str, dict[str, float]] = {doc_id: {} for doc_id in doc_ids}
-    for term, found in zip(terms, scores, strict=True):
-        for doc_id, weight in found.items():
-            weights[doc_id][term] = weight
-    return dict(weights)
 
 
 def _deep(request: SearchRequest, fusion: Fusion) -> SearchRequest:

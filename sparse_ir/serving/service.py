@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sparse_ir.encoding.passages import MARK, PARENT
 from sparse_ir.engines.addresses import is_cluster
-from sparse_ir.engines.base import SearchRequest, require_request
+from sparse_ir.engines.base import SearchRequest, require_request, weights_of
 from sparse_ir.engines.filters import AnyOf, parse_filter
 from sparse_ir.engines.served import Announcing, entry_to_json, hit_to_json, request_from_json
 from sparse_ir.errors import (
@@ -457,10 +457,8 @@ def _document(index: ServedIndex, doc_id: str, terms: SparseVector) -> ScoredDoc
     except NoVectorsError:
         entry = searcher.engine.get(name, [in_index], vectors=False)[0]
         if entry is not None:
-            asked = list(terms)
-            scores = searcher.engine.scores_of(name, [in_index], [{term: 1.0} for term in asked])
-            weights = {t: s[in_index] for t, s in zip(asked, scores, strict=True) if in_index in s}
-            entry = entry._replace(vector=weights)
+            weights = weights_of(searcher.engine.scores_of, name, [in_index], terms)
+            entry = entry._replace(vector=weights[in_index])
     if entry is None:
         raise DocumentNotFoundError(f"index {index.label!r} has no document {doc_id!r}.")
     score = sum(weight * entry.vector.get(term, 0.0) for term, weight in terms.items())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from sparse_ir.errors import ConfigError, ModelError
+from sparse_ir.errors import ConfigError, ModelError, brief
 from sparse_ir.models.batches import maximal_length, named_tokens
 from sparse_ir.models.head import tiles
 from sparse_ir.models.layouts import listed_modules, read_layout
@@ -187,9 +187,8 @@ def _load(folder: Path, settings: ModelSettings, *, plain_attention: bool) -> tu
     except ModelError:
         raise
     except Exception as error:  # whatever a file of unknown origin may make it raise
-        line = (str(error).strip().splitlines() or [""])[0]
         raise ModelError(
-            f"{folder}: no masked LM can be made of it ({type(error).__name__}: {line[:200]})."
+            f"{folder}: no masked LM can be made of it ({type(error).__name__}: {brief(error)})."
         ) from error
     lacking = set(info["missing_keys"])
     if not lacking:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sparse_ir.errors import ModelError
+from sparse_ir.errors import ModelError, brief
 from sparse_ir.models.loading import find_model
 from sparse_ir.models.sides import TableLayout, read_sides
 from sparse_ir.models.unicoil_files import read_unicoil
@@ -96,9 +96,8 @@ def _length(layout: SpladeLayout) -> int:
             layout.model, local_files_only=True, trust_remote_code=False
         )
     except Exception as error:  # whatever a file of unknown origin may make it raise
-        line = (str(error).strip().splitlines() or [""])[0]
         raise ModelError(
-            f"{layout.model}: config.json cannot be used ({type(error).__name__}: {line[:200]})."
+            f"{layout.model}: config.json cannot be used ({type(error).__name__}: {brief(error)})."
         ) from error
     tokenizer = load_tokenizer(layout.model)
     return maximal_length(tokenizer, config, chosen=None, saved=layout.max_length or _USUAL_LENGTH)

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from sparse_ir.data.shard_tables import read_table
 from sparse_ir.data.shards import (
     ShardManifest,
     finish_shards,
-    read_shard,
     read_shard_manifest,
     read_shards,
     read_vocabulary,
@@ -108,8 +108,8 @@ def test_any_batch_comes_back_unchanged(tmp_path_factory, data, rows):
             matrix[i, column] = weight
     batch = make_batch(names, matrix)
     path = write_shard(tmp_path_factory.mktemp("shard"), 0, batch)
-    assert same(read_shard(path), batch)
-    assert same(read_shard(path, width=len(TERMS)), batch)
+    assert same(read_table(path), batch)
+    assert same(read_table(path, width=len(TERMS)), batch)
 
 
 def test_a_folder_comes_back_in_order_with_its_vocabulary(folder):
@@ -205,7 +205,7 @@ def test_a_flipped_bit_is_noticed_without_a_manifest_too(tmp_path_factory, data)
     damaged = bytearray(whole)
     damaged[data.draw(st.integers(0, len(whole) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     path.write_bytes(damaged)
-    refusal = refused(lambda: same(read_shard(path, width=len(TERMS)), BATCHES[0]))
+    refusal = refused(lambda: same(read_table(path, width=len(TERMS)), BATCHES[0]))
     path.write_bytes(whole)
     assert refusal is None or str(path) in refusal
 
@@ -245,7 +245,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InputError, match="nowhere"):
         read_shard_manifest(tmp_path / "nowhere")
     with pytest.raises(InputError, match="nowhere"):
-        read_shard(tmp_path / "nowhere")
+        read_table(tmp_path / "nowhere")
 
 
 def test_a_vocabulary_of_another_model_is_refused(folder):
@@ -261,7 +261,7 @@ def test_a_vocabulary_that_is_not_the_manifests_is_not_written(tmp_path):
 
 def test_a_width_that_is_not_the_files_is_refused(folder):
     with pytest.raises(InputError, match="has 6 terms, not 7"):
-        read_shard(folder / "vectors-00000.parquet", width=7)
+        read_table(folder / "vectors-00000.parquet", width=7)
 
 
 def integers(*rows):
@@ -296,7 +296,7 @@ def test_what_is_no_vector_is_refused(tmp_path, columns, message):
     path = write_shard(tmp_path, 0, BATCHES[0])
     rewrite(path, **columns)
     with pytest.raises(InputError, match=message) as raised:
-        read_shard(path)
+        read_table(path)
     assert str(path) in str(raised.value)
 
 
@@ -305,22 +305,22 @@ def test_a_shard_rewritten_with_wider_types_is_read(tmp_path):
     large = pa.array([[1, 5], []], pa.large_list(pa.int64()))
     rewrite(path, id=pa.array(["a", "b"], pa.large_string()), indices=large)
     rewrite(path, values=numbers([1.5, 2.0], []))
-    assert same(read_shard(path), BATCHES[0])
+    assert same(read_table(path), BATCHES[0])
 
 
 def test_a_missing_column_is_named(tmp_path):
     path = tmp_path / "vectors-00000.parquet"
     pq.write_table(pa.table({"id": ["a"], "values": [[1.0]]}), path)
     with pytest.raises(InputError, match="no column 'indices'"):
-        read_shard(path, width=3)
+        read_table(path, width=3)
 
 
 def test_a_shard_of_another_tool_needs_a_width(tmp_path):
     path = tmp_path / "vectors-00000.parquet"
     pq.write_table(pa.table({"id": ["a"], "indices": [[2]], "values": [[1.0]]}), path)
     with pytest.raises(InputError, match="how large its vocabulary is"):
-        read_shard(path)
-    assert same(read_shard(path, width=3), make_batch(["a"], np.array([[0, 0, 1.0]])))
+        read_table(path)
+    assert same(read_table(path, width=3), make_batch(["a"], np.array([[0, 0, 1.0]])))
 
 
 def test_an_id_that_is_no_text_is_refused(tmp_path):

@@ -75,3 +75,19 @@ def test_seismic_refuses_required_terms_whatever_is_searched(how):
     request = SearchRequest({"apple": 1.0}, require=("pear",), **how)
     with pytest.raises(ConfigError, match="seismic cannot be asked whether a document holds"):
         search.search("docs", [request])
+
+
+def test_scores_are_asked_for_again_one_by_one_while_the_server_is_busy():
+    class Busy:
+        address = "here"
+
+        def call(self, _method, path, *_values, **_options):
+            hits = {"hits": {"hits": [{"_id": "a", "_score": 1.5}]}}
+            if path.endswith("/_search"):
+                return hits
+            refused = {"type": "es_rejected_execution_exception", "reason": "queue capacity"}
+            return {"responses": [hits, {"error": refused, "status": 429}]}
+
+    search = ClusterSearch(Busy(), Builds(STAMP), "opensearch")
+    found = search.scores_of("docs@0", ["a"], [{"apple": 1.0}, {"pear": 1.0}])
+    assert found == [{"a": 1.5}, {"a": 1.5}]

@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from sparse_ir.data.exports import read_jsonl
 from sparse_ir.data.impacts import read_impacts
 
 TEXTS = [
@@ -88,11 +87,11 @@ def test_exported_impacts_come_back_with_the_ranking_of_rounded_weights(
     sparse_ir("export", "--queries", questions, "--index", "default", *where, "--out", weighed)
     rounded = [
         entry._replace(vector={t: round(w * 100) for t, w in entry.vector.items()})
-        for entry in read_jsonl(plain)
+        for entry in read_impacts(plain)
     ]
     found = run_of(run)
     assert set(found) == {"q1", "q2", "q3"}
-    for query in read_jsonl(weighed):
+    for query in read_impacts(weighed):
         terms = [(t, round(w * 100)) for t, w in query.vector.items()]
         assert found[query.document.doc_id] == dots(terms, rounded)[:10]
         assert len(found[query.document.doc_id]) >= 3
