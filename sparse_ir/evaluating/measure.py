@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.engines.addresses import is_cluster
@@ -189,12 +190,9 @@ def explained(system: System) -> bool:
 
 def drop_index(system: System, name: str) -> None:
     """Remove an index that a benchmark made, if it is there."""
-    engine = open_engine(system.engine)
-    try:
+    with closing(open_engine(system.engine)) as engine:
         if engine.exists(name):
             engine.drop(name)
-    finally:
-        engine.close()
 
 
 def _best(hits: dict[str, float], k: int) -> dict[str, float]:
