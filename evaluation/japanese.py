@@ -21,7 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from mini_data import rows
+from mini_data import corpus_of, rows
 from scipy import sparse
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
@@ -38,16 +38,12 @@ def write(path: Path, items) -> None:
         stream.writelines(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
 
 
-def _there(data: Path, name: str) -> Path:
-    return data / name if (data / name).exists() else data / f"{name}.gz"
-
-
 def lay_out(data: Path, out: Path) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
     """Write what the recipe reads; return all paragraphs, validation queries and their answers."""
     lines = (data / "qrels" / "train.tsv").read_text("utf-8").splitlines()[1:]
     answers = dict(line.split("\t")[:2] for line in lines)
     training = set(answers.values())
-    paragraphs = [row for row in rows(_there(data, "corpus.jsonl")) if row["_id"] in training]
+    paragraphs = [row for row in rows(corpus_of(data)) if row["_id"] in training]
     queries = {row["_id"]: row for row in rows(data / "queries.jsonl") if row["_id"] in answers}
     found = (row for row in rows(data / "triplets.bm25.jsonl.gz") if row["neg"] in training)
     triplets = [row for row, _ in zip(found, range(TRIPLETS), strict=False)]

@@ -55,15 +55,15 @@ def saturated(field, terms, *, prune=False):
     return {"bool": {"should": should}}
 
 
-def shuffle(args):
-    with open_engine(args.url) as engine:
-        entries = [entry for entry in engine.scan(INDEX) if entry is not None]
+def shuffle(url, index):
+    with open_engine(url) as engine:
+        entries = list(engine.scan(index))
         names = sorted({term for entry in entries for term in entry.vector})
         others = dict(zip(names, random.Random(1).sample(names, len(names)), strict=True))
         moved = [e._replace(vector={others[t]: w for t, w in e.vector.items()}) for e in entries]
-        if failures := list(engine.add(INDEX, moved)):
+        if failures := list(engine.add(index, moved)):
             raise SystemExit(failures[0])
-        engine.refresh(INDEX)
+        engine.refresh(index)
 
 
 def main():
@@ -86,7 +86,7 @@ def main():
     rows = [("nothing", *evaluated(args, *bound), *verified(args))]
     with mock.patch("sparse_ir.engines.requests.term_query", saturated):
         rows.append(("saturation for the dot product", *evaluated(args, *bound), *verified(args)))
-    shuffle(args)
+    shuffle(args.url, INDEX)
     rows.append(("a shuffled vocabulary", *evaluated(args, *bound), *verified(args)))
     with open_engine(args.url) as engine:
         for build in engine.builds(INDEX):

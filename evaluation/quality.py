@@ -104,10 +104,9 @@ def measure(folder: Path, system: str, options: argparse.Namespace) -> Found:
             query_encoder=side,
         )
     )
-    engine = open_engine(options.engine)
-    made_by = engine.describe(index).model
-    terms = sample_terms(engine.scan(index))["terms_per_document"]
-    engine.close()
+    with open_engine(options.engine) as engine:
+        made_by = engine.describe(index).model
+        terms = sample_terms(engine.scan(index))["terms_per_document"]
     return Found(
         evaluation, query_terms(folder, options.split, made_by, side), terms, report.documents
     )

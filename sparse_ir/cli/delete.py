@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -43,8 +44,7 @@ def delete(
     if sum((bool(doc_ids), bool(filters), build is not None, everything)) != 1:
         raise click.UsageError("Give document ids, or --filter, --build NAME@STAMP, --everything.")
     conditions = parse_filter(filters)
-    opened = open_engine(engine)
-    try:
+    with closing(open_engine(engine)) as opened:
         if build is not None:
             _drop(opened, build, yes=yes)
             return
@@ -58,8 +58,6 @@ def delete(
         else:
             deleted = opened.delete_matching(index, conditions)
         opened.refresh(index)
-    finally:
-        opened.close()
     click.echo(f"{deleted:,} documents deleted from index {index!r}.")
 
 

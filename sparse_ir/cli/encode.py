@@ -16,7 +16,7 @@ from sparse_ir.cli.options import (
     resume_option,
     skip_bad_option,
 )
-from sparse_ir.cli.output import format_seconds, note, print_json, progress, silent_progress
+from sparse_ir.cli.output import format_seconds, note, print_json, progress
 from sparse_ir.cli.stopping import resumable
 
 
@@ -59,8 +59,7 @@ def encode(as_json: bool, dense: str | None, **options: object) -> None:
     settings = load_settings(EncodeSettings, options, where="encode")
     total = count_rows(settings.corpus, limit=settings.limit)
     first = os.environ.get("RANK", "0") == "0"  # torchrun starts several processes
-    show = progress if first else silent_progress
-    with resumable(), show("encode", total=total) as advance:
+    with resumable(), progress("encode", total=total, shown=first) as advance:
         report = encode_corpus(settings, advance=advance)
     if not first:
         return

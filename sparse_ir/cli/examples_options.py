@@ -6,36 +6,34 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sparse_ir.cli.options import together
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _EXAMPLES = ("layout", "corpus", "queries", "split", "limit", "qrels", "group")
 
 
-def examples_options(command: Any) -> Any:
-    """``--examples`` and how they are read."""
-    options = (
-        click.option(
-            "--examples",
-            required=True,
-            help="Examples: triplets, scored JSONL, a BEIR folder, ... or hf:OWNER/NAME.",
-        ),
-        click.option(
-            "--layout",
-            default="auto",
-            show_default=True,
-            help="auto, triplets, scored, lightsplade, flagembedding, columns or beir.",
-        ),
-        click.option("--corpus", help="Where documents that are named by id are looked up."),
-        click.option("--queries", help="The same for queries."),
-        click.option("--qrels", help="Further judgements: what they call relevant is no negative."),
-        click.option("--split", default="train", show_default=True, help="Part of a dataset."),
-        click.option("--limit", type=click.IntRange(min=1), help="Read at most so many examples."),
-        click.option("--group", is_flag=True, help="Join lines with the same query and positive."),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+examples_options = together(
+    click.option(
+        "--examples",
+        required=True,
+        help="Examples: triplets, scored JSONL, a BEIR folder, ... or hf:OWNER/NAME.",
+    ),
+    click.option(
+        "--layout",
+        default="auto",
+        show_default=True,
+        help="auto, triplets, scored, lightsplade, flagembedding, columns or beir.",
+    ),
+    click.option("--corpus", help="Where documents that are named by id are looked up."),
+    click.option("--queries", help="The same for queries."),
+    click.option("--qrels", help="Further judgements: what they call relevant is no negative."),
+    click.option("--split", default="train", show_default=True, help="Part of a dataset."),
+    click.option("--limit", type=click.IntRange(min=1), help="Read at most so many examples."),
+    click.option("--group", is_flag=True, help="Join lines with the same query and positive."),
+)
+"""``--examples`` and how they are read."""
 
 
 def examples_values(options: dict[str, Any]) -> dict[str, Any]:
@@ -68,10 +66,8 @@ def teacher_option(*, multiple: bool) -> Callable[[Any], Any]:
     )
 
 
-def batch_tokens_option(command: Any) -> Any:
-    """``--batch-tokens``: how much a model reads at a time."""
-    return click.option(
-        "--batch-tokens",
-        type=click.IntRange(min=1),
-        help="Texts times longest text in a batch of a teacher. Less needs less memory.",
-    )(command)
+batch_tokens_option = click.option(
+    "--batch-tokens",
+    type=click.IntRange(min=1),
+    help="Texts times longest text in a batch of a teacher. Less needs less memory.",
+)

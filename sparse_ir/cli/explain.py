@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -98,8 +99,7 @@ def _one(found: Sequence[tuple[str, Explanation]], *, top: int, as_json: bool) -
         print_json([{"model": name, **_explanation_json(e)} for name, e in found])
         return
     columns = [[_origin(t) for t in e.terms[:top]] for _, e in found]
-    height = max(map(len, columns), default=0)
-    rows = [[c[i] if i < len(c) else "" for c in columns] for i in range(height)]
+    rows = list(zip_longest(*columns, fillvalue=""))
     print_table([f"{name}: {len(e.terms)} terms" for name, e in found], rows)
     for name, e in found:
         if e.cut:
@@ -164,8 +164,7 @@ def _print_pair(name: str, pair: PairExplanation, *, top: int) -> None:
 def _print_pairs(found: Sequence[tuple[str, PairExplanation]], *, top: int) -> None:
     """One column a model: what each shared term adds, largest first."""
     columns = [[_added(t) for t in pair.shared[:top]] or ["no shared term"] for _, pair in found]
-    height = max(map(len, columns))
-    rows = [[c[i] if i < len(c) else "" for c in columns] for i in range(height)]
+    rows = list(zip_longest(*columns, fillvalue=""))
     headers = [f"{name}: dot {pair.dot:.3f}, cosine {pair.cosine:.3f}" for name, pair in found]
     print_table(headers, rows)
     for name, pair in found:

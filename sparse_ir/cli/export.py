@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -81,8 +81,7 @@ def export(
         _model(layout, model, out, query_side=query_side, replace=replace)
         return
     factor = (scale or SCALE) if layout == "anserini" else None
-    with ExitStack() as stack:
-        advance = stack.enter_context(progress("export"))
+    with progress("export") as advance:
         if queries is not None:
             if vectors is not None:
                 raise click.UsageError("Give --queries or --vectors, not both.")
@@ -94,7 +93,7 @@ def export(
             raise click.UsageError("--model and --query-encoder go with --queries.")
         if factor is not None and not out.endswith(_PACKED_FOR_ANSERINI):
             raise click.UsageError("Anserini reads files that end with .json, .jsonl or .gz.")
-        _documents(index, vectors, engine, out, factor, advance, stack)
+        _documents(index, vectors, engine, out, factor, advance)
 
 
 def _model(layout: str, model: str | None, out: str, *, query_side: bool, replace: bool) -> None:
@@ -128,19 +127,16 @@ def _documents(
     out: str,
     factor: int | None,
     advance: Callable[[int], None],
-    stack: ExitStack,
 ) -> None:
     from sparse_ir.data.exports import export_jsonl
     from sparse_ir.engines.opening import open_engine
     from sparse_ir.indexing.vectors import read_entries
 
     if index is None:
-        entries = read_entries(str(vectors))
+        count = export_jsonl(read_entries(str(vectors)), out, quantize=factor, advance=advance)
     else:
-        opened = open_engine(engine)
-        stack.callback(opened.close)
-        entries = opened.scan(index)
-    count = export_jsonl(entries, out, quantize=factor, advance=advance)
+        with closing(open_engine(engine)) as opened:
+            count = export_jsonl(opened.scan(index), out, quantize=factor, advance=advance)
     click.echo(f"{out}: {count:,} vectors.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,21 +26,14 @@ def load_named(
     from sparse_ir.models.loading import load_encoder
 
     if name is not None and name.startswith("index:"):
-        return _of_index(name.removeprefix("index:"), engine, queries), name
+        from sparse_ir.engines.opening import open_engine
+
+        with closing(open_engine(engine)) as opened:
+            made_by = opened.describe(name.removeprefix("index:")).model
+        return load_encoder(made_by, queries=queries), name
     if name == "bm25":
         from sparse_ir.models.bm25 import Bm25Encoder
 
         return Bm25Encoder.fit(texts), "bm25 (statistics of these texts)"
     encoder = load_encoder(name, queries=queries)
     return encoder, name or encoder.name
-
-
-def _of_index(index: str, engine_address: str, queries: str) -> SparseEncoder:
-    from sparse_ir.engines.opening import open_engine
-    from sparse_ir.models.loading import load_encoder
-
-    engine = open_engine(engine_address)
-    try:
-        return load_encoder(engine.describe(index).model, queries=queries)
-    finally:
-        engine.close()

@@ -87,22 +87,22 @@ def _is_number(text: str) -> bool:
 
 
 @contextmanager
-def progress(what: str, *, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Show progress while the block runs; yields the function to call with units done."""
-    if sys.stderr.isatty():
+def progress(
+    what: str, *, total: int | None = None, shown: bool = True
+) -> Iterator[Callable[[int], None]]:
+    """Show progress while the block runs; yields the function to call with units done.
+
+    Where another process shows it, ``shown`` is False.
+    """
+    if not shown:
+        yield lambda n: None
+    elif sys.stderr.isatty():
         with _bar(what, total) as advance:
             yield advance
     else:
         lines = _Lines(what, total)
         yield lines.advance
         lines.finish()
-
-
-@contextmanager
-def silent_progress(what: str, *, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Take the place of ``progress`` where another process shows it."""
-    del what, total
-    yield lambda n: None
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from sparse_ir.cli.options import json_option, limit_option, resume_option
-from sparse_ir.cli.output import format_seconds, note, print_json, progress, silent_progress
+from sparse_ir.cli.output import format_seconds, note, print_json, progress
 from sparse_ir.cli.stopping import resumable
 
 
@@ -48,13 +48,8 @@ def pretrain(as_json: bool, **options: Any) -> None:
     values, where = _values(options)
     settings = load_settings(PretrainSettings, values, where=where)
     first = os.environ.get("RANK", "0") == "0"  # torchrun starts one process per device
-    show = progress if first else silent_progress
-    with resumable(), show("pretrain", total=settings.steps) as advance:
-        report = run(
-            settings,
-            advance=advance,
-            say=note if first else lambda line: None,
-        )
+    with resumable(), progress("pretrain", total=settings.steps, shown=first) as advance:
+        report = run(settings, advance=advance, say=note if first else lambda line: None)
     if not first:
         return
     if as_json:

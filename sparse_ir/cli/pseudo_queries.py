@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import click
 
-from sparse_ir.cli.options import corpus_option, json_option, limit_option, skip_bad_option
+from sparse_ir.cli.options import (
+    corpus_option,
+    json_option,
+    limit_option,
+    skip_bad_option,
+    split_names,
+)
 from sparse_ir.cli.output import note, print_json, progress
 
 
@@ -63,8 +69,7 @@ def pseudo_queries(as_json: bool, kinds: str, **options: object) -> None:
     from sparse_ir.training.pseudo_queries import PseudoQuerySettings, made
     from sparse_ir.training.pseudo_queries import pseudo_queries as make
 
-    chosen = [kind.strip() for kind in kinds.split(",") if kind.strip()]
-    values = {**options, "kinds": chosen}
+    values = {**options, "kinds": split_names(kinds)}
     settings = load_settings(PseudoQuerySettings, values, where="pseudo-queries")
     total = count_rows(settings.corpus, limit=settings.limit)
     with progress("pseudo-queries", total=total) as advance:

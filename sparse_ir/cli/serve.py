@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sparse_ir.cli.options import engine_option
+from sparse_ir.cli.options import engine_option, together
 from sparse_ir.cli.output import note
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sparse_ir.serving.settings import ServeSettings
 
-_OPTIONS = (
+serve_options = together(
     click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
     click.option(
         "--port",
@@ -76,6 +76,7 @@ _OPTIONS = (
         "--write-timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, hidden=True
     ),
 )
+"""Where a server listens, whom it lets in, how much it takes."""
 
 
 class _Names(click.Option):
@@ -83,13 +84,6 @@ class _Names(click.Option):
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
         return super().type_cast_value(ctx, (value,) if isinstance(value, str) else value)
-
-
-def serve_options(command: Any) -> Any:
-    """Where a server listens, whom it lets in, how much it takes."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 @click.command(short_help="Serve indexes over HTTP.")

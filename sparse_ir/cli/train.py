@@ -9,14 +9,7 @@ from typing import Any
 import click
 
 from sparse_ir.cli.options import json_option
-from sparse_ir.cli.output import (
-    format_seconds,
-    note,
-    print_json,
-    print_table,
-    progress,
-    silent_progress,
-)
+from sparse_ir.cli.output import format_seconds, note, print_json, print_table, progress
 from sparse_ir.cli.stopping import resumable
 
 
@@ -62,13 +55,9 @@ def train(as_json: bool, **options: Any) -> None:
 
     from sparse_ir.training.train import train as train_model
 
-    show = progress if first else silent_progress
-    with resumable(), show("train", total=settings.optimizer.steps) as advance:
-        report = train_model(
-            settings,
-            advance=advance,
-            say=note if first else lambda line: None,
-        )
+    steps = settings.optimizer.steps
+    with resumable(), progress("train", total=steps, shown=first) as advance:
+        report = train_model(settings, advance=advance, say=note if first else lambda line: None)
     if not first:
         return
     if as_json:

@@ -13,13 +13,12 @@ from sparse_ir.errors import ConfigError
 from sparse_ir.evaluating.benchmark_indexes import Indexes
 from sparse_ir.evaluating.benchmark_settings import dataset_key, key_of, system_key
 from sparse_ir.evaluating.diagnosis import Named, differences, telling_documents
+from sparse_ir.evaluating.encoded import vectors_folder
 from sparse_ir.evaluating.judged import Judged, read_judged
-from sparse_ir.evaluating.measure import answered, explained, measure
+from sparse_ir.evaluating.measure import answered, explained, measure, stored
 from sparse_ir.evaluating.measured import Measured, read_measured, write_measured
-from sparse_ir.evaluating.pruned_vectors import PrunedVectors
 from sparse_ir.evaluating.results import Difference, Facts, Results
 from sparse_ir.models.loading import MODEL, load_encoder
-from sparse_ir.pruning import parse_pruning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +128,7 @@ class _Bench:
             self._indexes.keep_for(left)
         # Under the names of today: they are no part of what was measured.
         measured = ((found[s.name], s) for s in self._settings.systems)
-        return [rename(m, s.name, self._chosen.called) for m, s in measured if m is not None]
+        return [_renamed(m, s.name, self._chosen.called) for m, s in measured if m is not None]
 
     def facts(self, documents: int) -> Facts:
         """What was searched."""
@@ -183,7 +182,8 @@ class _Bench:
             system = systems[one.outcome.system]
             key = (system.vectors_key(), system.document_pruning)
             if explained(system) and key not in read:
-                read[key] = self._stored(system).gather(doc_ids)
+                vectors = stored(system, vectors_folder(system, self._folder))
+                read[key] = vectors.gather(doc_ids)
             found.append(read[key] if explained(system) else {})
         return found
 
@@ -214,18 +214,11 @@ class _Bench:
             self._tell(line)
             self.left_out.append(line)
 
-    def _stored(self, system: System) -> PrunedVectors:
-        pruning = parse_pruning(system.document_pruning)
-        return PrunedVectors(self._vectors_folder(system), pruning)
-
-    def _vectors_folder(self, system: System) -> Path:
-        return self._folder / f"vectors-{system.vectors_key()}"
-
     def _part(self, system: System) -> Path:
         return self._work / f"{system_key(system, self._settings, self._dataset)}.json"
 
 
-def rename(measured: Measured, system: str, dataset: str) -> Measured:
+def _renamed(measured: Measured, system: str, dataset: str) -> Measured:
     """Call a measured system and its dataset otherwise."""
     outcome = replace(measured.outcome, system=system, dataset=dataset)
     return replace(measured, outcome=outcome)

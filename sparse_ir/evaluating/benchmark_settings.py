@@ -183,7 +183,6 @@ def _check(system: System) -> None:
         parse_pruning(system.document_pruning)
         parse_pruning(system.query_pruning)
         parse_two_step(system.two_step)
-        parse_fusion(system.hybrid)
         parse_passages(system.passages)
         SearchSettings(group=system.group, hybrid=system.hybrid, dense_only=system.dense_only)
         fusion = parse_fusion(system.hybrid)

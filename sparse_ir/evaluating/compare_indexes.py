@@ -131,15 +131,13 @@ def compare_indexes(
         with Searcher(search) as searcher:
             models.append(searcher.stamp.model)
             answers.append(list(searcher.stream(queries, k=depth, advance=advance)))
-    changes = [
-        _change(old, new, settings.k) for old, new in zip(answers[0], answers[1], strict=True)
-    ]
+    changes = [_change(old, new, settings.k) for old, new in zip(*answers, strict=True)]
     return Comparison(
         queries=len(queries),
         k=settings.k,
         models=(models[0], models[1]),
         overlap=statistics.fmean(c.overlap for c in changes),
-        same=_count_same(answers, settings.k),
+        same=sum(c.overlap == 1 and not c.rank_shift for c in changes),
         rank_shift=_mean(
             [
                 c.rank_shift
@@ -173,13 +171,6 @@ def _change(old: SearchResult, new: SearchResult, k: int) -> QueryChange:
 
 def _ids(hits: Sequence[ScoredDoc]) -> dict[str, int]:
     return {hit.doc_id: rank for rank, hit in enumerate(hits, start=1)}
-
-
-def _count_same(answers: Sequence[Sequence[SearchResult]], k: int) -> int:
-    return sum(
-        [hit.doc_id for hit in old.hits[:k]] == [hit.doc_id for hit in new.hits[:k]]
-        for old, new in zip(*answers, strict=True)
-    )
 
 
 def _unanswered(answers: Sequence[SearchResult]) -> int:

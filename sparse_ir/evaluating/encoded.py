@@ -26,9 +26,14 @@ class Vectors(NamedTuple):
     seconds: float
 
 
+def vectors_folder(system: System, folder: Path) -> Path:
+    """Where the vectors lie that a system searches."""
+    return folder / f"vectors-{system.vectors_key()}"
+
+
 def encode_once(system: System, corpus: str, folder: Path, *, devices: str) -> Vectors:
     """Encode a corpus as a system wants it, or find that it is; a stopped run goes on."""
-    shards = folder / f"vectors-{system.vectors_key()}"
+    shards = vectors_folder(system, folder)
     timing = shards.with_suffix(".json")
     before = json.loads(timing.read_text()) if timing.is_file() else 0.0
     report = encode(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -107,40 +107,15 @@ def evaluate_index(
     check_metrics(metrics)
     started = datetime.now(timezone.utc)
     queries, qrels, min_grade, source = _judged(settings)
-    search = SearchSettings(
-        index=settings.index,
-        engine=settings.engine,
-        model=settings.model,
-        query_encoder=settings.query_encoder,
-        query_pruning=settings.query_pruning,
-        two_step=settings.two_step,
-        hybrid=settings.hybrid,
-        words_index=settings.words_index,
-        dense_only=settings.dense_only,
-        dense=settings.dense,
-        server_pruning=settings.server_pruning,
-        group=settings.group,
-        ban=settings.ban,
-        boost=settings.boost,
-        pin=settings.pin,
-        require=settings.require,
-        lexical_only=settings.lexical_only,
-        mask=settings.mask,
-    )
+    shared = {f.name for f in fields(SearchSettings)} & vars(settings).keys() - {"k"}
+    search = SearchSettings(**{name: getattr(settings, name) for name in shared})
     k = deepest(metrics) if settings.k is None else settings.k
     with compiled(metrics), Searcher(search) as searcher:
         _require_whole(searcher.engine, settings.index)
         run = searcher.run(queries, k=k, advance=advance)
         if settings.save_run is not None:
-            save_run(
-                settings.save_run,
-                run,
-                searcher,
-                queries=source,
-                k=k,
-                tag=settings.index,
-                started=started,
-            )
+            where, tag = settings.save_run, settings.index
+            save_run(where, run, searcher, queries=source, k=k, tag=tag, started=started)
     if not any(run.values()):
         raise InputError(f"index {settings.index!r} has no hit for any of the queries.")
     require_overlap(run, qrels, names=(f"index {settings.index!r}", "the qrels"))

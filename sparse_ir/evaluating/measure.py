@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.engines.addresses import is_cluster
@@ -22,7 +23,8 @@ from sparse_ir.pruning import parse_pruning
 from sparse_ir.searching.search import Searcher, SearchSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from sparse_ir.data.datasets import Dataset
     from sparse_ir.evaluating.benchmark_settings import BenchmarkSettings, System
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from sparse_ir.searching.search import SearchResult
     from sparse_ir.types import Document, Run, SparseVector
 
-_LEAST_DEPTH = 10
+_LISTED = 10  # hits that the results list
 _DEPTH = 100  # hits kept, and ranked again without a term
 _LENGTHS = 10_000  # documents whose number of terms is kept
 _TITLE = 80  # characters
@@ -79,8 +81,12 @@ def build(system: System, name: str, corpus: str, vectors: Vectors) -> Indexed:
             f"{system.engine} refused {report.rejected:,} documents, so figures would not be those "
             f"of the collection. {report.rejects} names them."
         )
-    stored = PrunedVectors(vectors.folder, parse_pruning(system.document_pruning))
-    return Indexed(name, report.seconds, stored.count_terms(), vectors)
+    return Indexed(name, report.seconds, stored(system, vectors.folder).count_terms(), vectors)
+
+
+def stored(system: System, folder: Path) -> PrunedVectors:
+    """Encoded documents as a system's index holds them."""
+    return PrunedVectors(folder, parse_pruning(system.document_pruning))
 
 
 def measure(
@@ -91,7 +97,6 @@ def measure(
     settings: BenchmarkSettings,
     *,
     words: Indexed | None = None,
-    advance: Callable[[int], None] = lambda n: None,
 ) -> Measured:
     """Ask an index every judged query; score, time and explain the answers.
 
@@ -113,7 +118,7 @@ def measure(
     depth = deepest(settings.metrics) if settings.k is None else settings.k
     with Searcher(search) as searcher:
         with PeakMemory() as memory:
-            results = list(searcher.stream(judged.queries, k=depth, advance=advance))
+            results = list(searcher.stream(judged.queries, k=depth))
             latency = [
                 measure_latency(
                     searcher,
@@ -131,7 +136,7 @@ def measure(
         index_bytes = sum(searcher.engine.stats(name).bytes for name in searched)
         details = searcher.engine.details(indexed.name)
         kept = {query_id: _best(hits, _DEPTH) for query_id, hits in run.items()}
-        titles = _titles(searcher, indexed.name, _worth_naming(kept, judged, dataset.min_grade))
+        titles = _titles(searcher, indexed.name, _relevant(kept, judged, dataset.min_grade))
     queries = [r.terms for r in results]
     outcome = Outcome(
         system=system.name,
@@ -142,7 +147,7 @@ def measure(
         mean=scored.mean,
         per_query=scored.per_query,
         unanswered=scored.unanswered,
-        hits={q: [Hit(d, s) for d, s in _best(h, _LEAST_DEPTH).items()] for q, h in run.items()},
+        hits={q: [Hit(d, s) for d, s in _best(h, _LISTED).items()] for q, h in run.items()},
         latency=latency,
         query_terms=[len(terms) for terms in queries],
         document_terms=_spread(indexed.counts.lengths),
@@ -167,14 +172,15 @@ def _terms(
 ) -> list[TermUse]:
     if not explained(system):
         return []
-    stored = PrunedVectors(indexed.vectors.folder, parse_pruning(system.document_pruning))
     # From all over the queries; more would fill the memory with their hits' vectors.
     sample = results[:: -(-len(results) // _EXPLAINED) or 1]
     looked_at = {r.query.query_id: kept[r.query.query_id] for r in sample}
     answered = Answered(
         queries={r.query.query_id: r.terms for r in sample},
         run=looked_at,
-        vectors=stored.gather({doc_id for hits in looked_at.values() for doc_id in hits}),
+        vectors=stored(system, indexed.vectors.folder).gather(
+            {doc_id for hits in looked_at.values() for doc_id in hits}
+        ),
         values=next(iter(scored.per_query.values())),
     )
     texts = {query.query_id: query.text for query in judged.queries}
@@ -189,23 +195,18 @@ def explained(system: System) -> bool:
 
 def drop_index(system: System, name: str) -> None:
     """Remove an index that a benchmark made, if it is there."""
-    engine = open_engine(system.engine)
-    try:
+    with closing(open_engine(system.engine)) as engine:
         if engine.exists(name):
             engine.drop(name)
-    finally:
-        engine.close()
 
 
 def _best(hits: dict[str, float], k: int) -> dict[str, float]:
-    chosen = sorted(hits.items(), key=lambda hit: (-hit[1], hit[0]))[:k]
-    return dict(chosen)
+    return dict(sorted(hits.items(), key=lambda hit: (-hit[1], hit[0]))[:k])
 
 
-def _worth_naming(kept: Run, judged: Judged, min_grade: int) -> list[str]:
+def _relevant(run: Run, judged: Judged, min_grade: int) -> list[str]:
     """The relevant documents of the queries that were asked."""
-    found = {d for q in kept for d, grade in judged.qrels[q].items() if grade >= min_grade}
-    return sorted(found)
+    return sorted({d for q in run for d, g in judged.qrels[q].items() if g >= min_grade})
 
 
 def _titles(searcher: Searcher, index: str, doc_ids: Sequence[str]) -> dict[str, str]:

@@ -36,7 +36,6 @@ class Measured:
 
 def write_measured(path: Path, measured: Measured) -> None:
     """Keep it; the file appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with writing(path) as stream:
         json.dump(asdict(measured), stream)  # ASCII: a lone surrogate may be in a title
 

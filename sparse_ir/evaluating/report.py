@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sparse_ir.evaluating.report_quality import PublishedRow, Significance
+    from sparse_ir.evaluating.published import PublishedRow
+    from sparse_ir.evaluating.report_quality import Significance
     from sparse_ir.evaluating.results import Results
 
 

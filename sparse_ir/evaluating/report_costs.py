@@ -9,8 +9,9 @@ from sparse_ir.evaluating.report_words import DASH, count, figure
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sparse_ir.evaluating.report_quality import Comparison, Comparisons
+    from sparse_ir.evaluating.report_quality import Comparisons
     from sparse_ir.evaluating.results import Latency, Outcome, Results
+    from sparse_ir.evaluating.significance import Comparison
 
 STAGES = {"total": "In all", "encode": "Encode", "search": "Search"}
 QUANTILES = ("mean", "p50", "p95", "p99")
@@ -81,7 +82,7 @@ def latency_rows(outcomes: Sequence[Outcome]) -> list[LatencyRow]:
                     outcome.system,
                     count(latency.clients),
                     count(latency.queries),
-                    [figure(value) for _, value in _milliseconds(latency)],
+                    [figure(value) for value in _milliseconds(latency)],
                     figure(latency.per_second),
                 )
             )
@@ -123,11 +124,9 @@ def csv_rows(results: Results, compared: Comparisons) -> list[list[Value]]:
     return rows
 
 
-def _milliseconds(latency: Latency) -> list[tuple[str, float]]:
+def _milliseconds(latency: Latency) -> list[float]:
     return [
-        (f"{stage}_{quantile}_ms", getattr(getattr(latency, stage), quantile))
-        for stage in STAGES
-        for quantile in QUANTILES
+        getattr(getattr(latency, stage), quantile) for stage in STAGES for quantile in QUANTILES
     ]
 
 
@@ -139,7 +138,7 @@ def _latency_names(clients: int) -> list[str]:
 def _latency_values(outcome: Outcome, clients: int) -> list[Value]:
     for latency in outcome.latency:
         if latency.clients == clients:
-            return [*(value for _, value in _milliseconds(latency)), latency.per_second]
+            return [*_milliseconds(latency), latency.per_second]
     return [None] * len(_latency_names(clients))
 
 

@@ -2,77 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from sparse_ir.evaluating.report_words import score
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from sparse_ir.evaluating.published import PublishedRow
     from sparse_ir.evaluating.results import Results
+    from sparse_ir.evaluating.significance import Comparison
 
 LEVEL = 0.05  # below it a difference gets its mark
 
 
-class Comparison(Protocol):
-    """A system beside the baseline, query by query."""
-
-    @property
-    def difference(self) -> float:
-        """Mean of the system's values less that of the baseline's."""
-
-    @property
-    def p_value(self) -> float:
-        """Of the two-sided paired randomisation test."""
-
-    @property
-    def corrected(self) -> float:
-        """The same, corrected after Holm for the number of systems."""
-
-    @property
-    def wins(self) -> int:
-        """Queries that the system answers better."""
-
-    @property
-    def ties(self) -> int:
-        """Queries that both answer equally well."""
-
-    @property
-    def losses(self) -> int:
-        """Queries that the baseline answers better."""
-
-
-class PublishedRow(Protocol):
-    """A number from a paper, on the scale of the metric as it is measured here."""
-
-    @property
-    def dataset(self) -> str:
-        """As the benchmark names it."""
-
-    @property
-    def system(self) -> str:
-        """As the paper names it."""
-
-    @property
-    def metric(self) -> str:
-        """As the benchmark names it."""
-
-    @property
-    def value(self) -> float:
-        """What the paper says."""
-
-    @property
-    def source(self) -> str:
-        """The paper."""
-
-
 # The values of the baseline and of the others, query by query -> what is to be said of each other.
-Significance: TypeAlias = Callable[
-    [Mapping[str, float], Mapping[str, Mapping[str, float]]], Mapping[str, Comparison]
-]
+Significance: TypeAlias = (
+    "Callable[[Mapping[str, float], Mapping[str, Mapping[str, float]]], Mapping[str, Comparison]]"
+)
 # (metric, dataset) -> system -> how it compares with the baseline.
-Comparisons: TypeAlias = dict[tuple[str, str], Mapping[str, Comparison]]
+Comparisons: TypeAlias = "dict[tuple[str, str], Mapping[str, Comparison]]"
 
 
 class Score(NamedTuple):

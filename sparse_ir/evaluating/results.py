@@ -7,9 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sparse_ir.config import load_settings
-from sparse_ir.data.files import open_text, writing
-from sparse_ir.errors import ConfigError, InputError
+from sparse_ir.data.files import writing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -222,28 +220,6 @@ def write_results(path: Path, results: Results) -> None:
     """
     values = {"format": FORMAT, "kind": "benchmark", **dataclasses.asdict(results)}
     with writing(path) as stream:
-        json.dump(
-            values, stream, indent=1, allow_nan=False
-        )  # ASCII: a lone surrogate may be in a text
+        # ASCII: a lone surrogate may be in a text
+        json.dump(values, stream, indent=1, allow_nan=False)
         stream.write("\n")
-
-
-def read_results(path: Path) -> Results:
-    """Read results back.
-
-    Raises:
-        InputError: it is no such file, or damaged.
-    """
-    with open_text(path) as stream:
-        try:
-            values = json.load(stream)
-        except ValueError as error:
-            raise InputError(f"is not JSON: {error}", path=path) from None
-    if not isinstance(values, dict) or values.pop("kind", None) != "benchmark":
-        raise InputError("holds no results of a benchmark.", path=path)
-    if values.pop("format", None) != FORMAT:
-        raise InputError(f"is of another format than {FORMAT}. Measure again.", path=path)
-    try:
-        return load_settings(Results, values, where="it")
-    except ConfigError as error:
-        raise InputError(f"is damaged; {error} Measure again.", path=path) from None

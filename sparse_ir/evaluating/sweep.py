@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -65,11 +66,8 @@ def sweep(
             tell(f"{dataset.name}: index with {pruning or 'all terms'}")
             build(system, names[pruning], dataset.corpus, vectors)
         tell(f"{dataset.name}: search in {len(wanted)} ways")
-        engine = open_engine(settings.engine)
-        try:
+        with closing(open_engine(settings.engine)) as engine:
             points = _Searches(settings, engine, dataset, judged, names).measure(wanted)
-        finally:
-            engine.close()
     finally:
         for pruning, system in systems.items():
             drop_index(system, names[pruning])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import combinations, product
 from typing import TYPE_CHECKING, NamedTuple
@@ -185,11 +186,8 @@ def fusions(sides: Sequence[str], settings: TuneHybridSettings) -> Iterator[Fusi
 
 
 def _sides(settings: TuneHybridSettings) -> list[str]:
-    engine = open_engine(settings.engine)
-    try:
+    with closing(open_engine(settings.engine)) as engine:
         stamp = engine.describe(settings.index)
-    finally:
-        engine.close()
     there = {
         SPARSE: True,
         DENSE: stamp.dense is not None,

@@ -9,6 +9,7 @@ import platform
 import shutil
 import sys
 import tempfile
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir import __version__
@@ -121,18 +122,17 @@ def _model() -> Check:
 
 
 def _engine() -> Check:
-    with tempfile.TemporaryDirectory() as folder:
-        engine = open_engine(f"embedded:{folder}")
-        try:
-            vocabulary = ("a", "b")
-            stamp = Stamp("none", "0", ("0",), vocabulary_hash(vocabulary), 2, "", "", "", "0")
-            build = engine.create("doctor", stamp, vocabulary)
-            failures = list(engine.add(build, [Entry(Document("1", "a"), {"a": 1.0})]))
-            engine.publish("doctor", build)
-            stats = engine.stats("doctor")
-            ok = not failures and stats.documents == 1
-        finally:
-            engine.close()
+    vocabulary = ("a", "b")
+    stamp = Stamp("none", "0", ("0",), vocabulary_hash(vocabulary), 2, "", "", "", "0")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(open_engine(f"embedded:{folder}")) as engine,
+    ):
+        build = engine.create("doctor", stamp, vocabulary)
+        failures = list(engine.add(build, [Entry(Document("1", "a"), {"a": 1.0})]))
+        engine.publish("doctor", build)
+        stats = engine.stats("doctor")
+    ok = not failures and stats.documents == 1
     return Check(
         "embedded engine", ok, f"writes and reads ({stats.bytes:,} bytes on disk for one document)"
     )

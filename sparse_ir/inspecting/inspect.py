@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,11 +29,8 @@ _COMMON_TERMS = 15
 
 def list_indexes(engine_address: str) -> list[dict[str, Any]]:
     """One row an index: name, documents, bytes, model, corpus."""
-    engine = open_engine(engine_address)
-    try:
+    with closing(open_engine(engine_address)) as engine:
         return [_row(engine, name) for name in engine.indexes()]
-    finally:
-        engine.close()
 
 
 def _row(engine: Engine, name: str) -> dict[str, Any]:
@@ -59,13 +57,10 @@ def inspect_target(target: str, engine_address: str) -> dict[str, Any]:
         return _model(target)
     if folder.is_file() and run_manifest_path(folder).is_file():
         return _run(folder)
-    engine = open_engine(engine_address)
-    try:
+    with closing(open_engine(engine_address)) as engine:
         if target in engine.indexes():
             return _index(engine, target)
         known = ", ".join(engine.indexes()) or "none"
-    finally:
-        engine.close()
     if target == DEFAULT:
         return _model(target)
     raise InputError(

@@ -15,7 +15,7 @@ from sparse_ir.encoding.chunks import encode_corpus
 from sparse_ir.encoding.passages import EACH, parse_passages, split
 from sparse_ir.encoding.sources import devices_for, encoder_for
 from sparse_ir.engines.sizes import SIZES
-from sparse_ir.errors import ConfigError, InputError
+from sparse_ir.errors import ConfigError
 from sparse_ir.inspecting.verify_sample import sample
 from sparse_ir.models.loading import load_encoder
 from sparse_ir.pruning import parse_pruning
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sparse_ir.types import Document, Query
+    from sparse_ir.encoding.chunks import EncodedChunk
+    from sparse_ir.types import Document
 
 _WARM_UP = 16  # documents encoded before the clock starts
 
@@ -151,29 +152,7 @@ def plan(settings: PlanSettings, *, advance: Callable[[int], None] = lambda n: N
     passages = parse_passages(settings.passages)
     devices = devices_for(settings.model, settings.devices)
     on = settings.on or len(devices)
-    with encoder_for(
-        settings.model,
-        settings.corpus,
-        devices=settings.devices,
-        precision=settings.precision,
-        batch_tokens=settings.batch_tokens,
-        skip_bad=settings.skip_bad,
-    ) as encoder:
-        warm = documents[: _WARM_UP * len(devices)]
-        list(encode_corpus(warm, encoder, chunk_documents=_WARM_UP))
-        started = time.perf_counter()
-        chunks = list(
-            encode_corpus(
-                documents,
-                encoder,
-                chunk_documents=min(512, max(16, len(documents) // 8)),
-                pruning=parse_pruning(settings.document_pruning),
-                passages=passages,
-                advance=advance,
-            )
-        )
-        seconds = time.perf_counter() - started
-        name = encoder.name
+    chunks, seconds, name = _encode(documents, settings, len(devices), advance)
     counts = np.concatenate([np.diff(chunk.batch.weights.indptr) for chunk in chunks])
     grown = total / len(documents)
     text_bytes = int(grown * sum(_stored(d) for chunk in chunks for d in chunk.documents))
@@ -207,6 +186,37 @@ def plan(settings: PlanSettings, *, advance: Callable[[int], None] = lambda n: N
     )
 
 
+def _encode(
+    documents: Sequence[Document],
+    settings: PlanSettings,
+    devices: int,
+    advance: Callable[[int], None],
+) -> tuple[list[EncodedChunk], float, str]:
+    """Encode the sample: its chunks, the seconds they took, the encoder's name."""
+    with encoder_for(
+        settings.model,
+        settings.corpus,
+        devices=settings.devices,
+        precision=settings.precision,
+        batch_tokens=settings.batch_tokens,
+        skip_bad=settings.skip_bad,
+    ) as encoder:
+        warm = documents[: _WARM_UP * devices]
+        list(encode_corpus(warm, encoder, chunk_documents=_WARM_UP))
+        started = time.perf_counter()
+        chunks = list(
+            encode_corpus(
+                documents,
+                encoder,
+                chunk_documents=min(512, max(16, len(documents) // 8)),
+                pruning=parse_pruning(settings.document_pruning),
+                passages=parse_passages(settings.passages),
+                advance=advance,
+            )
+        )
+        return chunks, time.perf_counter() - started, encoder.name
+
+
 def _stored(document: Document) -> int:
     more = json.dumps(dict(document.metadata), default=str) if document.metadata else ""
     return len(f"{document.content}{more}".encode(errors="replace"))
@@ -219,21 +229,16 @@ def _sample(settings: PlanSettings) -> tuple[Sequence[Document], int]:
         settings.documents,
         rng,
     )
-    if not documents:
-        raise InputError("the corpus holds no document.", path=settings.corpus)
     return documents, settings.documents_in_all or total
 
 
 def _query_terms(settings: PlanSettings, model: str) -> Terms | None:
     if settings.queries is None:
         return None
-    queries: list[Query] = list(read_queries(settings.queries))
-    if not queries:
-        raise InputError("the file holds no query.", path=settings.queries)
+    texts = [query.text for query in read_queries(settings.queries)]
     device = devices_for(model, settings.devices)[0]
     encoder = load_encoder(model, device=device, precision=settings.precision)
-    batch = encoder.encode_queries([query.text for query in queries])
-    return _terms(np.diff(batch.weights.indptr))
+    return _terms(np.diff(encoder.encode_queries(texts).weights.indptr))
 
 
 def _terms(counts: NDArray[Any]) -> Terms:

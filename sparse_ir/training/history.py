@@ -85,18 +85,6 @@ class History:
             table.truncate(step)
 
 
-def read_history(path: Path) -> dict[str, list[float]]:
-    """Read one of the two files: column -> numbers by step, NaN where a cell is empty.
-
-    A file that is not there has no columns.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    columns, rows = _read(path)
-    return {name: [_number(row.get(name, "")) for row in rows] for name in columns}
-
-
 class _Table:
     """A CSV file that grows by rows in the order of their steps."""
 

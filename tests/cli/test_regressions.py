@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import random
+import runpy
+from pathlib import Path
 
 import pytest
 
-from sparse_ir.engines import fields
 from sparse_ir.engines.opening import open_engine
 from sparse_ir.inspecting.findings import SATURATION, WRONG_MODEL
 
+PLANTED = runpy.run_path(str(Path(__file__).parents[2] / "evaluation" / "planted.py"))
 INDEX = "regression-test"
 ALLOWED = 0.005  # of nDCG@10
 
@@ -60,14 +61,7 @@ def test_what_did_not_change_passes(sparse_ir, place, indexed):
 
 
 def test_saturation_instead_of_the_dot_product(sparse_ir, place, indexed, monkeypatch):
-    def saturated(field, terms, *, prune=False):
-        should = [
-            {"rank_feature": {"field": f"vector.{fields.escape_term(t)}", "boost": w}}
-            for t, w in terms.items()
-        ]
-        return {"bool": {"should": should}}
-
-    monkeypatch.setattr("sparse_ir.engines.requests.term_query", saturated)
+    monkeypatch.setattr("sparse_ir.engines.requests.term_query", PLANTED["saturated"])
     done, value = gate(sparse_ir, place, indexed)
     assert value < indexed - ALLOWED
     assert done.exit_code == 8
@@ -77,13 +71,7 @@ def test_saturation_instead_of_the_dot_product(sparse_ir, place, indexed, monkey
 
 def test_a_model_whose_vocabulary_is_shuffled(sparse_ir, place, indexed):
     """Every document keeps its weights, under the names of other terms."""
-    with open_engine(place) as engine:
-        entries = [entry for entry in engine.scan(INDEX) if entry is not None]
-        names = sorted({term for entry in entries for term in entry.vector})
-        others = dict(zip(names, random.Random(1).sample(names, len(names)), strict=True))
-        shuffled = [e._replace(vector={others[t]: w for t, w in e.vector.items()}) for e in entries]
-        assert list(engine.add(INDEX, shuffled)) == []
-        engine.refresh(INDEX)
+    PLANTED["shuffle"](place, INDEX)
     done, value = gate(sparse_ir, place, indexed)
     assert value < 0.1 * indexed
     assert done.exit_code == 8

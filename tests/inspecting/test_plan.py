@@ -76,3 +76,6 @@ def test_nothing_to_plan_is_refused(write_jsonl, corpus):
         PlanSettings(corpus=corpus, documents=0)
     with pytest.raises(InputError):
         plan(PlanSettings(corpus=corpus, model="bm25", queries="nowhere.tsv"))
+    empty = str(write_jsonl("none.jsonl", []))
+    with pytest.raises(InputError, match="holds no queries"):
+        plan(PlanSettings(corpus=corpus, model="bm25", queries=empty))

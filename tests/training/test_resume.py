@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import pytest
@@ -57,11 +58,10 @@ def train(settings):
 @pytest.fixture
 def log(tmp_path):
     """Read the log: a column by step."""
-    from sparse_ir.training.history import read_history
 
     def read(column):
-        found = read_history(tmp_path / "model-training" / "training-log.csv")
-        return dict(zip(map(int, found["step"]), found[column], strict=True))
+        with (tmp_path / "model-training" / "training-log.csv").open() as file:
+            return {int(row["step"]): float(row[column]) for row in csv.DictReader(file)}
 
     return read
 

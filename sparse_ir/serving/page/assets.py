@@ -27,11 +27,6 @@ def asset(name: str) -> tuple[bytes, str] | None:
     return _assets().get(name)
 
 
-def asset_names() -> tuple[str, ...]:
-    """The names of all files that the page may load, ascending."""
-    return tuple(_assets())
-
-
 @cache
 def index_html() -> bytes:
     """The page itself, UTF-8."""
