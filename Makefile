@@ -20,7 +20,7 @@ environment:
 install: environment ## make .venv with sparse-ir (as it lies here) and the development tools
 	@test -x $(BIN)/sparse-ir || \
 		$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	@echo "Ready: $(BIN)/sparse-ir --help"
+	@echo "Ready. Next: . $(BIN)/activate && sparse-ir --help"
 
 fix: environment ## put imports and format right
 	$(BIN)/ruff check --fix .

@@ -115,7 +115,7 @@ def execute(arguments: Sequence[str] | None = None) -> int:
             raise
         return _say(
             f"Error: the Python package {error.name!r} is not installed, and this needs it. "
-            "Install sparse-ir whole: pip install sparse-ir",
+            "Install sparse-ir whole: pip install . in a checkout of it",
             1,
         )
     return result if isinstance(result, int) else 0

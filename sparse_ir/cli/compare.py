@@ -62,7 +62,7 @@ _OF_RUNS = ("dataset", "split", "metrics", "min_grade", "test")
     type=click.Choice(["model", "inference-free"]),
     help="The candidate's, if another.",
 )
-@click.option("-k", "k", default=10, show_default=True, help="Of indexes: hits compared.")
+@click.option("-k", "--k", "k", default=10, show_default=True, help="Of indexes: hits compared.")
 @click.option("--limit", type=click.IntRange(min=1), help="Ask at most so many queries.")
 @click.option(
     "--worst",

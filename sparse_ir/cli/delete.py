@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sparse_ir.cli.options import engine_option, index_option
+from sparse_ir.cli.output import note
 
 if TYPE_CHECKING:
     from sparse_ir.engines.base import Engine
@@ -58,14 +59,22 @@ def delete(
         else:
             deleted = opened.delete_matching(index, conditions)
         opened.refresh(index)
+    if deleted < len(set(doc_ids)):
+        note(f"{len(set(doc_ids)) - deleted:,} of the ids given are not in index {index!r}.")
     click.echo(f"{deleted:,} documents deleted from index {index!r}.")
 
 
 def _drop_index(opened: Engine, index: str, *, yes: bool) -> None:
-    documents = opened.stats(index).documents
+    unfinished = [] if opened.exists(index) else opened.builds(index)
+    what = f"{len(unfinished)} unfinished builds"
+    if not unfinished:
+        what = f"{opened.stats(index).documents:,} documents"
     if not yes:
-        click.confirm(f"Delete index {index!r} with its {documents:,} documents?", abort=True)
-    opened.drop(index)
+        click.confirm(f"Delete index {index!r} with its {what}?", abort=True)
+    for build in unfinished:
+        opened.drop(build)
+    if not unfinished:
+        opened.drop(index)
     click.echo(f"Deleted index {index!r}.")
 
 

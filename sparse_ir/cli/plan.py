@@ -52,11 +52,13 @@ _CLAUSES = 1024  # of a query, where nobody raised the limit
 def plan(as_json: bool, **options: object) -> None:
     """Encode a sample of a corpus and predict what all of it will cost."""
     from sparse_ir.config import load_settings
+    from sparse_ir.data.counting import count_rows
     from sparse_ir.inspecting.plan import PlanSettings
     from sparse_ir.inspecting.plan import plan as make_plan
 
     settings = load_settings(PlanSettings, options, where="plan")
-    with progress("plan", total=settings.documents) as advance:
+    total = count_rows(settings.corpus, limit=settings.documents) or settings.documents
+    with progress("plan", total=total) as advance:
         found = make_plan(settings, advance=advance)
     if as_json:
         print_json(

@@ -27,7 +27,7 @@ _SHOWN_CHARACTERS = 200
 @index_option
 @engine_option
 @click.option("--model", help="Another query encoder that fits the index.")
-@click.option("-k", "k", default=10, show_default=True, help="Hits per query.")
+@click.option("-k", "--k", "k", default=10, show_default=True, help="Hits per query.")
 @click.option("--offset", default=0, help="Pass over so many hits first.")
 @click.option(
     "--filter",
@@ -167,6 +167,9 @@ def _nothing(result: SearchResult, searcher: Searcher) -> str:
         return "No hit: the index is empty, or a filter (or required term) leaves no document."
     if not result.terms and not searcher.settings.hybrid:
         return "No hit: the query has no term that the model knows."
+    for field, there in searcher.unknown_fields().items():
+        known = f"there are {', '.join(there)}" if there else "they have none"
+        return f"No hit: no document looked at has a field {field!r} to filter by ({known})."
     return "No hit: no document shares a term with the query (or a filter leaves none)."
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sparse_ir.data.rows import Line, Row
 
 _KNOWN = ID_FIELDS | TEXT_FIELDS | {"title"}
+_SHOWN = 200
 _FIELD_CHARACTERS = 1 << 26  # a quote that is never closed must not swallow the whole file
 
 HEADERLESS = {2: ("id", "text"), 4: ("id", "url", "title", "text")}
@@ -85,14 +86,18 @@ def csv_rows(lines: Iterable[Line], label: str, *, any_header: bool = False) -> 
 
 def _header(values: Sequence[str], label: str, number: int) -> Sequence[str]:
     names = _names(values)
-    if not _names_a_text(names):
-        raise InputError(
-            f"a CSV file begins with a header that names an id column ({_or(ID_FIELDS)}) and a "
-            f"text column ({_or(TEXT_FIELDS)}).",
-            path=label,
-            line=number,
-        )
-    return names
+    if _names_a_text(names):
+        return names
+    found = ", ".join(names)
+    separator = next((mark for mark in ";|\t" if len(names) == 1 and mark in found), None)
+    if separator is not None:
+        found = f"columns that {separator!r} separates, where a comma must: {found}"
+    raise InputError(
+        f"a CSV file begins with a header that names an id column ({_or(ID_FIELDS)}) and a "
+        f"text column ({_or(TEXT_FIELDS)}). Found: {found[:_SHOWN]}",
+        path=label,
+        line=number,
+    )
 
 
 class _DecodedLines:

@@ -320,8 +320,9 @@ def not_found(index: str, where: str, *, known: Sequence[str], builds: Sequence[
     if builds:
         return (
             f"index {index!r} in {where} is not finished: its build {builds[-1]} was never "
-            "published. Go on with sparse-ir index and --resume, or publish a whole one: "
-            f"sparse-ir swap --index {index} --candidate {builds[-1]}"
+            "published. Go on with the command that began it and --resume; or bring a whole one "
+            f"(--aside) into sight: sparse-ir swap --index {index} --candidate {builds[-1]}; or "
+            f"remove it: sparse-ir delete --build {builds[-1]}"
         )
     there = f"There are: {', '.join(known)}." if known else "There is none yet."
     return f"there is no index {index!r} in {where}. {there}"

@@ -27,7 +27,7 @@ def answer(
     if request.text:
         raise ConfigError(
             "this engine has no text index of its own. Index the corpus with --model bm25 too and "
-            "give that index."
+            "name that index: --words-index NAME"
         )
     if request.two_step is None or request.dense is not None:
         return search(request)

@@ -68,7 +68,8 @@ def look_up(
 
     ``resume`` goes on with an unfinished build and is content with a finished index; ``replace``
     starts again, also where the ledger is damaged; both together resume where they can and else
-    start again. ``aside`` leaves a published index alone, and so needs neither.
+    start again. ``aside`` leaves a published index alone, and so needs neither; nor does a build
+    that holds nothing yet.
 
     Raises:
         InputError: the ledger of an unfinished build is damaged, and ``replace`` is not set.
@@ -79,7 +80,7 @@ def look_up(
         ledger.remove()  # its build is gone: nothing to go on with
         ledger = None
     published = index in engine.indexes()
-    if ledger is not None and not (resume or replace):
+    if ledger is not None and ledger.chunks and not (resume or replace):
         raise ConfigError(
             f"an unfinished build of index {index!r} holds {ledger.documents:,} documents. Go on "
             "with --resume, or start again with --replace."
@@ -89,7 +90,8 @@ def look_up(
             f"there is no unfinished build of index {index!r} to go on with. Leave --resume away "
             "to start one."
         )
-    if ledger is None and published and not (resume or replace or aside):
+    empty = ledger is None or not ledger.chunks
+    if empty and published and not (resume or replace or aside):
         raise ConfigError(
             f"index {index!r} exists. Use --replace to build it anew, or another name."
         )

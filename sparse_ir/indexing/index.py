@@ -6,7 +6,7 @@ import time
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparse_ir import __version__
@@ -221,37 +221,48 @@ def _index(
         _require_same(engine.describe(settings.index), settings)
         _require_dense(engine, settings)
         return _already_there(engine, settings, started)
-    with (
-        readable_twice(settings.corpus, settings.model) as corpus,
-        _vector_source(settings, corpus, found.ledger) as encoder,
-    ):
-        return _run(
-            engine, settings, corpus, encoder, _dense(settings), found.ledger, advance, started
-        )
+    with readable_twice(settings.corpus, settings.model) as corpus:
+        reading = _Reading.of(settings, corpus)
+        with _vector_source(settings, corpus, found.ledger) as encoder:
+            return _run(
+                engine, settings, reading, encoder, _dense(settings), found.ledger, advance, started
+            )
+
+
+class _Reading(NamedTuple):
+    """The corpus as it is read, and the unusable rows so far."""
+
+    documents: Iterator[Document]
+    skipped: list[BadRow]
+
+    @classmethod
+    def of(cls, settings: IndexSettings, corpus: str) -> _Reading:
+        """Open the corpus and read its first document: what is wrong with it costs no model."""
+        skipped: list[BadRow] = []
+        documents: Iterator[Document]
+        if settings.texts_beside_vectors:
+            documents = islice(ready_documents(corpus), settings.limit)
+        else:
+            documents = read_documents(
+                corpus, limit=settings.limit, on_bad=skipped.append if settings.skip_bad else None
+            )
+        return cls(chain(list(islice(documents, 1)), documents), skipped)
 
 
 def _run(
     engine: Engine,
     settings: IndexSettings,
-    corpus: str,
+    reading: _Reading,
     encoder: SparseEncoder | EncoderPool,
     dense: DenseSide | None,
     ledger: Ledger | None,
     advance: Callable[[int], None],
     started: float,
 ) -> IndexReport:
-    skipped: list[BadRow] = []
     build = _open_build(engine, settings, encoder, dense, ledger)
     before = build.ledger.documents
-    documents: Iterator[Document]
-    if settings.texts_beside_vectors:
-        documents = islice(ready_documents(corpus), settings.limit)
-    else:
-        documents = read_documents(
-            corpus, limit=settings.limit, on_bad=skipped.append if settings.skip_bad else None
-        )
     chunks = encode_corpus(
-        documents,
+        reading.documents,
         encoder,
         chunk_documents=settings.chunk_documents,
         pruning=pruned_further(_pruning(settings, encoder), _stored_pruning(encoder)),
@@ -271,7 +282,7 @@ def _run(
         encoded=build.ledger.documents - before,
         rejected=build.ledger.rejected,
         rejects=build.rejects if build.ledger.rejected else None,
-        skipped=tuple(skipped),
+        skipped=tuple(reading.skipped),
         texts_cut=build.ledger.texts_cut,
         seconds=time.monotonic() - started,
         bytes=engine.stats(name).bytes,

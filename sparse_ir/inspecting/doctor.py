@@ -82,7 +82,9 @@ def _packages() -> Check:
     missing = [p for p in _PACKAGES if _version(p) is None]
     if missing:
         return Check(
-            "packages", False, f"not installed: {', '.join(missing)}. Run: pip install sparse-ir"
+            "packages",
+            False,
+            f"not installed: {', '.join(missing)}. Run: pip install . in the checkout",
         )
     return Check("packages", True, ", ".join(f"{p} {_version(p)}" for p in _PACKAGES))
 

@@ -60,6 +60,8 @@ def inspect_target(target: str, engine_address: str) -> dict[str, Any]:
     with closing(open_engine(engine_address)) as engine:
         if target in engine.indexes():
             return _index(engine, target)
+        if engine.builds(target):
+            engine.resolve(target)  # says that none of them is finished
         known = ", ".join(engine.indexes()) or "none"
     if target == DEFAULT:
         return _model(target)

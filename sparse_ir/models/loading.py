@@ -234,6 +234,11 @@ def _find(
         if weights:
             require_safe_weights(folder)
         return str(folder.resolve()), folder.resolve()
+    if name == "bm25":
+        raise ModelError(
+            "bm25 is made of a corpus by index and encode and has no folder of its own. Leave "
+            "--model away: an index knows its model."
+        )
     if folder.is_file():
         raise ModelError(f"{name} is a file. Give the folder of the model.")
     if isinstance(name_or_path, Path) or not _HUB_ID.fullmatch(name) or name.startswith("."):

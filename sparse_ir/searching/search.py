@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.encoding.passages import EACH as PASSAGES
 from sparse_ir.encoding.passages import PARENT, parse_passages
 from sparse_ir.engines.filters import AnyOf, parse_filter
 from sparse_ir.engines.opening import open_engine
-from sparse_ir.errors import ConfigError
+from sparse_ir.errors import ConfigError, IndexLockedError
 from sparse_ir.models.loading import MODEL, READY, load_encoder
 from sparse_ir.pruning import NO_PRUNING, parse_pruning
 from sparse_ir.searching.control import (
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from sparse_ir.searching.fusion import Fusion
     from sparse_ir.searching.sides import Asked
     from sparse_ir.types import Entry, Run, ScoredDoc, SparseVector
+
+_LOOKED_AT = 1000
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,21 @@ class Searcher:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def unknown_fields(self) -> dict[str, list[str]]:
+        """Fields that a filter names and no document looked at has -> the fields that there are.
+
+        The index's first 1,000 documents are looked at.
+        """
+        named = dict.fromkeys(condition.field for condition in self._conditions)
+        if not named:
+            return {}
+        entries = islice(self.engine.scan(self.settings.index, vectors=False), _LOOKED_AT)
+        try:
+            there = sorted({field for entry in entries for field in entry.document.metadata})
+        except IndexLockedError:
+            return {}  # a server holds it, which answers searches alone
+        return {field: there for field in named if field not in there}
 
     @property
     def encoder(self) -> SparseEncoder:

@@ -30,3 +30,18 @@ def test_what_is_left_of_the_matched_terms_is_their_own_sum(sparse_ir, write_jso
     assert len(adds) == 10
     assert hit["score"] == pytest.approx(2 * sum(adds), rel=1e-4)
     assert f"2 more {sum(adds[8:]):.2f}" in sparse_ir(*asked).out
+
+
+def test_a_filter_on_a_field_that_no_document_has_is_named(sparse_ir, fruit):
+    sparse_ir("index", "--corpus", fruit, "--model", "bm25")
+    said = " ".join(sparse_ir("search", "fruit", "--filter", "yaer>=2020").out.split())
+    assert "no document looked at has a field 'yaer' to filter by (there are" in said
+    said = " ".join(sparse_ir("search", "nothing", "--filter", "year>=2020").out.split())
+    assert "No hit: the query has no term" in said or "shares a term" in said
+
+
+def test_bm25_cannot_be_named_as_the_model_of_a_search(sparse_ir, fruit):
+    sparse_ir("index", "--corpus", fruit, "--model", "bm25")
+    outcome = sparse_ir("search", "fruit", "--model", "bm25")
+    assert outcome.exit_code == 4
+    assert "bm25 is made of a corpus" in outcome.err

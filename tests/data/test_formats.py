@@ -4,6 +4,7 @@ import csv
 import datetime
 import io
 import json
+import re
 import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -171,6 +172,19 @@ def test_csv_goes_on_after_bad_records(tmp_path):
     rows = rows_of(tmp_path, "x.csv", b'id,text\n1,"a"b\n2,\xff\n3,c\n')
     assert list(reasons(rows)) == [2, 3]
     assert rows[-1] == (4, {"id": "3", "text": "c"})
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        ("nr,heading,body", "Found: nr, heading, body"),
+        ("id;text", "Found: columns that ';' separates, where a comma must: id;text"),
+    ],
+)
+def test_a_csv_header_that_will_not_do_is_shown(tmp_path, header, found):
+    (tmp_path / "x.csv").write_text(f"{header}\n")
+    with pytest.raises(InputError, match=re.escape(found)):
+        list(read_rows(tmp_path / "x.csv"))
 
 
 def test_a_csv_quote_that_is_never_closed_is_bad(tmp_path):

@@ -70,6 +70,13 @@ def test_an_update_deletes_what_is_gone_when_asked(sparse_ir, place, write_jsonl
     assert hits(sparse_ir, place, "tree") == ["a"]
 
 
+def test_ids_that_are_not_there_are_counted_when_others_are_deleted(sparse_ir, place, write_jsonl):
+    index(sparse_ir, place, write_jsonl("1.jsonl", ROWS), "--model", "bm25")
+    outcome = sparse_ir("delete", *place, "--index", "changes", "a", "nosuch", "a")
+    assert (outcome.exit_code, outcome.out) == (0, "1 documents deleted from index 'changes'.\n")
+    assert "1 of the ids given are not in index 'changes'." in outcome.err
+
+
 def test_an_update_encodes_in_the_precision_of_the_index(sparse_ir, write_jsonl, tmp_path):
     place = ("--engine", f"embedded:{tmp_path / 'engine'}")
     index(sparse_ir, place, write_jsonl("1.jsonl", ROWS[:1]), "--precision", "bf16")

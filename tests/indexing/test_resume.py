@@ -79,6 +79,36 @@ def test_a_stopped_run_is_not_started_over_by_accident(corpus):
         index_corpus(settings(corpus))
 
 
+def test_a_corpus_that_cannot_be_read_costs_no_model_and_leaves_nothing(sparse_ir, write_jsonl):
+    bad = write_jsonl("bad.jsonl", [{"_id": "a"}, {"_id": "b", "text": "plum"}])
+    for corpus in ("missing.jsonl", bad):
+        outcome = sparse_ir("index", "--corpus", corpus, "--index", "x", "--model", "no/model")
+        assert outcome.exit_code == 3, outcome.err  # 4 were the model's
+    with open_engine("embedded") as engine:
+        assert engine.builds("x") == []
+
+
+def test_a_build_that_holds_nothing_yet_is_started_over_by_the_same_command(sparse_ir, write_jsonl):
+    rows = [{"_id": "a", "text": "apple"}, {"_id": "b"}]
+    command = ("index", "--index", "x", "--model", "default", "--corpus")
+    assert sparse_ir(*command, write_jsonl("x.jsonl", rows)).exit_code == 3
+    for asked in (("search", "--index", "x", "apple"), ("inspect", "x")):
+        outcome = sparse_ir(*asked)
+        assert outcome.exit_code == 5
+        assert "index 'x' in" in outcome.err
+        assert "is not finished" in outcome.err
+    rows[1]["text"] = "plum"
+    assert sparse_ir(*command, write_jsonl("x.jsonl", rows)).exit_code == 0
+
+
+def test_an_index_that_was_never_finished_can_be_deleted(corpus, sparse_ir):
+    with pytest.raises(StopError):
+        index_corpus(settings(corpus), advance=stop_after(200))
+    outcome = sparse_ir("delete", "--everything", "--yes")
+    assert (outcome.exit_code, outcome.out) == (0, "Deleted index 'default'.\n")
+    assert index_corpus(settings(corpus)).encoded == DOCUMENTS
+
+
 def test_replace_throws_a_stopped_run_away(corpus):
     with pytest.raises(StopError):
         index_corpus(settings(corpus), advance=stop_after(200))
