@@ -44,6 +44,18 @@ def test_mass_keeps_the_fewest_terms_that_hold_the_share():
     assert pruned(keep_mass, [vector], 1.0) == [vector]
 
 
+def test_mass_is_a_share_of_the_row_and_not_of_the_rows_before_it():
+    vectors = [{"a": 8.0, "b": 8.0}, {}, {"a": 1.0, "b": 3.0, "c": 4.0}]
+    assert pruned(keep_mass, vectors, 0.5) == [{"a": 8.0}, {}, {"c": 4.0}]
+    assert pruned(keep_mass, vectors, 0.8) == [vectors[0], {}, {"b": 3.0, "c": 4.0}]
+    assert pruned(keep_mass, [{}], 0.5) == [{}]
+
+
+def test_fewer_than_one_term_is_refused():
+    with pytest.raises(ValueError, match="k must be at least 1, got 0"):
+        pruned(keep_top_terms, [{"a": 1.0}], 0)
+
+
 def test_ratio_compares_with_the_largest_weight_of_the_same_row():
     vectors = [{"a": 10.0, "b": 1.0, "c": 0.5}, {"a": 1.0, "b": 0.5}]
     assert pruned(keep_ratio, vectors, 0.1) == [{"a": 10.0, "b": 1.0}, {"a": 1.0, "b": 0.5}]
@@ -76,7 +88,18 @@ def test_text_and_rules_say_the_same():
 
 
 @pytest.mark.parametrize(
-    "text", ["top_k=0", "top_k=1.5", "mass=0", "mass=1.2", "ratio=-1", "topk=3", "mass"]
+    "text",
+    [
+        "top_k=0",
+        "top_k=1.5",
+        "mass=0",
+        "mass=1.2",
+        "ratio=-1",
+        "ratio=1.5",
+        "topk=3",
+        "mass",
+        "top_k=1=2",
+    ],  # fmt: skip
 )
 def test_a_wrong_rule_is_one_clear_line(text):
     with pytest.raises(ConfigError, match="pruning"):
@@ -90,6 +113,10 @@ def test_a_wrong_rule_is_one_clear_line(text):
         ("top_k=2", "", "top_k=2"),
         ("mass=0.9", "mass=0.9", "mass=0.9"),
         ("top_k=3", "top_k=2", "top_k=2"),
+        ("top_k=2", "top_k=2", "top_k=2"),
+        ("top_k=1", "", "top_k=1"),
+        ("ratio=0.2", "ratio=0.2", "ratio=0.2"),
+        ("ratio=0.2", "top_k=2", "top_k=2,ratio=0.2"),
         ("mass=0.9", "top_k=2", "top_k=2,mass=0.9"),
         ("ratio=0.1", "mass=0.9", "mass=0.9,ratio=0.1"),
         ("ratio=0.1", "ratio=0.2", "ratio=0.2"),
@@ -103,6 +130,17 @@ def test_a_wrong_rule_is_one_clear_line(text):
 def test_two_prunings_after_one_another_are_one_or_a_contradiction(first, second, both):
     found = both_prunings(parse_pruning(first), parse_pruning(second))
     assert (None if found is None else str(found)) == both
+
+
+def test_what_was_done_already_is_not_done_again():
+    done = Pruning(top_k=2, mass=0.5, ratio=0.1)
+    assert pruned_further(done, done) == Pruning()
+    assert pruned_further(Pruning(top_k=1, mass=0.5), done) == Pruning(top_k=1)
+
+
+def test_the_ends_of_each_range_are_allowed():
+    assert parse_pruning("mass=1,ratio=0") == Pruning(mass=1.0, ratio=0.0)
+    assert parse_pruning("ratio=1") == Pruning(ratio=1.0)
 
 
 RULES = st.builds(

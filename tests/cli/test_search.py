@@ -34,8 +34,8 @@ def test_what_is_left_of_the_matched_terms_is_their_own_sum(sparse_ir, write_jso
 
 def test_a_filter_on_a_field_that_no_document_has_is_named(sparse_ir, fruit):
     sparse_ir("index", "--corpus", fruit, "--model", "bm25")
-    said = " ".join(sparse_ir("search", "fruit", "--filter", "yaer>=2020").out.split())
-    assert "no document looked at has a field 'yaer' to filter by (there are" in said
+    said = " ".join(sparse_ir("search", "fruit", "--filter", "jahr>=2020").out.split())
+    assert "no document looked at has a field 'jahr' to filter by (there are" in said
     said = " ".join(sparse_ir("search", "nothing", "--filter", "year>=2020").out.split())
     assert "No hit: the query has no term" in said or "shares a term" in said
 

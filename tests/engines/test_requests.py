@@ -11,6 +11,7 @@ from sparse_ir.engines.connecting import Server
 from sparse_ir.engines.entries import ids_of
 from sparse_ir.engines.fields import (
     CHOICES,
+    SEISMIC_TERMS,
     default_field,
     escape_term,
     find_choice,
@@ -130,7 +131,7 @@ def test_seismic_gets_token_ids_and_searches_among_what_a_filter_leaves():
 
 
 def test_a_vocabulary_that_seismic_would_fold_is_refused():
-    require_seismic(30522)
+    require_seismic(SEISMIC_TERMS)
     with pytest.raises(ConfigError, match="terms would be merged"):
         require_seismic(50368)
 
