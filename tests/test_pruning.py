@@ -99,7 +99,7 @@ def test_text_and_rules_say_the_same():
         "topk=3",
         "mass",
         "top_k=1=2",
-    ],  # fmt: skip
+    ],
 )
 def test_a_wrong_rule_is_one_clear_line(text):
     with pytest.raises(ConfigError, match="pruning"):
