@@ -1,8 +1,8 @@
 """Checkpoints that are whole or do not count.
 
 The Trainer writes a checkpoint file by file. Ours counts once ``sparse_ir.json`` lies in it, which
-is written last: it holds what the Trainer does not know of, and the settings that must not change
-when a run is resumed.
+is written last: it holds what the Trainer does not know of, the settings that must not change when
+a run is resumed, and the checksum of each file.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
-from sparse_ir.data.files import sha256_text, sync, writing
-from sparse_ir.errors import ConfigError, StorageError
+from sparse_ir.data.files import sha256_file, sha256_text, sync, writing
+from sparse_ir.errors import ConfigError, InputError, StorageError
 from sparse_ir.models.fingerprint import content_digest
 from sparse_ir.models.loading import find_model
+from sparse_ir.seals import sealed, unsealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,8 +79,14 @@ def written(trainer: Any, state: Callable[[], Mapping[str, Any]]) -> Iterator[No
     trainer.accelerator.wait_for_everyone()
     if first:
         sync(folder)
+        whole = sealed({**state(), "files": _checksums(folder)})
         with writing(folder / STATE_NAME) as stream:
-            json.dump(state(), stream, indent=1)
+            json.dump(whole, stream, indent=1)
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
 
 
 def last_good(training: Path) -> str:
@@ -89,9 +96,38 @@ def last_good(training: Path) -> str:
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """Read what lies in the mark of a checkpoint."""
-    state: dict[str, Any] = json.loads((folder / STATE_NAME).read_text(encoding="utf-8"))
+    """Read what lies in the mark of a checkpoint.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        stored = json.loads((folder / STATE_NAME).read_bytes())
+    except ValueError:
+        stored = None
+    state = unsealed(stored) if isinstance(stored, dict) else None
+    if state is None:
+        raise _damaged(folder / STATE_NAME)
     return state
+
+
+def require_undamaged(folder: Path) -> None:
+    """Refuse a checkpoint of which a file is not what was written; earlier ones do not tell.
+
+    Raises:
+        InputError: naming the file.
+    """
+    for name, digest in read_state(folder).get("files", {}).items():
+        if not (folder / name).is_file() or sha256_file(folder / name) != digest:
+            raise _damaged(folder / name)
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(
+        "the checkpoint is damaged. Delete its folder to go on from the one before it, if there "
+        "is one, or start again with --replace.",
+        path=path,
+    )
 
 
 def last_whole(training: Path) -> Path | None:
@@ -153,7 +189,7 @@ def is_same_run(folder: Path, settings: TrainSettings, content: Mapping[str, str
     """Whether ``require_same_run`` would let a run go on."""
     try:
         require_same_run(folder, settings, content)
-    except ConfigError:
+    except (ConfigError, InputError):
         return False
     return True
 
@@ -163,7 +199,9 @@ def require_same_run(folder: Path, settings: TrainSettings, content: Mapping[str
 
     Raises:
         ConfigError: naming the first setting that differs.
+        InputError: it is damaged.
     """
+    require_undamaged(folder)
     state = read_state(folder)
     before, now = state["settings"], fixed_settings(settings)
     for name in sorted(before.keys() | now.keys()):

@@ -82,6 +82,7 @@ def claim(work: Path, settings: TrainSettings, content: Mapping[str, str]) -> Pa
 
     Raises:
         ConfigError: the stopped run is another one, and nothing was said of replacing it.
+        InputError: its checkpoint is damaged, likewise.
     """
     last = checkpoints.last_whole(work)
     if settings.replace:

@@ -169,6 +169,8 @@ def run(
     history = History(place.folder)
     trainer = MaskedTrainer(model, batches, arguments=arguments, history=history, advance=advance)
     last = checkpoints.last_whole(place.folder)
+    if last is not None:
+        checkpoints.require_undamaged(last)
     step = int(last.name.rpartition("-")[2]) if last else 0
     if trainer.is_world_process_zero():
         checkpoints.remove_unfinished(place.folder)

@@ -135,6 +135,7 @@ def _train(
                 trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     best = conductor.best_checkpoint()
     if best is not None:
+        checkpoints.require_undamaged(best)
         load_weights(trainee, best)
     metrics = conductor.final_metrics()
     if rank() == 0:

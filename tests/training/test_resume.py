@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import pytest
 import tiny_run
 
 from sparse_ir.config import load_settings
-from sparse_ir.errors import ConfigError
+from sparse_ir.errors import ConfigError, InputError
 from sparse_ir.stages import STAGES
 from sparse_ir.training.settings import TrainSettings
 
@@ -73,6 +74,34 @@ def test_replace_with_resume_goes_on_with_the_same_run(train, log, tmp_path, wei
     assert list(log("loss")) == [5, 10, 15, 20]
     straight, resumed = weights_of(tmp_path / "straight"), weights_of(tmp_path / "model")
     assert all((tensor == resumed[name]).all() for name, tensor in straight.items())
+
+
+def test_a_checkpoint_with_a_changed_byte_is_refused_and_the_one_before_it_goes_on(train, tmp_path):
+    train(stop=13, save_every=5, keep=2)
+    last = tmp_path / "model-training" / "checkpoint-10"
+    files = [path for path in last.rglob("*") if path.is_file()]
+    assert {"model.safetensors", "optimizer.pt", "scheduler.pt", "sparse_ir.json"} <= {
+        path.name for path in files
+    }
+    for path in files:
+        whole = path.read_bytes()
+        half = len(whole) // 2
+        path.write_bytes(whole[:half] + bytes([whole[half] ^ 1]) + whole[half + 1 :])
+        with pytest.raises(InputError, match="the checkpoint is damaged") as raised:
+            train(resume=True, save_every=5, keep=2)
+        assert path.name in str(raised.value)
+        path.write_bytes(whole)
+    (last / "optimizer.pt").unlink()
+    with pytest.raises(InputError, match="the checkpoint is damaged"):
+        train(resume=True, save_every=5, keep=2)
+    shutil.rmtree(last)
+    assert train(resume=True, save_every=5, keep=2)[0] == 5
+
+
+def test_replace_with_resume_starts_again_where_the_checkpoint_is_damaged(train, tmp_path):
+    train(stop=13, save_every=5)
+    (tmp_path / "model-training" / "checkpoint-10" / "scheduler.pt").write_bytes(b"torn")
+    assert sum(train(resume=True, replace=True, save_every=5)) == 20
 
 
 def test_replace_with_resume_starts_again_where_the_settings_differ(train):
