@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparse_ir.data.corpora import BadRow, read_documents
@@ -85,7 +84,8 @@ def update_index(
             stamp's name for it means nothing on this machine.
         delete_missing: Delete what the corpus does not hold. Nothing is deleted unless the whole
             corpus was read.
-        precision: What the caller takes for the index's; refused where it is another.
+        precision: For terms, in the place of the index's own: an exported graph has but fp32, and
+            not every machine has int8.
         advance: Called with the number of documents finished.
 
     Raises:
@@ -122,14 +122,8 @@ def _update(
             f"index {settings.index!r} holds passages, which cannot be updated in place. Index "
             "the corpus again with --replace."
         )
-    if precision and stamp.precision and precision != stamp.precision:
-        raise ConfigError(
-            f"index {settings.index!r} was encoded in {stamp.precision}, not {precision}. Leave "
-            "--precision away, or index anew."
-        )
     # stored vectors and older indexes need not say theirs
-    settings = replace(settings, precision=stamp.precision or settings.precision)
-    encoder = _encoder(settings, stamp)
+    encoder = _encoder(settings, stamp, precision or stamp.precision or settings.precision)
     update = _Update(engine, settings, physical, stamp, encoder, _dense(settings, stamp))
     seen = update.write(advance)
     deleted = update.delete_others(seen) if delete_missing else 0
@@ -142,13 +136,13 @@ def _update(
     return update.report(deleted, time.monotonic() - started)
 
 
-def _encoder(settings: IndexSettings, stamp: Stamp) -> SparseEncoder:
+def _encoder(settings: IndexSettings, stamp: Stamp, precision: str) -> SparseEncoder:
     # bm25 would be fitted to a corpus; the index has statistics of its own
     model = None if settings.model == "bm25" else settings.model
     encoder = load_encoder(
         model or stamp.model,
         device=read_devices(settings.devices)[0],  # few documents change: one device is enough
-        precision=settings.precision,
+        precision=precision,
         batch_tokens=settings.batch_tokens,
     )
     require_same_documents(stamp, encoder, index=settings.index)
