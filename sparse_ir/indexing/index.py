@@ -222,8 +222,10 @@ def _index(
         _require_dense(engine, settings)
         return _already_there(engine, settings, started)
     with readable_twice(settings.corpus, settings.model) as corpus:
-        reading = _Reading.of(settings, corpus)
+        # ready vectors load no model, and say first what does not go together
+        reading = None if settings.vectors else _Reading.of(settings, corpus)
         with _vector_source(settings, corpus, found.ledger) as encoder:
+            reading = reading or _Reading.of(settings, corpus)
             return _run(
                 engine, settings, reading, encoder, _dense(settings), found.ledger, advance, started
             )
