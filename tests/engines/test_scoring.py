@@ -37,10 +37,12 @@ def test_columns_without_weights_are_an_error():
 
 
 def test_all_documents_score_as_one_does():
-    rows = np.array([[LARGE, 0.1, 0.0], [1.0, 0.2, 0.0], [1.0, 0.0, 5.0]], np.float32)
+    rows = np.array(
+        [[LARGE, 0.1, 0.0, 4.0], [1.0, 0.2, 0.0, 0.0], [1.0, 0.0, 5.0, 0.0]], np.float32
+    )
     query = [(0, 1.0), (1, 0.7)]
     found, scores = score_all(query, sparse.csr_array(rows))
-    assert found.tolist() == [0, 1]
+    assert found.tolist() == [0, 1, 3]
     assert scores.dtype == np.float32
     for document, score in zip(found, scores, strict=True):
         columns = np.flatnonzero(rows[:, document])
