@@ -23,13 +23,13 @@ def count_rows(source: str, *, limit: int | None = None) -> int | None:
         limit: No more than this many will be read.
     """
     try:
-        count = _count(source)
+        count = _count(source, limit)
     except (OSError, SparseIRError):
         return None  # the reader will say what is wrong
     return count if limit is None or count is None else min(count, limit)
 
 
-def _count(source: str) -> int | None:
+def _count(source: str, limit: int | None) -> int | None:
     if source == PYTHON_DOCS:
         from sparse_ir.data.python_docs import python_docs
 
@@ -37,12 +37,13 @@ def _count(source: str) -> int | None:
     path = Path(source)
     if path.is_dir():
         found = sorted(path.glob("corpus.jsonl*")) or sorted(path.glob("*.parquet"))
-        counts = [_count_file(file) for file in found]
+        counts = [_count_file(file, limit) for file in found]
         return None if not counts or None in counts else sum(c for c in counts if c is not None)
-    return _count_file(path) if path.is_file() else None
+    return _count_file(path, limit) if path.is_file() else None
 
 
-def _count_file(path: Path) -> int | None:
+def _count_file(path: Path, limit: int | None) -> int | None:
+    """The rows of a file, or of its beginning where that holds as many as will be read."""
     name = path.name.removesuffix(".gz").removesuffix(".zst")
     if name.endswith(".parquet"):
         return parquet_count(path)
@@ -54,4 +55,6 @@ def _count_file(path: Path) -> int | None:
         while block := stream.read(_BLOCK):
             lines += block.count(b"\n")
             last = block[-1:]
+            if limit is not None and lines >= limit:
+                break
     return lines + (last != b"\n")
