@@ -56,25 +56,25 @@ def delete(
             deleted = opened.delete_matching(index, (AnyOf(PARENT, doc_ids),))
         elif doc_ids:
             deleted = opened.delete(index, doc_ids)
+            missing = len(set(doc_ids)) - deleted
+            if missing:
+                note(f"{missing:,} of the ids given are not in index {index!r}.")
         else:
             deleted = opened.delete_matching(index, conditions)
         opened.refresh(index)
-    if deleted < len(set(doc_ids)):
-        note(f"{len(set(doc_ids)) - deleted:,} of the ids given are not in index {index!r}.")
     click.echo(f"{deleted:,} documents deleted from index {index!r}.")
 
 
 def _drop_index(opened: Engine, index: str, *, yes: bool) -> None:
     unfinished = [] if opened.exists(index) else opened.builds(index)
-    what = f"{len(unfinished)} unfinished builds"
-    if not unfinished:
+    if unfinished:
+        what = f"{len(unfinished)} unfinished builds"
+    else:
         what = f"{opened.stats(index).documents:,} documents"
     if not yes:
         click.confirm(f"Delete index {index!r} with its {what}?", abort=True)
-    for build in unfinished:
-        opened.drop(build)
-    if not unfinished:
-        opened.drop(index)
+    for name in unfinished or [index]:
+        opened.drop(name)
     click.echo(f"Deleted index {index!r}.")
 
 

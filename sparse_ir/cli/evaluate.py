@@ -44,7 +44,9 @@ _FEW = 0.1  # even where one passage a query is judged, systems that work find f
 @min_grade_option
 @engine_option
 @click.option("--model", help="Another query encoder that fits the index.")
-@click.option("-k", "--k", "k", type=int, help="Hits per query. Default: as the metrics need.")
+@click.option(
+    "-k", "--k", "k", type=int, help="Hits per query. Default: as many as the metrics need."
+)
 @search_options
 @click.option(
     "--fail-under",

@@ -167,7 +167,9 @@ def _nothing(result: SearchResult, searcher: Searcher) -> str:
         return "No hit: the index is empty, or a filter (or required term) leaves no document."
     if not result.terms and not searcher.settings.hybrid:
         return "No hit: the query has no term that the model knows."
-    for field, there in searcher.unknown_fields().items():
+    unknown = searcher.unknown_field()
+    if unknown is not None:
+        field, there = unknown
         known = f"there are {', '.join(there)}" if there else "they have none"
         return f"No hit: no document looked at has a field {field!r} to filter by ({known})."
     return "No hit: no document shares a term with the query (or a filter leaves none)."

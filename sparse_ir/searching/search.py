@@ -182,20 +182,17 @@ class Searcher:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def unknown_fields(self) -> dict[str, list[str]]:
-        """Fields that a filter names and no document looked at has -> the fields that there are.
-
-        The index's first 1,000 documents are looked at.
-        """
-        named = dict.fromkeys(condition.field for condition in self._conditions)
-        if not named:
-            return {}
-        entries = islice(self.engine.scan(self.settings.index, vectors=False), _LOOKED_AT)
+    def unknown_field(self) -> tuple[str, list[str]] | None:
+        """A field to filter by that none of the first 1,000 documents has, and those they have."""
+        if not self._conditions:
+            return None
         try:
+            entries = islice(self.engine.scan(self.settings.index, vectors=False), _LOOKED_AT)
             there = sorted({field for entry in entries for field in entry.document.metadata})
         except IndexLockedError:
-            return {}  # a server holds it, which answers searches alone
-        return {field: there for field in named if field not in there}
+            return None  # a server holds it, which answers searches alone
+        named = (condition.field for condition in self._conditions)
+        return next(((field, there) for field in named if field not in there), None)
 
     @property
     def encoder(self) -> SparseEncoder:

@@ -96,6 +96,8 @@ def test_other_commands_ask_the_server_and_sigterm_drains(
     for more in (("--explain", "--json"), ("--filter", "year>=2002", "--offset", "1", "--json")):
         through, direct = (json.loads(sparse_ir(*asked, i, *more).out) for i in ("fruit", "more"))
         assert through == direct
+    nothing = sparse_ir(*asked, "fruit", "--filter", "year>=3000")
+    assert (nothing.exit_code, nothing.out[:7]) == (0, "No hit:")
     queries = write_jsonl("q.jsonl", [{"_id": f"q{i}", "text": "pear"} for i in range(40)])
     run = tmp_path / "run.trec"
     given = ("--queries", queries, "--engine", own, "--index", "fruit", "--save-run", run)
